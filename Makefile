@@ -1,0 +1,149 @@
+# Frugal Gateway. `make help` lists the targets; `make demo` and `make check` need nothing beforehand.
+#
+#   MODE=release|debug|asan|tsan   how to compile; each mode has its own build/MODE/
+#   FAISS_C=thin|system            our thin C API over Debian's libfaiss, or a real libfaiss_c
+#   DATA=DIR                       real outcomes for `make acceptance`
+#   V=1                            show the commands
+
+MODE    ?= release
+FAISS_C ?= thin
+DATA    ?=
+B       := build/$(MODE)
+VERSION := $(shell cat VERSION)
+
+comma := ,
+MAKEFLAGS += --no-builtin-rules
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
+
+PKGS := libmicrohttpd libcurl jansson sqlite3 libxxhash
+
+WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wpointer-arith -Wundef -Wwrite-strings \
+        $(if $(CI),-Werror)
+CWARN := $(WARN) -Wstrict-prototypes -Wmissing-prototypes
+HARD := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
+OPT_release := -O2 -g $(HARD)
+OPT_debug   := -O0 -g3
+OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+OPT := $(OPT_$(MODE))
+$(if $(OPT),,$(error MODE '$(MODE)' is not one of release, debug, asan, tsan))
+
+CPPFLAGS := -I. -D_GNU_SOURCE -DFRUGAL_VERSION='"$(VERSION)"'
+CFLAGS   := -std=gnu11 $(OPT) $(CWARN)
+CXXFLAGS := -std=c++17 $(OPT) $(WARN)
+LDFLAGS  := $(filter -fsanitize% -O%,$(OPT)) $(if $(filter release,$(MODE)),-pie -Wl,-z$(comma)relro$(comma)-z$(comma)now)
+LDLIBS    = $(shell pkg-config --libs $(PKGS)) $(FAISS_LIBS) -llapacke -lopenblas -lpthread -lm
+FAISS_LIBS := $(if $(filter system,$(FAISS_C)),-lfaiss_c) -lfaiss
+
+objs = $(patsubst %,$(B)/%.o,$(1))
+FUSER   := $(wildcard fuser/*.c) $(if $(filter thin,$(FAISS_C)),$(wildcard fuser/faiss_c/*.cpp))
+GATEWAY := $(wildcard gateway/base/*.c gateway/domain/*.c gateway/io/*.c gateway/flow/*.c gateway/edge/*.c)
+CTL     := $(wildcard tools/ctl/*.c)
+EXPERTS := $(wildcard tools/experts/*.c)
+UNITS   := $(wildcard tests/unit/*/test_*.c)
+FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
+PROGRAMS := $(B)/frugald $(B)/frugalctl $(B)/frugal-experts
+UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS))
+REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
+
+.PHONY: all demo check unit integration acceptance asan tsan fuzz lint format bench help clean install deps
+.DEFAULT_GOAL := all
+
+all: deps ## build frugald, frugalctl and frugal-experts
+	$(Q)$(MAKE) --no-print-directory programs
+
+.PHONY: programs tests
+programs: $(PROGRAMS)
+tests: programs $(UNIT_PROGRAMS) $(REPLAYS)
+
+deps: ## install what is missing from Debian's packages (says what)
+	$(Q)tools/install-deps build
+
+# -Wconversion where a narrowed number becomes a wrong decision or an overrun: the method and the parsers.
+$(B)/fuser/%.c.o: CFLAGS += -Wconversion -Wno-sign-conversion
+$(B)/gateway/domain/%.c.o: CFLAGS += -Wconversion -Wno-sign-conversion
+
+$(B)/%.c.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/%.cpp.o: %.cpp Makefile
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+$(B)/lib%.a:
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+$(B)/libfuser.a: $(call objs,$(FUSER))
+$(B)/libgateway.a: $(call objs,$(GATEWAY))
+
+LIBS := $(B)/libgateway.a $(B)/libfuser.a
+link = $(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ $(1) $(LDLIBS)
+$(B)/frugald: $(B)/gateway/main.c.o $(LIBS)
+	$(call link)
+$(B)/frugalctl: $(call objs,$(CTL)) $(LIBS)
+	$(call link)
+$(B)/frugal-experts: $(call objs,$(EXPERTS)) $(LIBS)
+	$(call link)
+$(B)/unit/%: $(B)/tests/unit/%.c.o $(LIBS)
+	@mkdir -p $(@D)
+	$(call link,-lcmocka)
+$(B)/replay/%: $(B)/tests/fuzz/%.c.o $(B)/tests/fuzz/replay.c.o $(LIBS)
+	@mkdir -p $(@D)
+	$(call link)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+## -- running ------------------------------------------------------------------------------------
+
+demo: deps ## calibrate four small experts, route 200 prompts through the gateway, print the table
+	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)tools/demo/demo $(B)
+
+check: ## every test: units, cases, fuzz corpus, whole program (installs what it needs)
+	$(Q)tools/install-deps build test
+	$(Q)$(MAKE) --no-print-directory unit integration
+
+unit: tests ## unit tests, parser cases and the fuzz corpus
+	$(Q)tests/run-units $(B)
+
+integration: programs ## the whole program with scripted experts and the official SDKs
+	$(Q)tests/run-pytest $(B) tests/integration
+
+acceptance: ## what needs real outcomes and real upstreams: make acceptance DATA=DIR
+	$(Q)tools/install-deps build test
+	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)DATA='$(DATA)' tests/run-pytest $(B) tests/acceptance
+
+asan tsan: ## every test under the sanitizers
+	$(Q)tools/install-deps build test
+	$(Q)$(MAKE) --no-print-directory MODE=$@ unit integration
+
+fuzz: ## fuzz every parser, FUZZ_SECONDS each (60)
+	$(Q)tools/install-deps build fuzz
+	$(Q)tests/run-fuzz $(or $(FUZZ_SECONDS),60)
+
+lint: ## format, floors, banned calls, clang-tidy
+	$(Q)tools/install-deps build lint
+	$(Q)tests/lint/run
+
+format: ## let clang-format decide
+	$(Q)tools/install-deps build lint
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+
+bench: ## ratios against nginx in the same run, decision latency, cost of accounting
+	$(Q)tools/install-deps build test bench
+	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)tests/bench/run $(B)
+
+help: ## this list
+	@grep -hE '^[a-z ]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z ]+):.*## (.*)/\1|\2/' | \
+	  while IFS='|' read -r t d; do printf '  make %-12s %s\n' "$$t" "$$d"; done
+
+clean: ## remove build/
+	rm -rf build
+
+PREFIX ?= /usr/local
+install: all ## install programs, man pages, example configuration and unit (PREFIX, DESTDIR)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/frugal-gateway $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 config/* $(DESTDIR)$(PREFIX)/share/frugal-gateway
+	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1

@@ -1,0 +1,80 @@
+/* worker.h - one thread, one event loop, all that its exchanges share.
+ *
+ * Shared-nothing: a worker owns its loop, its HTTP client, its block of metrics and its
+ * exchanges; nothing of them is touched by another thread. Others reach it by posting to
+ * its loop (worker_publish, worker_drain).
+ *
+ *    main   w = worker_new(...)       server = edge's, listening, on worker_loop(w)
+ *           worker_attach(w, ops, server)       once per listener, before the start
+ *           worker_start(w)           the thread runs its loop
+ *           worker_publish(w, snap)   any number of times
+ *           worker_drain(w, ms)       stops accepting; the thread ends when the last
+ *                                     exchange has, or when the time is over
+ *           worker_join(w), worker_free(w)
+ *
+ * Threads: worker_new .. worker_start and worker_join, worker_free on the main thread;
+ * worker_publish and worker_drain on any; everything else on the worker's own.
+ */
+#ifndef GATEWAY_FLOW_WORKER_H
+#define GATEWAY_FLOW_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/err.h"
+#include "gateway/domain/metrics.h"
+#include "gateway/flow/snapshot.h"
+#include "gateway/io/http.h"
+#include "gateway/io/loop.h"
+
+struct worker;
+
+/* What all workers of the process see; made by main before the first worker, immutable
+ * but for the atomics. */
+struct service {
+    struct metrics_block *const *blocks; /* one per worker, for the scrape; borrowed */
+    size_t n_blocks;
+    int64_t started_us;   /* monotonic */
+    atomic_bool draining; /* set at SIGTERM: /readyz says so */
+    const char *instance; /* in ids; borrowed for the process's life */
+};
+
+/* How the worker tells a listener (the edge's server) what happens to it; called on the
+ * worker's thread. */
+struct listener_ops {
+    void (*quiesce)(
+        void *listener);           /* stop accepting; idle kept connections are closed */
+    void (*close)(void *listener); /* the loop ends: tell exchange_gone for what is
+                                      left, free the listener */
+};
+
+/* Takes its own reference on the snapshot; metrics is borrowed. */
+NODISCARD int worker_new(struct service *service, unsigned index,
+                         struct snapshot *snapshot, struct metrics_block *metrics,
+                         struct worker **ret_worker);
+/* At most two listeners. The listener is *taken*: closed by ops->close on the thread, or
+ * by worker_free when the worker was never started. */
+void worker_attach(struct worker *worker, const struct listener_ops *ops, void *listener);
+NODISCARD int worker_start(struct worker *worker);
+/* Takes a reference of its own for the worker. */
+void worker_publish(struct worker *worker, struct snapshot *snapshot);
+void worker_drain(struct worker *worker, unsigned limit_ms);
+void worker_join(struct worker *worker);
+void worker_free(struct worker *worker); /* takes NULL; joins nothing */
+
+struct loop *worker_loop(struct worker *worker);
+struct http *worker_http(struct worker *worker);
+struct metrics_block *worker_metrics(struct worker *worker);
+struct service *worker_service(struct worker *worker);
+unsigned worker_index(const struct worker *worker);
+/* The snapshot in force; *borrowed until the loop's next turn*: take a reference. */
+struct snapshot *worker_snapshot(struct worker *worker);
+
+/* Exchanges under way: the drain waits for them. */
+void worker_enter(struct worker *worker);
+void worker_leave(struct worker *worker);
+size_t worker_exchanges(const struct worker *worker);
+bool worker_draining(const struct worker *worker);
+
+#endif

@@ -32,7 +32,7 @@ $(if $(OPT),,$(error MODE '$(MODE)' is not one of release, debug, asan, tsan))
 CPPFLAGS := -I. -D_GNU_SOURCE -DFRUGAL_VERSION='"$(VERSION)"'
 CFLAGS   := -std=gnu11 $(OPT) $(CWARN)
 CXXFLAGS := -std=c++17 $(OPT) $(WARN)
-LDFLAGS  := $(filter -fsanitize% -O%,$(OPT)) $(if $(filter release,$(MODE)),-pie -Wl,-z$(comma)relro$(comma)-z$(comma)now)
+LDFLAGS  := $(filter -fsanitize% -O%,$(OPT)) $(if $(filter release,$(MODE)),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 LDLIBS    = $(shell pkg-config --libs $(PKGS)) $(FAISS_LIBS) -llapacke -lopenblas -lpthread -lm
 FAISS_LIBS := $(if $(filter system,$(FAISS_C)),-lfaiss_c) -lfaiss
 
@@ -47,11 +47,14 @@ PROGRAMS := $(B)/frugald $(B)/frugalctl $(B)/frugal-experts
 UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
-.PHONY: all demo check unit integration acceptance asan tsan fuzz lint format bench help clean install deps
+.PHONY: all demo check unit integration acceptance asan tsan fuzz lint format bench help clean install deps FORCE
 .DEFAULT_GOAL := all
 
+# A make inside make: quiet, and on all processors unless the caller said how many.
+sub = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 all: deps ## build frugald, frugalctl and frugal-experts
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(sub) programs
 
 .PHONY: programs tests
 programs: $(PROGRAMS)
@@ -64,16 +67,22 @@ deps: ## install what is missing from Debian's packages (says what)
 $(B)/fuser/%.c.o: CFLAGS += -Wconversion -Wno-sign-conversion
 $(B)/gateway/domain/%.c.o: CFLAGS += -Wconversion -Wno-sign-conversion
 
-$(B)/%.c.o: %.c Makefile
+# Rewritten when its content changes: other flags rebuild objects, another list of sources the archives.
+$(B)/.flags: stamp = $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)
+$(B)/.sources: stamp = $(FUSER) $(GATEWAY) $(CTL) $(EXPERTS)
+$(B)/.flags $(B)/.sources: FORCE
+	@mkdir -p $(@D); echo '$(subst ','"'"',$(stamp))' | cmp -s - $@ || echo '$(subst ','"'"',$(stamp))' >$@
+
+$(B)/%.c.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-$(B)/%.cpp.o: %.cpp Makefile
+$(B)/%.cpp.o: %.cpp $(B)/.flags
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 $(B)/lib%.a:
-	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
-$(B)/libfuser.a: $(call objs,$(FUSER))
-$(B)/libgateway.a: $(call objs,$(GATEWAY))
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $(filter %.o,$^)
+$(B)/libfuser.a: $(call objs,$(FUSER)) $(B)/.sources
+$(B)/libgateway.a: $(call objs,$(GATEWAY)) $(B)/.sources
 
 LIBS := $(B)/libgateway.a $(B)/libfuser.a
 link = $(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ $(1) $(LDLIBS)
@@ -95,11 +104,12 @@ $(B)/replay/%: $(B)/tests/fuzz/%.c.o $(B)/tests/fuzz/replay.c.o $(LIBS)
 ## -- running ------------------------------------------------------------------------------------
 
 demo: deps ## calibrate four small experts, route 200 prompts through the gateway, print the table
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(sub) programs
 	$(Q)tools/demo/demo $(B)
 
 check: ## every test: units, cases, fuzz corpus, whole program (installs what it needs)
 	$(Q)tools/install-deps build test
+	$(Q)$(sub) tests
 	$(Q)$(MAKE) --no-print-directory unit integration
 
 unit: tests ## unit tests, parser cases and the fuzz corpus
@@ -110,11 +120,12 @@ integration: programs ## the whole program with scripted experts and the officia
 
 acceptance: ## what needs real outcomes and real upstreams: make acceptance DATA=DIR
 	$(Q)tools/install-deps build test
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(sub) programs
 	$(Q)DATA='$(DATA)' tests/run-pytest $(B) tests/acceptance
 
 asan tsan: ## every test under the sanitizers
 	$(Q)tools/install-deps build test
+	$(Q)$(sub) MODE=$@ tests
 	$(Q)$(MAKE) --no-print-directory MODE=$@ unit integration
 
 fuzz: ## fuzz every parser, FUZZ_SECONDS each (60)
@@ -131,7 +142,7 @@ format: ## let clang-format decide
 
 bench: ## ratios against nginx in the same run, decision latency, cost of accounting
 	$(Q)tools/install-deps build test bench
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(sub) programs
 	$(Q)tests/bench/run $(B)
 
 help: ## this list
@@ -142,8 +153,11 @@ clean: ## remove build/
 	rm -rf build
 
 PREFIX ?= /usr/local
-install: all ## install programs, man pages, example configuration and unit (PREFIX, DESTDIR)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/frugal-gateway $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 config/* $(DESTDIR)$(PREFIX)/share/frugal-gateway
-	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+I := $(DESTDIR)$(PREFIX)
+install: all ## install programs, man pages, example configuration and systemd unit (PREFIX, DESTDIR)
+	$(Q)install -d $(I)/bin $(I)/share/frugal-gateway $(I)/share/man/man1 $(I)/lib/systemd/system $(I)/lib/sysusers.d
+	$(Q)install -m 755 $(PROGRAMS) $(I)/bin
+	$(Q)install -m 644 $(filter-out %.service %.sysusers,$(wildcard config/*)) openapi.yaml $(I)/share/frugal-gateway
+	$(Q)install -m 644 $(wildcard docs/man/*.1) $(I)/share/man/man1
+	$(Q)sed 's|/usr/local|$(PREFIX)|' config/frugal.service >$(I)/lib/systemd/system/frugal.service
+	$(Q)install -m 644 config/frugal.sysusers $(I)/lib/sysusers.d/frugal.conf

@@ -1,0 +1,107 @@
+"""Scripts that many tests use."""
+
+import hashlib
+import struct
+
+
+def completion(content="fine", prompt=10, output=20, **more):
+    """The body of a whole answer."""
+    body = {
+        "id": "chatcmpl-scripted", "object": "chat.completion", "created": 1, "model": "scripted",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}}
+    body.update(more)
+    return body
+
+
+def answer(content="fine", prompt=10, output=20, headers=(), **more):
+    """Answers as it is asked: whole, or as a stream of one piece."""
+    whole = completion(content, prompt, output, **more)
+
+    def script(call):
+        if not call.json().get("stream"):
+            call.answer(whole, headers=headers)
+            return
+        call.head(stream=True, headers=headers)
+        call.chunk("", role="assistant")
+        call.chunk(content)
+        call.chunk(finish="stop")
+        if (call.json().get("stream_options") or {}).get("include_usage"):
+            call.usage(prompt, output)
+        call.done()
+
+    return script
+
+
+def stream(pieces, prompt=10, output=20):
+    """A good stream of these pieces."""
+    def script(call):
+        call.head(stream=True)
+        call.chunk("", role="assistant")
+        for piece in pieces:
+            call.chunk(piece)
+        call.chunk(finish="stop")
+        call.usage(prompt, output)
+        call.done()
+
+    return script
+
+
+def refuse(status=500, message="the expert is unwell", headers=(), kind="server_error"):
+    def script(call):
+        call.answer({"error": {"message": message, "type": kind, "param": None, "code": None}},
+                    status=status, headers=headers)
+
+    return script
+
+
+def silent(call):
+    """Reads the request and never answers."""
+    call.stall()
+
+
+def stream_then_silent(*pieces):
+    def script(call):
+        call.head(stream=True)
+        call.chunk("", role="assistant")
+        for piece in pieces:
+            call.chunk(piece)
+        call.stall()
+
+    return script
+
+
+def stream_then_cut(*pieces, reset=False):
+    def script(call):
+        call.head(stream=True)
+        call.chunk("", role="assistant")
+        for piece in pieces:
+            call.chunk(piece)
+        call.cut(reset)
+
+    return script
+
+
+def cut(call):
+    """Ends the connection instead of an answer."""
+    call.cut()
+
+
+def embed(vector_of, tokens=5):
+    """An embeddings endpoint: vector_of(text) gives the floats."""
+    def script(call):
+        asked = call.json()
+        inputs = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
+        data = [{"object": "embedding", "index": i, "embedding": vector_of(text)} for i, text in enumerate(inputs)]
+        call.answer({"object": "list", "model": asked["model"], "data": data,
+                     "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+
+    return script
+
+
+def hashed_vector(text, dim=16):
+    """A vector that depends on the words of a text, the same ones every time."""
+    vector = [0.01] * dim
+    for word in text.lower().split():
+        vector[struct.unpack("<I", hashlib.sha256(word.encode()).digest()[:4])[0] % dim] += 1.0
+    return vector

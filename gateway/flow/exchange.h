@@ -67,6 +67,7 @@ enum exchange_route {
     EXCHANGE_METRICS,    /* GET /metrics, on the admin listener: the same */
     EXCHANGE_NOT_FOUND,  /* no such path: 404 */
     EXCHANGE_BAD_METHOD, /* 405; request.argument is the value for Allow, "GET, HEAD" */
+    EXCHANGE_BAD_REQUEST, /* 400: ambiguous head (two Hosts...); request.argument says why */
 };
 
 /* A header of the request; name in any case, value without surrounding blanks. */

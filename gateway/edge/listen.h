@@ -1,0 +1,28 @@
+/* listen.h - opens listening sockets
+ *
+ *      listen_open("127.0.0.1:0", n, fds, ret_address, error)
+ *
+ * n sockets on one address with SO_REUSEPORT, so that each worker accepts from a queue of
+ * its own and the kernel spreads connections over them. Port 0 is resolved by the first;
+ * the others share what it got. All or nothing.
+ *
+ * Addresses: "HOST:PORT", "[v6]:PORT", ":PORT" or "*:PORT" (every address). A host name is
+ * looked up once, here: this may block, so it belongs to the start of the program.
+ */
+#ifndef GATEWAY_EDGE_LISTEN_H
+#define GATEWAY_EDGE_LISTEN_H
+
+#define LISTEN_ADDRESS_BYTES 80   /* "[v6]:65535" with room */
+#define LISTEN_BACKLOG       4096 /* the kernel cuts it to net.core.somaxconn */
+
+struct listen_error {
+    char text[256]; /* "cannot listen on '127.0.0.1:80': permission denied" */
+};
+
+/* The caller owns the sockets (non-blocking, close-on-exec). 0, or -1 with error (which may
+ * be NULL) filled in. ret_address is the real one, numeric: "127.0.0.1:43121". */
+int listen_open(const char *address, unsigned n, int *ret_fds,
+                char ret_address[LISTEN_ADDRESS_BYTES], struct listen_error *error)
+    __attribute__((warn_unused_result));
+
+#endif

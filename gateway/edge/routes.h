@@ -1,0 +1,40 @@
+/* routes.h - what method and path mean: the one table of routes
+ *
+ * A path that ends in "/{}" matches one more, non-empty part of the path, which becomes
+ * the request's argument. HEAD goes where GET goes; the body is dropped on the way out.
+ * A known path with another method is EXCHANGE_BAD_METHOD with the methods it has.
+ */
+#ifndef GATEWAY_EDGE_ROUTES_H
+#define GATEWAY_EDGE_ROUTES_H
+
+#include "gateway/base/str.h"
+#include "gateway/flow/exchange.h"
+
+/* surface, method, path, exchange route */
+#define ROUTES(X)                                                                        \
+    X(PUBLIC, "POST", "/v1/chat/completions", CHAT)                                      \
+    X(PUBLIC, "POST", "/v1/route", DECISION)                                             \
+    X(PUBLIC, "GET", "/v1/models", MODELS)                                               \
+    X(PUBLIC, "GET", "/v1/models/{}", MODEL)                                             \
+    X(PUBLIC, "GET", "/healthz", HEALTHZ)                                                \
+    X(PUBLIC, "GET", "/readyz", READYZ)                                                  \
+    X(ADMIN, "GET", "/healthz", HEALTHZ)                                                 \
+    X(ADMIN, "GET", "/readyz", READYZ)                                                   \
+    X(ADMIN, "GET", "/metrics", METRICS)
+
+enum route_surface { ROUTE_PUBLIC, ROUTE_ADMIN };
+
+#define ROUTE_ALLOW_BYTES 64
+
+struct route_match {
+    enum exchange_route route;
+    struct str argument; /* points into path, or into allow */
+    char allow[ROUTE_ALLOW_BYTES];
+};
+
+/* path: without the query, percent-decoded. Always gives an answer. ret_match->argument
+ * is borrowed from path or from *ret_match itself. */
+void route_find(enum route_surface surface, struct str method, struct str path,
+                struct route_match *ret_match);
+
+#endif

@@ -26,7 +26,7 @@
 
 struct purse {
     int64_t ceiling_pico; /* PURSE_UNBOUNDED: none */
-    int64_t held_pico;    /* reserved and not settled */
+    int64_t held_pico;    /* reserved and not settled; 0 without a ceiling */
     int64_t bound_pico;   /* settled: actual where reported, worst case where not */
     int64_t spent_pico;   /* settled: actual where reported, estimate where not */
     int64_t over_pico;    /* charged above reservations, in sum */

@@ -24,25 +24,16 @@
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
 
-/* Is a configured embedder usable? Written by the probe (one worker), read by all. */
-#define EMBEDDER_STATES(X)                                                               \
-    X(READY, "ready")       /* built in, or its probes agreed with the bundle */         \
-    X(PROBING, "probing")   /* not answered yet: used, since the bundle knows it */      \
-    X(SILENT, "silent")     /* probes got no answer: used, each call may still work */   \
-    X(MISMATCH, "mismatch") /* another model's vectors: never used with this bundle */   \
-    X(UNKNOWN, "unknown")   /* not in the bundle (or there is none): never asked */
-
-enum embedder_state {
-#define X(name, word) EMBEDDER_##name,
-    EMBEDDER_STATES(X)
-#undef X
-};
-const char *embedder_state_word(enum embedder_state state);
-
 /* Calls under way at one expert, over all workers. */
 struct expert_gauge {
     atomic_uint refs;
     atomic_uint in_flight;
+};
+
+/* What is known of one configured embedder; kept by the probes and by the calls. */
+struct embedder_gauge {
+    _Atomic(int) probe;        /* enum probe_state, see probe.h */
+    atomic_uint failed_in_row; /* calls since the last good one; 3 or more: degraded */
 };
 
 struct snapshot {
@@ -51,8 +42,8 @@ struct snapshot {
     struct config *config; /* owned reference */
     struct fuser *fuser;   /* owned reference; NULL: no bundle, every policy serves its
                               default */
-    struct expert_gauge **gauges; /* one per config expert, owned references */
-    _Atomic(int) *embedders;      /* enum embedder_state per config embedder */
+    struct expert_gauge **gauges;     /* one per config expert, owned references */
+    struct embedder_gauge *embedders; /* one per config embedder; owned */
     /* Called with the snapshot when the last reference goes; frees it elsewhere. */
     void (*reaper)(void *context, struct snapshot *dead);
     void *reaper_context;

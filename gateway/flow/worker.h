@@ -27,6 +27,8 @@
 #include "gateway/flow/snapshot.h"
 #include "gateway/io/http.h"
 #include "gateway/io/loop.h"
+#include "gateway/io/pool.h"
+#include "gateway/io/resolve.h"
 
 struct worker;
 
@@ -35,9 +37,11 @@ struct worker;
 struct service {
     struct metrics_block *const *blocks; /* one per worker, for the scrape; borrowed */
     size_t n_blocks;
-    int64_t started_us;   /* monotonic */
-    atomic_bool draining; /* set at SIGTERM: /readyz says so */
-    const char *instance; /* in ids; borrowed for the process's life */
+    struct resolve *resolve; /* borrowed, shared */
+    struct pool *pool;       /* borrowed; for long searches; NULL: none */
+    int64_t started_us;      /* monotonic */
+    atomic_bool draining;    /* set at SIGTERM: /readyz says so */
+    const char *instance;    /* in ids; borrowed for the process's life */
 };
 
 /* How the worker tells a listener (the edge's server) what happens to it; called on the

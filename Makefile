@@ -34,7 +34,7 @@ CFLAGS   := -std=gnu11 $(OPT) $(CWARN)
 CXXFLAGS := -std=c++17 $(OPT) $(WARN)
 LDFLAGS  := $(filter -fsanitize% -O%,$(OPT)) $(if $(filter release,$(MODE)),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
 LDLIBS    = $(shell pkg-config --libs $(PKGS)) $(FAISS_LIBS) -llapacke -lopenblas -lpthread -lm
-FAISS_LIBS := $(if $(filter system,$(FAISS_C)),-lfaiss_c) -lfaiss
+FAISS_LIBS := $(if $(filter system,$(FAISS_C)),-lfaiss_c) -lfaiss -lgomp
 
 objs = $(patsubst %,$(B)/%.o,$(1))
 FUSER   := $(wildcard fuser/*.c) $(if $(filter thin,$(FAISS_C)),$(wildcard fuser/faiss_c/*.cpp))
@@ -154,7 +154,10 @@ clean: ## remove build/
 
 PREFIX ?= /usr/local
 I := $(DESTDIR)$(PREFIX)
-install: all ## install programs, man pages, example configuration and systemd unit (PREFIX, DESTDIR)
+install: all install-files ## install programs, man pages, example configuration and systemd unit (PREFIX, DESTDIR)
+
+.PHONY: install-files
+install-files:
 	$(Q)install -d $(I)/bin $(I)/share/frugal-gateway $(I)/share/man/man1 $(I)/lib/systemd/system $(I)/lib/sysusers.d
 	$(Q)install -m 755 $(PROGRAMS) $(I)/bin
 	$(Q)install -m 644 $(filter-out %.service %.sysusers,$(wildcard config/*)) openapi.yaml $(I)/share/frugal-gateway

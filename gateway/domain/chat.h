@@ -1,0 +1,76 @@
+/* chat.h - a chat completion request: its checked fields, and how it goes on to an
+ * expert.
+ *
+ *   scan the body as it arrives (scan.h)
+ *   chat_parse(&chat, &scan, body, &arena, &error)          typed values or a named 400
+ *   chat_splice(&chat, &edit, &arena, pieces, &n, &bytes)   for every attempt
+ *
+ * The body reaches the expert byte for byte but for `model`,
+ * stream_options.include_usage, the output limit and our `frugal` object:
+ *
+ *   body    {"frugal":{..},"model":"auto","messages":[ ... 11 MB ... ],"stream":true}
+ *   pieces  {|"stream_options":{"include_usage":true},|"model":|"gpt"|,"messages":[ ... }
+ *           ^body  ^arena                                ^body   ^arena ^body
+ *
+ * Pure; one thread; strings are borrowed from the body or the arena as said.
+ */
+#ifndef GATEWAY_DOMAIN_CHAT_H
+#define GATEWAY_DOMAIN_CHAT_H
+
+#include <sys/uio.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/arena.h"
+#include "gateway/base/err.h"
+#include "gateway/base/str.h"
+#include "gateway/domain/api_error.h"
+#include "gateway/domain/config.h"
+#include "gateway/domain/scan.h"
+
+#define CHAT_MAX_N      128
+#define CHAT_MAX_MODEL  256 /* bytes of a model's name */
+#define CHAT_MAX_PIECES 24
+
+struct chat_request {
+    struct str body;         /* borrowed until the request ends */
+    const struct scan *scan; /* borrowed likewise */
+    struct str model;        /* unescaped; in the arena */
+    bool stream;
+    bool include_usage;   /* the client asked for the usage chunk */
+    int64_t n;            /* answers wanted; 1 where absent */
+    int64_t output_limit; /* the lower of max_tokens and max_completion_tokens; 0: none */
+    size_t n_messages;
+    struct str frugal;    /* raw object, or empty */
+    const char *unpriced; /* first field with a price of its own (hosted tools, audio,
+                             service_tier, best_of, ...), or NULL */
+    size_t prompt_bytes;  /* serialised messages, tools, functions and response format,
+                             media left out: bounds their tokens */
+    size_t n_images, n_other_media;
+    bool has_tools;
+};
+
+/* Types and ranges of what we read; anything else is the expert's to check. Errors carry
+ * the parameter's name. */
+NODISCARD enum api_err chat_parse(struct chat_request *chat, const struct scan *scan,
+                                  struct str body, struct arena *arena,
+                                  struct api_error *error);
+/* What a scan's error is to a client. */
+enum api_err chat_scan_error(const struct scan *scan, struct api_error *error);
+
+struct chat_edit {
+    struct str model;                    /* the expert's name for it */
+    int64_t output_limit;                /* lowers or inserts the limit; 0: as it is */
+    enum config_limit_field limit_field; /* the name used where it must be inserted */
+};
+
+/* ret_pieces: CHAT_MAX_PIECES; they point into the body and the arena and live as long as
+ * both. Streams always ask for usage. NOMEM only. */
+NODISCARD enum err chat_splice(const struct chat_request *chat,
+                               const struct chat_edit *edit, struct arena *arena,
+                               struct iovec *ret_pieces, size_t *ret_n,
+                               size_t *ret_bytes);
+
+#endif

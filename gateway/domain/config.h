@@ -1,0 +1,239 @@
+/* config.h - the configuration: read once, checked whole, never changed.
+ *
+ *   struct config *config;
+ *   struct config_error error = { 0 };
+ *   if (config_load("frugal.json", &config, &error) != ERR_OK)
+ *       fprintf(stderr, "%s\n", config_error_text(&error, line, sizeof line));
+ *   ...
+ *   config_unref(config);
+ *
+ * A reload loads another one and swaps the snapshot; who is still working keeps his
+ * reference. Everything below is owned by the config, immutable after load, and may be
+ * read from any thread.
+ *
+ * Index spaces, used everywhere (the fuser's names are given in the same order):
+ *   generator i of the fuser  =  experts[i]   (one without a generator is never allowed)
+ *   embedder  j of the fuser  =  embedders[j]
+ *
+ * Settings are tables in config.c: a scalar setting is one line there with key, type,
+ * default, limits and help. Unknown keys are errors ("did you mean"). Relative paths are
+ * resolved against the folder of the file. Prices are read exactly, from their text,
+ * never through a double. Secrets are {"env": "NAME"} or {"file": "path"}, both with an
+ * optional "optional": true; they are never printed: config_print_help and the errors
+ * show names only.
+ */
+#ifndef GATEWAY_DOMAIN_CONFIG_H
+#define GATEWAY_DOMAIN_CONFIG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/arena.h"
+#include "gateway/base/buf.h"
+#include "gateway/base/err.h"
+#include "gateway/base/money.h"
+#include "gateway/base/str.h"
+
+#define CONFIG_MAX_EXPERTS   64 /* a bit mask of them is a uint64_t */
+#define CONFIG_MAX_EMBEDDERS 6
+#define CONFIG_MAX_POLICIES  64
+#define CONFIG_MAX_ENDPOINTS 16
+#define CONFIG_MAX_NAME      64        /* bytes of a name; letters, digits, - _ . / : */
+#define CONFIG_MAX_FILE      (4 << 20) /* bytes of a configuration */
+#define CONFIG_MAX_SECRET    8192      /* bytes of a secret */
+
+/* -- prices -- */
+
+struct config_price {
+    bool free;                 /* marked so: every price is 0 */
+    int64_t input_pico;        /* per token */
+    int64_t cached_input_pico; /* per token; input_pico where not given */
+    int64_t output_pico;       /* per token */
+    int64_t request_pico;      /* per request */
+};
+
+/* How the tokens of a prompt are bounded from above before the call. */
+#define CONFIG_PROMPT_BOUNDS(X)                                                          \
+    X(BYTES, "bytes")       /* a token is at least one byte of the serialised prompt */  \
+    X(TOKENIZE, "tokenize") /* a free tokenizer endpoint; until asked, as "bytes" */     \
+    X(NONE, "none")         /* no bound: never chosen under a ceiling */
+
+enum config_prompt_bound {
+#define X(name, word) CONFIG_BOUND_##name,
+    CONFIG_PROMPT_BOUNDS(X)
+#undef X
+};
+
+/* What to do when a ceiling cannot be met, from mild to strict. */
+#define CONFIG_ON_BUDGETS(X)                                                             \
+    X(TRIM, "trim")           /* lower the output limit until the worst case fits */     \
+    X(DOWNGRADE, "downgrade") /* the best expert that is affordable without trimming */  \
+    X(REJECT, "reject")       /* 402 when the best expert is not affordable */
+
+enum config_on_budget {
+#define X(name, word) CONFIG_ON_BUDGET_##name,
+    CONFIG_ON_BUDGETS(X)
+#undef X
+};
+
+enum config_limit_field { /* the name under which an expert takes an output limit */
+                          CONFIG_LIMIT_MAX_TOKENS,
+                          CONFIG_LIMIT_MAX_COMPLETION_TOKENS,
+};
+
+/* -- experts -- */
+
+struct config_generator {
+    const char *model; /* the upstream's name of it */
+    struct config_price price;
+    int64_t context_tokens; /* 0: not known */
+    int64_t
+        max_output_tokens; /* the model's own cap, which the upstream honours; 0: none */
+    enum config_prompt_bound prompt_bound;
+    enum config_limit_field limit_field;
+    int64_t image_tokens; /* upper bound of one image; 0: not known, so never chosen
+                             for a request with images under a ceiling */
+};
+
+struct config_embedding {
+    const char *model;
+    size_t dim; /* floats in a vector; 0: taken as it comes */
+    bool free;
+    int64_t input_pico; /* per token */
+    double wait_ms;     /* what a call is expected to take, for the price of waiting */
+};
+
+struct config_timeouts { /* milliseconds, each > 0 */
+    int64_t connect_ms;
+    int64_t
+        first_byte_ms; /* from the request sent to the first byte of the answer's body */
+    int64_t idle_ms;   /* between two pieces of an answer */
+    int64_t total_ms;
+};
+
+struct config_expert {
+    const char *name;
+    size_t n_endpoints;
+    const char *
+        *endpoints;  /* http(s)://host[:port]/path without a slash at the end; append
+                        "/chat/completions" or "/embeddings" */
+    const char *key; /* bearer token, SECRET: never log; NULL: no key */
+    int64_t max_in_flight;
+    bool has_generator, has_embedding; /* at least one */
+    struct config_generator generator;
+    struct config_embedding embedding;
+    struct config_timeouts timeouts;
+    const char *ca_file; /* PEM, or NULL: the system's */
+    bool tls_verify;
+};
+
+/* -- embedders and policies -- */
+
+enum config_embedder_kind {
+    CONFIG_EMBEDDER_SURFACE, /* built in, free */
+    CONFIG_EMBEDDER_LEXICAL, /* built in, free */
+    CONFIG_EMBEDDER_REMOTE,  /* an expert's embedding */
+};
+
+struct config_embedder {
+    const char *name;
+    enum config_embedder_kind kind;
+    size_t expert; /* index, when REMOTE */
+};
+
+struct config_policy {
+    const char *name;      /* a virtual model */
+    int64_t value_pico;    /* what one right answer is worth; MONEY_NONE: cost is no
+                              matter (lambda 0) */
+    double lambda;         /* quality per USD: 1 / value */
+    double wait_per_s;     /* quality per second of waiting; 0: none */
+    double min_quality;    /* 0: none */
+    uint64_t experts;      /* bit i: experts[i] is allowed; only those with a generator */
+    size_t default_expert; /* index; always allowed */
+    int64_t max_output_tokens; /* inserted under a ceiling where the client sets none */
+    int64_t budget_pico;       /* ceiling of each request; MONEY_NONE: none */
+    enum config_on_budget on_budget;
+    int64_t decision_deadline_ms; /* evidence that comes later is not waited for */
+};
+
+/* -- limits -- */
+
+struct config_limits {
+    int64_t body_bytes;          /* of a request */
+    int64_t header_bytes;        /* of a request, per connection */
+    int64_t depth;               /* nesting of JSON */
+    int64_t connections;         /* clients, all workers together */
+    int64_t in_flight;           /* requests, all workers together: 503 beyond */
+    int64_t request_timeout_ms;  /* from the first byte to the whole body */
+    int64_t request_deadline_ms; /* of a request altogether */
+    int64_t arena_bytes;         /* memory of one request beside its bodies */
+    int64_t answer_bytes;        /* of an answer that is not streamed */
+    int64_t event_bytes;         /* of one server-sent event */
+    int64_t hold_bytes;          /* held back before the commit point */
+    int64_t hold_chunks;
+    int64_t hold_ms;
+    int64_t queue_bytes; /* answer queued for a slow client before the expert waits */
+    int64_t attempts;    /* experts tried for one request */
+    int64_t drain_ms;    /* after SIGTERM, for what is in flight */
+    int64_t upstream_connections; /* kept open, per worker */
+    int64_t keep_alive_ms;        /* an idle client connection */
+};
+
+struct config {
+    const char *path;      /* of the file */
+    const char *folder;    /* of the file */
+    const char *listen;    /* "host:port"; port 0: any free one */
+    const char *admin;     /* "host:port", or NULL: none */
+    const char *bundle;    /* resolved path, or NULL: no bundle */
+    const char *store;     /* resolved path, or NULL */
+    int64_t workers;       /* 0 in the file means one per processor, resolved here */
+    int64_t instance;      /* of this gateway among several, in ids */
+    const char *log_level; /* "info" */
+    bool log_requests;     /* one line per request */
+    struct config_limits limits;
+
+    size_t n_experts;
+    struct config_expert *experts; /* in the order of the file */
+    size_t n_embedders;
+    struct config_embedder *embedders;
+    size_t n_policies;
+    struct config_policy *policies;
+
+    /* private */
+    struct arena arena; /* holds all of the above */
+    atomic_uint references;
+};
+
+struct config_error {
+    bool set; /* first one wins */
+    char file[256];
+    char pointer[256]; /* JSON pointer, "" for the whole file */
+    int line;          /* from 1; 0: none */
+    char text[400];
+};
+
+/* "frugal.json:12: /experts/small/generator/price/input: must not be negative". Returns
+ * text. */
+const char *config_error_text(const struct config_error *error, char *text, size_t bytes);
+
+/* Reads, checks and resolves. error may be NULL. IO: the file or a secret cannot be read;
+ * INVALID: anything wrong in it; NOMEM. The new config has one reference. */
+NODISCARD enum err config_load(const char *path, struct config **ret_config,
+                               struct config_error *error);
+/* The same from memory; path names it in errors and gives the folder. */
+NODISCARD enum err config_parse(struct str text, const char *path,
+                                struct config **ret_config, struct config_error *error);
+struct config *config_ref(struct config *config);
+void config_unref(
+    struct config *config); /* takes NULL; wipes secrets with the last one */
+
+/* Index, or -1. */
+int config_find_expert(const struct config *config, struct str name);
+int config_find_policy(const struct config *config, struct str name);
+
+/* Every setting of the tables with default, limits and help, one a line. */
+void config_print_help(struct buf *out);
+
+#endif

@@ -1,0 +1,194 @@
+/* metrics.h - counters, gauges and histograms: one table, one block a worker, summed at
+ * scrape.
+ *
+ *   at start     metrics_new(&metrics);   slot = metrics_expert(metrics, "small")
+ *   each worker  struct metrics_block *block = metrics_block(metrics);
+ *                metrics_add(block, METRIC_ATTEMPTS, slot, METRIC_ATTEMPT_OK, 1);
+ *   scrape       metrics_render(metrics, &out);                 Prometheus text, any
+ * thread
+ *
+ *   block of worker 0   [ cell cell cell ... ]  one writer, relaxed atomics
+ *   block of worker 1   [ cell cell cell ... ]          |
+ *   scrape              [ sum  sum  sum  ... ]  <-------+
+ *
+ * Label sets are closed: an enum here, or the experts of the configuration, which get a
+ * slot by name (at most METRICS_MAX_EXPERTS over the life of the process; later ones, and
+ * names never given, are "other"). So the size of a block is fixed and no stranger makes
+ * it grow.
+ *
+ * Threads: a block has one writing thread. metrics_expert and metrics_block take a lock
+ * that guards the name table and the list of blocks; they belong to start and reload, not
+ * to the path of a request.
+ */
+#ifndef GATEWAY_DOMAIN_METRICS_H
+#define GATEWAY_DOMAIN_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/buf.h"
+#include "gateway/base/err.h"
+#include "gateway/domain/api_error.h"
+#include "gateway/domain/reason.h"
+
+#define METRICS_MAX_EXPERTS 128 /* slot 0 is "other" */
+#define METRICS_MAX_BLOCKS  64
+
+#define METRIC_ROUTES(X)                                                                 \
+    X(CHAT, "chat")                                                                      \
+    X(ROUTE, "route")                                                                    \
+    X(MODELS, "models")                                                                  \
+    X(HEALTH, "health")                                                                  \
+    X(OTHER, "other")
+
+/* How an attempt at an expert, or a call of an embedder, ended. */
+#define METRIC_ATTEMPT_RESULTS(X)                                                        \
+    X(OK, "ok")                                                                          \
+    X(CONNECT, "connect")                                                                \
+    X(TIMEOUT, "timeout")                                                                \
+    X(STATUS_4XX, "status_4xx")                                                          \
+    X(STATUS_429, "status_429")                                                          \
+    X(STATUS_5XX, "status_5xx")                                                          \
+    X(CUT, "cut")                                                                        \
+    X(MALFORMED, "malformed")                                                            \
+    X(CANCELLED, "cancelled")
+
+#define METRIC_TOKEN_TYPES(X)                                                            \
+    X(INPUT, "input")                                                                    \
+    X(OUTPUT, "output")
+
+#define METRIC_SPENDS(X)                                                                 \
+    X(GENERATION, "generation")                                                          \
+    X(EVIDENCE, "evidence")
+
+enum metric_route {
+#define X(name, word) METRIC_ROUTE_##name,
+    METRIC_ROUTES(X)
+#undef X
+        METRIC_ROUTE_COUNT
+};
+enum metric_attempt {
+#define X(name, word) METRIC_ATTEMPT_##name,
+    METRIC_ATTEMPT_RESULTS(X)
+#undef X
+        METRIC_ATTEMPT_COUNT
+};
+enum metric_token_type {
+#define X(name, word) METRIC_TOKENS_##name,
+    METRIC_TOKEN_TYPES(X)
+#undef X
+        METRIC_TOKENS_COUNT
+};
+enum metric_spend {
+#define X(name, word) METRIC_SPEND_##name,
+    METRIC_SPENDS(X)
+#undef X
+        METRIC_SPEND_COUNT
+};
+
+/* Dimensions: X(name, label, number of values). NONE has the one value 0. */
+#define METRIC_DIMENSIONS(X)                                                             \
+    X(NONE, "", 1)                                                                       \
+    X(EXPERT, "expert", METRICS_MAX_EXPERTS)                                             \
+    X(ROUTE, "route", METRIC_ROUTE_COUNT)                                                \
+    X(ERROR, "result", API_ERR_COUNT)                                                    \
+    X(REASON, "reason", REASON_COUNT)                                                    \
+    X(ATTEMPT, "result", METRIC_ATTEMPT_COUNT)                                           \
+    X(TOKEN_TYPE, "gen_ai_token_type", METRIC_TOKENS_COUNT)                              \
+    X(SPEND, "for", METRIC_SPEND_COUNT)
+
+/* X(name, kind, exposed name, first dimension, second dimension, help). kind: COUNTER
+ * counts, USD counts pico-USD and shows USD, GAUGE goes up and down, SECONDS is a
+ * histogram fed in microseconds and shown in seconds. */
+#define METRICS(X)                                                                       \
+    X(REQUESTS, COUNTER, "frugal_requests_total", ROUTE, ERROR,                          \
+      "Requests by route and by how they ended for the client")                          \
+    X(DECISIONS, COUNTER, "frugal_decisions_total", EXPERT, REASON,                      \
+      "Decisions by chosen expert and reason")                                           \
+    X(ATTEMPTS, COUNTER, "frugal_attempts_total", EXPERT, ATTEMPT,                       \
+      "Calls of a generator by how they ended")                                          \
+    X(EMBEDDINGS, COUNTER, "frugal_embeddings_total", EXPERT, ATTEMPT,                   \
+      "Calls of an embedder by how they ended")                                          \
+    X(FAILOVERS, COUNTER, "frugal_failovers_total", EXPERT, NONE,                        \
+      "Attempts that were followed by another expert")                                   \
+    X(TOKENS, COUNTER, "frugal_tokens_total", EXPERT, TOKEN_TYPE,                        \
+      "Tokens that experts reported")                                                    \
+    X(COST, USD, "frugal_cost_usd_total", EXPERT, SPEND,                                 \
+      "Money spent, settled or estimated")                                               \
+    X(NO_USAGE, COUNTER, "frugal_answers_without_usage_total", EXPERT, NONE,             \
+      "Answers whose tokens were estimated because none were reported")                  \
+    X(OVER_BOUND, COUNTER, "frugal_usage_over_reservation_total", EXPERT, NONE,          \
+      "Answers that cost more than was reserved for them")                               \
+    X(STREAMS_CUT, COUNTER, "frugal_streams_cut_total", EXPERT, NONE,                    \
+      "Streams that an expert cut after the commit point")                               \
+    X(CLIENTS_GONE, COUNTER, "frugal_clients_gone_total", NONE, NONE,                    \
+      "Requests whose client left before the end")                                       \
+    X(IN_FLIGHT, GAUGE, "frugal_requests_in_flight", NONE, NONE, "Requests under way")   \
+    X(UPSTREAM_IN_FLIGHT, GAUGE, "frugal_expert_in_flight", EXPERT, NONE,                \
+      "Calls of an expert under way")                                                    \
+    X(CONNECTIONS, GAUGE, "frugal_client_connections", NONE, NONE,                       \
+      "Open connections of clients")                                                     \
+    X(BUNDLE_LOADED, GAUGE, "frugal_bundle_loaded", NONE, NONE,                          \
+      "1 while decisions come from a bundle")                                            \
+    X(BUNDLE_ROWS, GAUGE, "frugal_bundle_rows", NONE, NONE,                              \
+      "Calibration rows in the bundle")                                                  \
+    X(EXPERTS_WITHOUT_ROWS, GAUGE, "frugal_experts_without_rows", NONE, NONE,            \
+      "Configured experts that the bundle does not know")                                \
+    X(BUNDLE_EXPERTS_IGNORED, GAUGE, "frugal_bundle_experts_ignored", NONE, NONE,        \
+      "Experts of the bundle that are not configured")                                   \
+    X(RELOADS, COUNTER, "frugal_reloads_total", NONE, NONE,                              \
+      "Configurations taken over while running")                                         \
+    X(RELOADS_FAILED, COUNTER, "frugal_reloads_failed_total", NONE, NONE,                \
+      "Configurations refused while running")                                            \
+    X(DURATION, SECONDS, "gen_ai_server_request_duration_seconds", ROUTE, NONE,          \
+      "Requests from the first byte to the last")                                        \
+    X(FIRST_TOKEN, SECONDS, "gen_ai_server_time_to_first_token_seconds", EXPERT, NONE,   \
+      "From the request to the first content of the answer")                             \
+    X(ATTEMPT_DURATION, SECONDS, "gen_ai_client_operation_duration_seconds", EXPERT,     \
+      NONE, "Calls of a generator from start to end")                                    \
+    X(OVERHEAD, SECONDS, "frugal_overhead_seconds", NONE, NONE,                          \
+      "Time of a request spent in the gateway itself")                                   \
+    X(DECISION, SECONDS, "frugal_decision_seconds", NONE, NONE,                          \
+      "From the parsed request to the decision, evidence included")                      \
+    X(SEARCH, SECONDS, "frugal_search_seconds", NONE, NONE,                              \
+      "Neighbour searches and decisions, per batch")
+
+enum metric {
+#define X(name, kind, exposed, a, b, help) METRIC_##name,
+    METRICS(X)
+#undef X
+        METRIC_COUNT
+};
+
+struct metrics;       /* owned by main, outlives the workers */
+struct metrics_block; /* owned by its metrics; written by one thread */
+
+NODISCARD enum err metrics_new(struct metrics **ret_metrics);
+void metrics_free(struct metrics *metrics); /* takes NULL */
+
+/* Slot of an expert's name, the same for the life of the process; 0 ("other") when the
+ * table is full. Any thread. */
+size_t metrics_expert(struct metrics *metrics, const char *name);
+/* A new zeroed block; NULL: out of memory or METRICS_MAX_BLOCKS. Any thread. */
+NODISCARD struct metrics_block *metrics_block(struct metrics *metrics);
+
+/* a and b: values of the metric's two dimensions, 0 for NONE. An index out of its range
+ * is a bug (assert). */
+void metrics_add(struct metrics_block *block, enum metric metric, size_t a, size_t b,
+                 uint64_t value);
+/* Gauges: up or down by delta; the scrape sums over blocks. */
+void metrics_move(struct metrics_block *block, enum metric metric, size_t a,
+                  int64_t delta);
+/* Gauges: the block's own share is now value. */
+void metrics_set(struct metrics_block *block, enum metric metric, size_t a,
+                 int64_t value);
+/* Histograms. */
+void metrics_observe(struct metrics_block *block, enum metric metric, size_t a,
+                     int64_t us);
+
+/* The sum over all blocks now, for admin pages and tests. Histograms: their count. */
+int64_t metrics_value(struct metrics *metrics, enum metric metric, size_t a, size_t b);
+/* Prometheus text format 0.0.4, cells that are zero left out of label sets of experts. */
+void metrics_render(struct metrics *metrics, struct buf *out);
+
+#endif

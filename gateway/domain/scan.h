@@ -1,0 +1,119 @@
+/* scan.h - checks a JSON body while it arrives and remembers where our few fields lie.
+ *
+ *   struct scan scan;
+ *   scan_init(&scan, depth);
+ *   for each piece:  if (scan_feed(&scan, p, n) != SCAN_OK) -> 400
+ *   at the end:      if (scan_end(&scan) != SCAN_OK) -> 400
+ *   scan.fields[SCAN_MODEL].begin ...
+ *
+ *   {  "model" :  "auto"  , "messages": [ {...}, {...} ] , ... }
+ *      ^key_begin ^begin ^end                offsets from the body's first byte
+ *
+ * No tree is built and nothing is allocated: the cost is a fraction of a nanosecond a
+ * byte inside ASCII strings. The result does not depend on how the body is sliced.
+ * Checked: RFC 8259 grammar, one object and nothing after it, depth, UTF-8 (overlong
+ * forms and surrogates refused), and that none of our top-level keys occurs twice; keys
+ * are compared unescaped. An error is final: later calls return it again. One thread;
+ * plain memory, no release.
+ */
+#ifndef GATEWAY_DOMAIN_SCAN_H
+#define GATEWAY_DOMAIN_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/err.h"
+#include "gateway/domain/json.h"
+
+/* Top-level keys whose place is recorded. ours: a duplicate is an error (what we read,
+ * change or price). */
+#define SCAN_FIELDS(X)                                                                   \
+    X(MODEL, "model")                                                                    \
+    X(STREAM, "stream")                                                                  \
+    X(STREAM_OPTIONS, "stream_options")                                                  \
+    X(MAX_TOKENS, "max_tokens")                                                          \
+    X(MAX_COMPLETION_TOKENS, "max_completion_tokens")                                    \
+    X(N, "n")                                                                            \
+    X(BEST_OF, "best_of")                                                                \
+    X(MESSAGES, "messages")                                                              \
+    X(TOOLS, "tools")                                                                    \
+    X(FUNCTIONS, "functions")                                                            \
+    X(RESPONSE_FORMAT, "response_format")                                                \
+    X(SERVICE_TIER, "service_tier")                                                      \
+    X(AUDIO, "audio")                                                                    \
+    X(MODALITIES, "modalities")                                                          \
+    X(WEB_SEARCH_OPTIONS, "web_search_options")                                          \
+    X(PREDICTION, "prediction")                                                          \
+    X(FRUGAL, "frugal")
+
+enum scan_field {
+#define X(name, key) SCAN_##name,
+    SCAN_FIELDS(X)
+#undef X
+        SCAN_FIELD_COUNT
+};
+
+const char *scan_field_key(enum scan_field field);
+
+#define SCAN_ERRORS(X)                                                                   \
+    X(OK, "success")                                                                     \
+    X(MALFORMED, "not valid JSON")                                                       \
+    X(TRUNCATED, "the JSON ends too early")                                              \
+    X(NOT_OBJECT, "the body must be a JSON object")                                      \
+    X(TOO_DEEP, "nested too deeply")                                                     \
+    X(NOT_UTF8, "not valid UTF-8")                                                       \
+    X(DUPLICATE, "the key occurs twice")
+
+enum scan_err {
+#define X(name, text) SCAN_##name,
+    SCAN_ERRORS(X)
+#undef X
+};
+
+const char *scan_err_text(enum scan_err code);
+
+struct scan_place {
+    enum json_type type; /* JSON_NOTHING: absent */
+    size_t key_begin;    /* the key's first quote */
+    size_t begin, end;   /* the value: [begin, end) */
+};
+
+#define SCAN_MAX_DEPTH     512
+#define SCAN_LAST_MESSAGES 16 /* places of the last ones are kept */
+#define SCAN_KEY_BYTES     32 /* longer keys are none of ours */
+
+struct scan {
+    /* results, complete after scan_end */
+    struct scan_place fields[SCAN_FIELD_COUNT];
+    size_t bytes;          /* seen so far */
+    size_t n_messages;     /* elements of `messages` */
+    size_t n_bad_messages; /* of them, not objects */
+    struct scan_place
+        messages[SCAN_LAST_MESSAGES]; /* message i at i % SCAN_LAST_MESSAGES,
+                                         the last ones only; no key_begin */
+    size_t n_images;                  /* content parts with an `image_url` */
+    size_t n_other_media; /* content parts with `input_audio`, `file`, `video_url` */
+    size_t media_bytes;   /* of the values of those members */
+    enum scan_err error;
+    size_t error_offset;         /* of the first wrong byte */
+    enum scan_field error_field; /* when DUPLICATE */
+
+    /* private: the machine */
+    uint8_t state, after_string, utf8_left, utf8_low, utf8_high, literal, literal_at;
+    uint8_t number, hex_left, key_n, in_field, media;
+    bool key_long, keep_key, in_messages;
+    uint16_t depth, max_depth, hex;
+    char key[SCAN_KEY_BYTES];
+    size_t key_begin, value_begin, media_begin;
+    uint64_t is_object[SCAN_MAX_DEPTH / 64]; /* bit d: level d is an object */
+};
+
+void scan_init(struct scan *scan, unsigned max_depth); /* 1..SCAN_MAX_DEPTH */
+NODISCARD enum scan_err scan_feed(struct scan *scan, const char *bytes, size_t n);
+NODISCARD enum scan_err scan_end(struct scan *scan);
+
+/* The value's bytes in the whole body; empty when absent. */
+struct str scan_raw(const struct scan *scan, enum scan_field field, struct str body);
+
+#endif

@@ -1,0 +1,76 @@
+/* usage.h - the tokens an expert says it used, and our cost written beside them.
+ *
+ * The answer travels on as it came; usage_splice only adds `cost` and `cost_details` to
+ * its usage object (or a usage object where there is none):
+ *
+ *   {"id":..,"choices":[..],"usage":{"prompt_tokens":9, ...
+ * ,"cost":0.0012,"cost_details":{..}}}
+ *
+ * Pure; any thread.
+ */
+#ifndef GATEWAY_DOMAIN_USAGE_H
+#define GATEWAY_DOMAIN_USAGE_H
+
+#include <sys/uio.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/arena.h"
+#include "gateway/base/err.h"
+#include "gateway/base/str.h"
+#include "gateway/domain/json.h"
+
+struct usage {
+    bool known;            /* both counts were reported and make sense */
+    int64_t input_tokens;  /* prompt, cached ones included */
+    int64_t cached_tokens; /* of them; 0 where not reported */
+    int64_t output_tokens; /* completion, reasoning included */
+};
+
+#define USAGE_MAX_TOKENS INT64_C(1000000000000) /* more is not believed: unknown */
+
+/* From the value of `usage`: an object with prompt_tokens and completion_tokens, or
+ * input_tokens and output_tokens. Anything else: known = false, the rest 0. */
+struct usage usage_read(struct json_value value);
+
+struct usage_cost {
+    int64_t cost_pico;       /* of the whole request; MONEY_NONE: not known, no `cost` */
+    bool estimated;          /* no usage was reported */
+    int64_t generation_pico; /* its parts, for cost_details */
+    int64_t evidence_pico;
+    struct str decision_id;
+    struct str expert;
+    struct str explain; /* raw JSON for cost_details.decision, or empty */
+};
+
+#define USAGE_MAX_PIECES 4
+
+/* json: a whole JSON object (an answer, or the data of a chunk), known to be well-formed.
+ * Adds the cost to its top-level `usage`. Pieces point into json and the arena. A
+ * client's usage is never changed otherwise; `cost` or `cost_details` of the expert's own
+ * are kept out of the way: the later key of ours wins in common readers. NOMEM, or
+ * INVALID where json is no object. */
+NODISCARD enum err usage_splice(struct str json, const struct usage_cost *cost,
+                                struct arena *arena,
+                                struct iovec ret_pieces[USAGE_MAX_PIECES], size_t *ret_n,
+                                size_t *ret_bytes);
+
+/* What an answer that is not streamed says. */
+struct usage_answer {
+    struct usage usage;
+    bool has_choices;    /* a non-empty `choices` */
+    bool has_error;      /* a top-level `error` that is not null */
+    struct str model;    /* raw JSON string of `model`, or empty */
+    size_t output_bytes; /* of all strings in `choices`: an estimate where usage is
+                            missing */
+};
+
+/* False: the body is no JSON object. */
+NODISCARD bool usage_read_answer(struct str body, struct usage_answer *ret_answer);
+
+/* Tokens from bytes where nothing is reported: a quarter, at least 1 for a byte. */
+int64_t usage_estimate_tokens(size_t bytes);
+
+#endif

@@ -12,7 +12,13 @@
 #define NODISCARD               __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
-#define ARRAY_LEN(a)            (sizeof(a) / sizeof((a)[0]))
+#define IGNORE(call)                                                                     \
+    do {                                                                                 \
+        if (call) {                                                                      \
+        }                                                                                \
+    } while (0)
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 /* The struct of `type` whose `member` is at `pointer`. */
 #define CONTAINER_OF(pointer, type, member)                                              \

@@ -1,8 +1,8 @@
 /* id.h - ids of requests and decisions: sortable by time, with the instance, hard to
  * guess.
  *
- *   req_01jd6w3z9k-0a1f-6x3tq0m2v7rka
- *       `time, ms  `instance `65 random bits, base32
+ *   req_01jd6w3z9k-0a1f-6x3tq0m2v7rk
+ *       `time, ms  `instance `60 random bits, base32
  *
  * One source a worker, used by that worker only. Random bytes come from getrandom(2) in
  * batches, or from the function a test gives.

@@ -54,6 +54,9 @@ struct str str_clip_utf8(struct str s, size_t n);
 /* The longest suffix of s of at most n bytes that does not begin inside a sequence. */
 struct str str_tail_utf8(struct str s, size_t n);
 
+/* Length of the well-formed UTF-8 sequence that s begins with, 1 to 4; 0: there is none. */
+size_t str_utf8_sequence(struct str s);
+
 /* Is s well-formed UTF-8 (no overlong forms, no surrogates, at most U+10FFFF)? */
 bool str_is_utf8(struct str s);
 

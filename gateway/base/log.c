@@ -1,0 +1,220 @@
+/* log.c - logfmt, one write(2) a line, so that lines of several threads never mix.
+ *
+ * The three settings below are set at start, before there are threads, and only read after.
+ */
+#include "gateway/base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/base/money.h"
+
+#define TAIL       "cut=true" /* room for " cut=true\n" is kept free at the end */
+#define TAIL_BYTES (sizeof(TAIL) + 1)
+
+static enum log_level lowest = LOG_INFO;
+static int descriptor = STDERR_FILENO;
+static const struct clock *clock_of_lines = &clock_system;
+
+static const char *const words[] = {
+#define X(name, word) word,
+    LOG_LEVELS(X)
+#undef X
+};
+
+void log_set_level(enum log_level level)
+{
+    lowest = level;
+}
+
+void log_set_fd(int fd)
+{
+    descriptor = fd;
+}
+
+void log_set_clock(const struct clock *clock)
+{
+    clock_of_lines = clock;
+}
+
+enum err log_level_parse(struct str word, enum log_level *ret_level)
+{
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (str_is(word, words[i])) {
+            *ret_level = (enum log_level)i;
+            return ERR_OK;
+        }
+    }
+    return ERR_INVALID;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level >= lowest;
+}
+
+/* -- one field -- */
+
+static bool put(struct log_line *line, const char *bytes, size_t n)
+{
+    if (n > sizeof(line->text) - TAIL_BYTES - line->n)
+        return false;
+    memcpy(line->text + line->n, bytes, n);
+    line->n += n;
+    return true;
+}
+
+static bool is_plain(struct str value)
+{
+    if (value.n == 0)
+        return false;
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+
+        if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c == 0x7f)
+            return false;
+    }
+    return str_is_utf8(value);
+}
+
+static bool put_quoted(struct log_line *line, struct str value)
+{
+    bool fits = put(line, "\"", 1);
+
+    while (fits && value.n > 0) {
+        unsigned char c = (unsigned char)value.p[0];
+        size_t sequence = str_utf8_sequence(value);
+        char escaped[8];
+
+        if (c == '"' || c == '\\') {
+            (void)snprintf(escaped, sizeof(escaped), "\\%c", c);
+            fits = put(line, escaped, 2);
+        } else if (c == '\n') {
+            fits = put(line, "\\n", 2);
+        } else if (c < 0x20 || c == 0x7f || sequence == 0) {
+            (void)snprintf(escaped, sizeof(escaped), "\\x%02x", c);
+            fits = put(line, escaped, 4);
+        } else {
+            fits = put(line, value.p, sequence);
+        }
+        value = str_skip(value, sequence > 0 ? sequence : 1);
+    }
+    return fits && put(line, "\"", 1);
+}
+
+void log_str(struct log_line *line, const char *key, struct str value)
+{
+    size_t begin = line->n;
+    bool fits;
+
+    if (line->off)
+        return;
+    fits = line->n == 0 || put(line, " ", 1);
+    fits = fits && put(line, key, strlen(key)) && put(line, "=", 1);
+    if (fits)
+        fits = is_plain(value) ? put(line, value.p, value.n) : put_quoted(line, value);
+    if (!fits) {
+        line->n = begin;
+        line->cut = true;
+    }
+}
+
+void log_text(struct log_line *line, const char *key, const char *value)
+{
+    if (value)
+        log_str(line, key, str_of(value));
+}
+
+void log_int(struct log_line *line, const char *key, int64_t value)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof(text), "%" PRId64, value);
+    log_text(line, key, text);
+}
+
+void log_bool(struct log_line *line, const char *key, bool value)
+{
+    log_text(line, key, value ? "true" : "false");
+}
+
+void log_fixed(struct log_line *line, const char *key, double value, int decimals)
+{
+    char text[64];
+
+    if (isfinite(value) && fabs(value) < 1e18)
+        (void)snprintf(text, sizeof(text), "%.*f",
+                       decimals < 0    ? 0
+                       : decimals > 12 ? 12
+                                       : decimals,
+                       value);
+    else
+        (void)snprintf(text, sizeof(text), "%g", value);
+    log_text(line, key, text);
+}
+
+void log_usd(struct log_line *line, const char *key, int64_t pico)
+{
+    char text[MONEY_TEXT_BYTES];
+
+    if (pico != MONEY_NONE)
+        log_text(line, key, money_format(pico, text));
+}
+
+/* -- a line -- */
+
+void log_begin(struct log_line *line, enum log_level level, const char *event)
+{
+    char now[CLOCK_TEXT_BYTES];
+
+    line->n = 0;
+    line->cut = false;
+    line->off = !log_enabled(level);
+    if (line->off)
+        return;
+    log_text(line, "ts", clock_format(clock_wall_us(clock_of_lines), now));
+    log_text(line, "level", words[level]);
+    log_text(line, "event", event);
+}
+
+void log_end(struct log_line *line)
+{
+    size_t written = 0;
+
+    if (line->off)
+        return;
+    if (line->cut) {
+        memcpy(line->text + line->n, " " TAIL, sizeof(TAIL));
+        line->n += sizeof(TAIL);
+    }
+    line->text[line->n++] = '\n';
+    while (written < line->n) {
+        ssize_t n = write(descriptor, line->text + written, line->n - written);
+
+        if (n < 0 && errno != EINTR)
+            return;
+        if (n > 0)
+            written += (size_t)n;
+    }
+}
+
+void log_message(enum log_level level, const char *event, const char *format, ...)
+{
+    struct log_line line;
+    char text[LOG_LINE_BYTES / 2];
+    va_list arguments;
+
+    if (!log_enabled(level))
+        return;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    log_begin(&line, level, event);
+    log_text(&line, "msg", text);
+    log_end(&line);
+}

@@ -154,7 +154,8 @@ clean: ## remove build/
 
 PREFIX ?= /usr/local
 I := $(DESTDIR)$(PREFIX)
-install: all install-files ## install programs, man pages, example configuration and systemd unit (PREFIX, DESTDIR)
+install: all ## install programs, man pages, example configuration and systemd unit (PREFIX, DESTDIR)
+	$(Q)$(MAKE) --no-print-directory install-files
 
 .PHONY: install-files
 install-files:

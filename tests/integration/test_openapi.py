@@ -1,0 +1,83 @@
+"""openapi.yaml says what the code's own tables say: routes, error codes, options, reasons."""
+
+import pathlib
+import re
+
+import pytest
+import yaml
+from openapi_spec_validator import validate
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NEVER_SENT = {"OK", "CLIENT_GONE"}  # no answer has them: success, and a client that is not there any more
+
+
+def table(header, macro):
+    """The rows of an X-macro list in a header: a list of argument lists, strings without their quotes."""
+    text = (ROOT / header).read_text()
+    body = re.search(rf"#define {macro}\(X\)(.*?)(?<!\\)\n", text.replace("\\\n", " "), re.S).group(1)
+    body = re.sub(r"/\*.*?\*/", "", body)
+    rows = re.findall(r'\bX\(((?:"(?:\\.|[^"\\])*"|[^()"])*)\)', body)
+    split = lambda row: [cell.strip().strip('"') for cell in re.findall(r'(?:"(?:\\.|[^"\\])*"|[^,"])+', row)]
+    return [split(row) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return yaml.safe_load((ROOT / "openapi.yaml").read_text())
+
+
+def follow(spec, node):
+    if "$ref" not in node:
+        return node
+    found = spec
+    for key in node["$ref"][2:].split("/"):
+        found = found[key]
+    return follow(spec, found)
+
+
+def schema(spec, name):
+    return spec["components"]["schemas"][name]
+
+
+def test_the_document_is_valid_openapi(spec):
+    validate(spec)
+
+
+def test_the_version_is_the_programs(spec):
+    assert spec["info"]["version"] == (ROOT / "VERSION").read_text().strip()
+
+
+def test_every_route_of_the_table_is_described_and_no_other(spec):
+    routes = {(method.lower(), path.replace("{}", "{id}")) for _, method, path, _ in table("gateway/edge/routes.h", "ROUTES")}
+    described = {(method, path) for path, methods in spec["paths"].items() for method in methods}
+    assert routes and routes == described
+
+
+def test_every_error_code_of_the_table_is_described_and_no_other(spec):
+    codes = {row[4] for row in table("gateway/domain/api_error.h", "API_ERRORS") if row[0] not in NEVER_SENT}
+    described = set(schema(spec, "Error")["properties"]["error"]["properties"]["code"]["x-codes"])
+    assert codes and codes == described
+
+
+def test_every_status_of_the_table_is_among_the_answers_to_a_chat(spec):
+    later = {"401", "405", "429"}  # keys and rate limits; a method that is not there has no operation
+    statuses = {row[2] for row in table("gateway/domain/api_error.h", "API_ERRORS") if row[0] not in NEVER_SENT}
+    answers = set(spec["paths"]["/v1/chat/completions"]["post"]["responses"]) - {"200", "default"}
+    assert statuses - later == answers
+
+
+def test_every_option_is_described_as_a_header_and_in_the_body(spec):
+    keys = {row[1] for row in table("gateway/domain/frugal_headers.h", "FRUGAL_OPTIONS")}
+    headers = {"x-frugal-" + key.replace("_", "-") for key in keys}
+    assert keys == set(schema(spec, "Frugal")["properties"])
+    for path in ("/v1/chat/completions", "/v1/route"):
+        taken = {follow(spec, parameter)["name"] for parameter in spec["paths"][path]["post"]["parameters"]}
+        assert taken == headers
+
+
+def test_every_reason_is_described(spec):
+    assert schema(spec, "Reason")["enum"] == [row[1] for row in table("gateway/domain/reason.h", "REASONS")]
+
+
+def test_every_way_to_meet_a_ceiling_is_described(spec):
+    assert schema(spec, "OnBudget")["enum"] == [row[1] for row in table("gateway/domain/config.h", "CONFIG_ON_BUDGETS")]

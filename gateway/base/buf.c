@@ -100,7 +100,8 @@ enum err buf_add_str(struct buf *buf, struct str s)
 static enum err add_formatted(struct buf *buf, const char *format, va_list arguments)
 {
     va_list again;
-    enum err err = ERR_INVALID;
+    size_t more = buf->max_bytes < SIZE_MAX;
+    enum err err;
     char *room;
     int n;
 
@@ -110,9 +111,9 @@ static enum err add_formatted(struct buf *buf, const char *format, va_list argum
     if (n < 0)
         return refuse(buf, ERR_INVALID);
     /* vsnprintf writes a 0 that is not ours: room for it may lie above the maximum. */
-    buf->max_bytes += buf->max_bytes < SIZE_MAX;
+    buf->max_bytes += more;
     err = buf_room(buf, (size_t)n + 1, &room);
-    buf->max_bytes -= buf->max_bytes < SIZE_MAX;
+    buf->max_bytes -= more;
     if (err != ERR_OK)
         return err;
     (void)vsnprintf(room, (size_t)n + 1, format, arguments);

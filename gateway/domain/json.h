@@ -34,7 +34,8 @@ enum json_type {
     JSON_MAP,
 };
 
-const char *json_type_name(enum json_type type); /* "null", "string", "object", ... */
+const char *
+json_type_name(enum json_type type); /* "null", "a string", "an object", ... */
 
 struct json_value {
     enum json_type type;

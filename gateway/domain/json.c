@@ -1,0 +1,463 @@
+/* json.c - a JSON text that lies in memory, read in place.
+ *
+ * skip_value() checks and steps over one value; everything else stands on it. Iterators run
+ * the same code over text that was checked before, so they cannot fail and need no trust.
+ */
+#include "gateway/domain/json.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/domain/json_run.h"
+
+static const char *skip_space(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+        p++;
+    return p;
+}
+
+static bool is_digit(const char *p, const char *end)
+{
+    return p < end && *p >= '0' && *p <= '9';
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* -- stepping over; all return the byte behind, or NULL -- */
+
+static const char *skip_string(const char *p, const char *end)
+{
+    assert(*p == '"');
+    for (p++;;) {
+        p = json_run_any(p, end);
+        if (p == end || (unsigned char)*p < 0x20)
+            return NULL;
+        if (*p == '"')
+            return p + 1;
+        p++;
+        if (p == end)
+            return NULL;
+        if (*p == 'u') {
+            for (int i = 0; i < 4; i++) {
+                p++;
+                if (p == end || hex_value(*p) < 0)
+                    return NULL;
+            }
+        } else if (*p == '\0' || !strchr("\"\\/bfnrt", *p)) {
+            return NULL;
+        }
+        p++;
+    }
+}
+
+static const char *skip_number(const char *p, const char *end)
+{
+    if (p < end && *p == '-')
+        p++;
+    if (!is_digit(p, end))
+        return NULL;
+    if (*p == '0')
+        p++;
+    else
+        while (is_digit(p, end))
+            p++;
+    if (p < end && *p == '.') {
+        p++;
+        if (!is_digit(p, end))
+            return NULL;
+        while (is_digit(p, end))
+            p++;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        if (p < end && (*p == '+' || *p == '-'))
+            p++;
+        if (!is_digit(p, end))
+            return NULL;
+        while (is_digit(p, end))
+            p++;
+    }
+    return p;
+}
+
+static const char *skip_word(const char *p, const char *end, const char *word)
+{
+    size_t n = strlen(word);
+
+    return (size_t)(end - p) >= n && memcmp(p, word, n) == 0 ? p + n : NULL;
+}
+
+static const char *skip_value(const char *p, const char *end, unsigned depth);
+
+static const char *skip_key(const char *p, const char *end)
+{
+    if (p == end || *p != '"')
+        return NULL;
+    p = skip_string(p, end);
+    if (!p)
+        return NULL;
+    p = skip_space(p, end);
+    return p < end && *p == ':' ? skip_space(p + 1, end) : NULL;
+}
+
+/* The members or elements between the brackets; p is behind the opening one. */
+static const char *skip_items(const char *p, const char *end, unsigned depth, bool map)
+{
+    const char close = map ? '}' : ']';
+
+    p = skip_space(p, end);
+    if (p < end && *p == close)
+        return p + 1;
+    for (;;) {
+        if (map)
+            p = skip_key(p, end);
+        if (p)
+            p = skip_value(p, end, depth);
+        if (!p)
+            return NULL;
+        p = skip_space(p, end);
+        if (p == end)
+            return NULL;
+        if (*p == close)
+            return p + 1;
+        if (*p != ',')
+            return NULL;
+        p = skip_space(p + 1, end);
+    }
+}
+
+static const char *skip_value(const char *p, const char *end, unsigned depth)
+{
+    if (p == end)
+        return NULL;
+    switch (*p) {
+    case '"':
+        return skip_string(p, end);
+    case '{':
+    case '[':
+        return depth == 0 ? NULL : skip_items(p + 1, end, depth - 1, *p == '{');
+    case 't':
+        return skip_word(p, end, "true");
+    case 'f':
+        return skip_word(p, end, "false");
+    case 'n':
+        return skip_word(p, end, "null");
+    default:
+        return skip_number(p, end);
+    }
+}
+
+/* -- values -- */
+
+const char *json_type_name(enum json_type type)
+{
+    static const char *const names[] = { "nothing",  "null",     "a boolean", "a number",
+                                         "a string", "an array", "an object" };
+
+    return names[type];
+}
+
+struct json_value json_trusted(struct str raw)
+{
+    enum json_type type = JSON_NUMBER;
+
+    if (raw.n == 0)
+        return (struct json_value){ JSON_NOTHING, { NULL, 0 } };
+    switch (raw.p[0]) {
+    case '"':
+        type = JSON_TEXT;
+        break;
+    case '{':
+        type = JSON_MAP;
+        break;
+    case '[':
+        type = JSON_LIST;
+        break;
+    case 't':
+    case 'f':
+        type = JSON_BOOL;
+        break;
+    case 'n':
+        type = JSON_NULLS;
+        break;
+    default:
+        break;
+    }
+    return (struct json_value){ type, raw };
+}
+
+bool json_parse(struct str text, unsigned depth, struct json_value *ret_value)
+{
+    const char *end = text.p + text.n;
+    const char *begin, *p;
+
+    assert(depth <= JSON_MAX_DEPTH);
+    if (text.n == 0)
+        return false;
+    begin = skip_space(text.p, end);
+    p = skip_value(begin, end, depth);
+    if (!p || skip_space(p, end) != end)
+        return false;
+    *ret_value = json_trusted((struct str){ begin, (size_t)(p - begin) });
+    return true;
+}
+
+struct json_iter json_iter(struct json_value value)
+{
+    if (value.type != JSON_MAP && value.type != JSON_LIST)
+        return (struct json_iter){ NULL, NULL };
+    /* Without its closing bracket, so that the end of the text ends the iteration. */
+    return (struct json_iter){ value.raw.p + 1, value.raw.p + value.raw.n - 1 };
+}
+
+static bool next_value(struct json_iter *it, const char *p, struct json_value *ret_value)
+{
+    const char *behind = skip_value(p, it->end, JSON_MAX_DEPTH);
+
+    if (!behind)
+        return false;
+    *ret_value = json_trusted((struct str){ p, (size_t)(behind - p) });
+    p = skip_space(behind, it->end);
+    it->p = p < it->end && *p == ',' ? p + 1 : p;
+    return true;
+}
+
+bool json_next_member(struct json_iter *it, struct json_value *ret_key,
+                      struct json_value *ret_value)
+{
+    const char *key, *p;
+    struct json_value value;
+
+    if (!it->p)
+        return false;
+    key = skip_space(it->p, it->end);
+    p = key < it->end && *key == '"' ? skip_string(key, it->end) : NULL;
+    if (!p)
+        return false;
+    *ret_key = json_trusted((struct str){ key, (size_t)(p - key) });
+    p = skip_key(key, it->end);
+    if (!p || !next_value(it, p, &value))
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+bool json_next_element(struct json_iter *it, struct json_value *ret_value)
+{
+    return it->p && next_value(it, skip_space(it->p, it->end), ret_value);
+}
+
+struct json_value json_get(struct json_value map, const char *name)
+{
+    struct json_value key, value, found = { JSON_NOTHING, { NULL, 0 } };
+    struct json_iter it;
+
+    if (map.type != JSON_MAP)
+        return found;
+    it = json_iter(map);
+    while (json_next_member(&it, &key, &value))
+        if (json_string_is(key, name))
+            found = value;
+    return found;
+}
+
+/* -- strings -- */
+
+static unsigned hex4(const char *p)
+{
+    unsigned value = 0;
+
+    for (int i = 0; i < 4; i++)
+        value = value << 4 | (unsigned)hex_value(p[i]);
+    return value;
+}
+
+static size_t put_utf8(unsigned c, char out[4])
+{
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xc0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 0x3f));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (char)(0xe0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (c & 0x3f));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | c >> 18);
+    out[1] = (char)(0x80 | (c >> 12 & 0x3f));
+    out[2] = (char)(0x80 | (c >> 6 & 0x3f));
+    out[3] = (char)(0x80 | (c & 0x3f));
+    return 4;
+}
+
+/* Takes the next run of plain bytes, or one escape, off *s (the inside of a checked string).
+ * The piece is borrowed from *s or from `escaped`. */
+static struct str next_piece(struct str *s, char escaped[4])
+{
+    const char *end = s->p + s->n;
+    const char *p = s->p;
+    struct str piece;
+    unsigned c;
+
+    if (*p != '\\') {
+        piece = (struct str){ p, (size_t)(json_run_any(p, end) - p) };
+        *s = str_skip(*s, piece.n);
+        return piece;
+    }
+    if (p[1] != 'u') {
+        static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+        const char *at = strchr(from, p[1]);
+
+        escaped[0] = at ? to[at - from] : p[1];
+        *s = str_skip(*s, 2);
+        return (struct str){ escaped, 1 };
+    }
+    c = hex4(p + 2);
+    *s = str_skip(*s, 6);
+    if (c >= 0xd800 && c < 0xdc00 && s->n >= 6 && s->p[0] == '\\' && s->p[1] == 'u') {
+        unsigned low = hex4(s->p + 2);
+
+        if (low >= 0xdc00 && low < 0xe000) {
+            c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+            *s = str_skip(*s, 6);
+        }
+    }
+    if (c >= 0xd800 && c < 0xe000)
+        c = 0xfffd;
+    return (struct str){ escaped, put_utf8(c, escaped) };
+}
+
+static struct str inside(struct json_value value)
+{
+    assert(value.type == JSON_TEXT && value.raw.n >= 2);
+    return (struct str){ value.raw.p + 1, value.raw.n - 2 };
+}
+
+bool json_string_is(struct json_value value, const char *name)
+{
+    struct str rest, want = str_of(name);
+    char escaped[4];
+
+    if (value.type != JSON_TEXT)
+        return false;
+    rest = inside(value);
+    while (rest.n > 0) {
+        struct str piece = next_piece(&rest, escaped);
+
+        if (!str_eq(piece, str_first(want, piece.n)))
+            return false;
+        want = str_skip(want, piece.n);
+    }
+    return want.n == 0;
+}
+
+enum err json_string(struct json_value value, struct arena *arena, struct str *ret_text)
+{
+    struct str rest;
+    char *text, escaped[4];
+    size_t n = 0;
+
+    if (value.type != JSON_TEXT)
+        return ERR_INVALID;
+    rest = inside(value);
+    text = arena_alloc(arena, rest.n + 1); /* no escape is shorter than what it means */
+    if (!text)
+        return ERR_NOMEM;
+    while (rest.n > 0) {
+        struct str piece = next_piece(&rest, escaped);
+
+        memcpy(text + n, piece.p, piece.n);
+        n += piece.n;
+    }
+    text[n] = '\0';
+    *ret_text = (struct str){ text, n };
+    return ERR_OK;
+}
+
+size_t json_put_string(struct json_value value, size_t max_bytes, struct buf *out)
+{
+    struct str rest;
+    char escaped[4];
+    size_t n = 0;
+
+    if (value.type != JSON_TEXT)
+        return 0;
+    rest = inside(value);
+    while (rest.n > 0) {
+        struct str piece = next_piece(&rest, escaped);
+        struct str fits = str_clip_utf8(piece, max_bytes - n);
+
+        buf_put_str(out, fits);
+        n += fits.n;
+        if (fits.n < piece.n)
+            break;
+    }
+    return n;
+}
+
+/* -- other scalars -- */
+
+bool json_is_true(struct json_value value)
+{
+    return value.type == JSON_BOOL && value.raw.p[0] == 't';
+}
+
+bool json_double(struct json_value value, double *ret_value)
+{
+    char text[128], *end;
+    double number;
+
+    if (value.type != JSON_NUMBER || value.raw.n >= sizeof(text))
+        return false;
+    memcpy(text, value.raw.p, value.raw.n);
+    text[value.raw.n] = '\0';
+    number = strtod(text, &end);
+    if (*end != '\0' || !isfinite(number))
+        return false;
+    *ret_value = number;
+    return true;
+}
+
+bool json_integer(struct json_value value, int64_t *ret_value)
+{
+    struct str digits = value.raw;
+    bool negative;
+    uint64_t magnitude;
+    double number;
+
+    if (value.type != JSON_NUMBER)
+        return false;
+    negative = str_starts(digits, "-");
+    if (negative)
+        digits = str_skip(digits, 1);
+    if (str_to_u64(digits, &magnitude) == ERR_OK) {
+        if (magnitude > INT64_MAX)
+            return false;
+        *ret_value = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+        return true;
+    }
+    if (!json_double(value, &number) || number != nearbyint(number) ||
+        fabs(number) > 9007199254740992.0)
+        return false;
+    *ret_value = (int64_t)number;
+    return true;
+}

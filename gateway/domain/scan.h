@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #include "gateway/base/err.h"
-#include "gateway/domain/json.h"
+#include "gateway/domain/jread.h"
 
 /* Top-level keys whose place is recorded. ours: a duplicate is an error (what we read,
  * change or price). */
@@ -74,9 +74,9 @@ enum scan_err {
 const char *scan_err_text(enum scan_err code);
 
 struct scan_place {
-    enum json_type type; /* JSON_NOTHING: absent */
-    size_t key_begin;    /* the key's first quote */
-    size_t begin, end;   /* the value: [begin, end) */
+    enum jread_type type; /* JREAD_NOTHING: absent */
+    size_t key_begin;     /* the key's first quote */
+    size_t begin, end;    /* the value: [begin, end) */
 };
 
 #define SCAN_MAX_DEPTH     512

@@ -20,7 +20,7 @@
 #include "gateway/base/arena.h"
 #include "gateway/base/err.h"
 #include "gateway/base/str.h"
-#include "gateway/domain/json.h"
+#include "gateway/domain/jread.h"
 
 struct usage {
     bool known;            /* both counts were reported and make sense */
@@ -33,7 +33,7 @@ struct usage {
 
 /* From the value of `usage`: an object with prompt_tokens and completion_tokens, or
  * input_tokens and output_tokens. Anything else: known = false, the rest 0. */
-struct usage usage_read(struct json_value value);
+struct usage usage_read(struct jread_value value);
 
 struct usage_cost {
     int64_t cost_pico;       /* of the whole request; MONEY_NONE: not known, no `cost` */

@@ -1,17 +1,17 @@
-/* json_run.h - the inner loop of every JSON reader here: how far does a string run on?
+/* jread_run.h - the inner loop of every JSON reader here: how far does a string run on?
  *
  * Private to the domain's parsers. Sixteen bytes a step where the processor has SSE2 (all of
  * x86-64), one byte a step elsewhere.
  */
-#ifndef GATEWAY_DOMAIN_JSON_RUN_H
-#define GATEWAY_DOMAIN_JSON_RUN_H
+#ifndef GATEWAY_DOMAIN_JREAD_RUN_H
+#define GATEWAY_DOMAIN_JREAD_RUN_H
 
 #ifdef __SSE2__
 #    include <emmintrin.h>
 #endif
 
 /* The first byte in [p, end) that is a quote, a backslash, a control byte or not ASCII. */
-static inline const char *json_run_ascii(const char *p, const char *end)
+static inline const char *jread_run_ascii(const char *p, const char *end)
 {
 #ifdef __SSE2__
     const __m128i quote = _mm_set1_epi8('"');
@@ -40,7 +40,7 @@ static inline const char *json_run_ascii(const char *p, const char *end)
 }
 
 /* The same, but running over what is not ASCII. */
-static inline const char *json_run_any(const char *p, const char *end)
+static inline const char *jread_run_any(const char *p, const char *end)
 {
 #ifdef __SSE2__
     const __m128i quote = _mm_set1_epi8('"');

@@ -1,9 +1,9 @@
-/* json.c - a JSON text that lies in memory, read in place.
+/* jread.c - a JSON text that lies in memory, read in place.
  *
  * skip_value() checks and steps over one value; everything else stands on it. Iterators run
  * the same code over text that was checked before, so they cannot fail and need no trust.
  */
-#include "gateway/domain/json.h"
+#include "gateway/domain/jread.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/domain/json_run.h"
+#include "gateway/domain/jread_run.h"
 
 static const char *skip_space(const char *p, const char *end)
 {
@@ -42,7 +42,7 @@ static const char *skip_string(const char *p, const char *end)
 {
     assert(*p == '"');
     for (p++;;) {
-        p = json_run_any(p, end);
+        p = jread_run_any(p, end);
         if (p == end || (unsigned char)*p < 0x20)
             return NULL;
         if (*p == '"')
@@ -162,7 +162,7 @@ static const char *skip_value(const char *p, const char *end, unsigned depth)
 
 /* -- values -- */
 
-const char *json_type_name(enum json_type type)
+const char *jread_type_name(enum jread_type type)
 {
     static const char *const names[] = { "nothing",  "null",     "a boolean", "a number",
                                          "a string", "an array", "an object" };
@@ -170,76 +170,77 @@ const char *json_type_name(enum json_type type)
     return names[type];
 }
 
-struct json_value json_trusted(struct str raw)
+struct jread_value jread_trusted(struct str raw)
 {
-    enum json_type type = JSON_NUMBER;
+    enum jread_type type = JREAD_NUMBER;
 
     if (raw.n == 0)
-        return (struct json_value){ JSON_NOTHING, { NULL, 0 } };
+        return (struct jread_value){ JREAD_NOTHING, { NULL, 0 } };
     switch (raw.p[0]) {
     case '"':
-        type = JSON_TEXT;
+        type = JREAD_TEXT;
         break;
     case '{':
-        type = JSON_MAP;
+        type = JREAD_MAP;
         break;
     case '[':
-        type = JSON_LIST;
+        type = JREAD_LIST;
         break;
     case 't':
     case 'f':
-        type = JSON_BOOL;
+        type = JREAD_BOOL;
         break;
     case 'n':
-        type = JSON_NULLS;
+        type = JREAD_NULLS;
         break;
     default:
         break;
     }
-    return (struct json_value){ type, raw };
+    return (struct jread_value){ type, raw };
 }
 
-bool json_parse(struct str text, unsigned depth, struct json_value *ret_value)
+bool jread_parse(struct str text, unsigned depth, struct jread_value *ret_value)
 {
     const char *end = text.p + text.n;
     const char *begin, *p;
 
-    assert(depth <= JSON_MAX_DEPTH);
+    assert(depth <= JREAD_MAX_DEPTH);
     if (text.n == 0)
         return false;
     begin = skip_space(text.p, end);
     p = skip_value(begin, end, depth);
     if (!p || skip_space(p, end) != end)
         return false;
-    *ret_value = json_trusted((struct str){ begin, (size_t)(p - begin) });
+    *ret_value = jread_trusted((struct str){ begin, (size_t)(p - begin) });
     return true;
 }
 
-struct json_iter json_iter(struct json_value value)
+struct jread_iter jread_iter(struct jread_value value)
 {
-    if (value.type != JSON_MAP && value.type != JSON_LIST)
-        return (struct json_iter){ NULL, NULL };
+    if (value.type != JREAD_MAP && value.type != JREAD_LIST)
+        return (struct jread_iter){ NULL, NULL };
     /* Without its closing bracket, so that the end of the text ends the iteration. */
-    return (struct json_iter){ value.raw.p + 1, value.raw.p + value.raw.n - 1 };
+    return (struct jread_iter){ value.raw.p + 1, value.raw.p + value.raw.n - 1 };
 }
 
-static bool next_value(struct json_iter *it, const char *p, struct json_value *ret_value)
+static bool next_value(struct jread_iter *it, const char *p,
+                       struct jread_value *ret_value)
 {
-    const char *behind = skip_value(p, it->end, JSON_MAX_DEPTH);
+    const char *behind = skip_value(p, it->end, JREAD_MAX_DEPTH);
 
     if (!behind)
         return false;
-    *ret_value = json_trusted((struct str){ p, (size_t)(behind - p) });
+    *ret_value = jread_trusted((struct str){ p, (size_t)(behind - p) });
     p = skip_space(behind, it->end);
     it->p = p < it->end && *p == ',' ? p + 1 : p;
     return true;
 }
 
-bool json_next_member(struct json_iter *it, struct json_value *ret_key,
-                      struct json_value *ret_value)
+bool jread_next_member(struct jread_iter *it, struct jread_value *ret_key,
+                       struct jread_value *ret_value)
 {
     const char *key, *p;
-    struct json_value value;
+    struct jread_value value;
 
     if (!it->p)
         return false;
@@ -247,7 +248,7 @@ bool json_next_member(struct json_iter *it, struct json_value *ret_key,
     p = key < it->end && *key == '"' ? skip_string(key, it->end) : NULL;
     if (!p)
         return false;
-    *ret_key = json_trusted((struct str){ key, (size_t)(p - key) });
+    *ret_key = jread_trusted((struct str){ key, (size_t)(p - key) });
     p = skip_key(key, it->end);
     if (!p || !next_value(it, p, &value))
         return false;
@@ -255,21 +256,21 @@ bool json_next_member(struct json_iter *it, struct json_value *ret_key,
     return true;
 }
 
-bool json_next_element(struct json_iter *it, struct json_value *ret_value)
+bool jread_next_element(struct jread_iter *it, struct jread_value *ret_value)
 {
     return it->p && next_value(it, skip_space(it->p, it->end), ret_value);
 }
 
-struct json_value json_get(struct json_value map, const char *name)
+struct jread_value jread_get(struct jread_value map, const char *name)
 {
-    struct json_value key, value, found = { JSON_NOTHING, { NULL, 0 } };
-    struct json_iter it;
+    struct jread_value key, value, found = { JREAD_NOTHING, { NULL, 0 } };
+    struct jread_iter it;
 
-    if (map.type != JSON_MAP)
+    if (map.type != JREAD_MAP)
         return found;
-    it = json_iter(map);
-    while (json_next_member(&it, &key, &value))
-        if (json_string_is(key, name))
+    it = jread_iter(map);
+    while (jread_next_member(&it, &key, &value))
+        if (jread_string_is(key, name))
             found = value;
     return found;
 }
@@ -319,7 +320,7 @@ static struct str next_piece(struct str *s, char escaped[4])
     unsigned c;
 
     if (*p != '\\') {
-        piece = (struct str){ p, (size_t)(json_run_any(p, end) - p) };
+        piece = (struct str){ p, (size_t)(jread_run_any(p, end) - p) };
         *s = str_skip(*s, piece.n);
         return piece;
     }
@@ -346,18 +347,18 @@ static struct str next_piece(struct str *s, char escaped[4])
     return (struct str){ escaped, put_utf8(c, escaped) };
 }
 
-static struct str inside(struct json_value value)
+static struct str inside(struct jread_value value)
 {
-    assert(value.type == JSON_TEXT && value.raw.n >= 2);
+    assert(value.type == JREAD_TEXT && value.raw.n >= 2);
     return (struct str){ value.raw.p + 1, value.raw.n - 2 };
 }
 
-bool json_string_is(struct json_value value, const char *name)
+bool jread_string_is(struct jread_value value, const char *name)
 {
     struct str rest, want = str_of(name);
     char escaped[4];
 
-    if (value.type != JSON_TEXT)
+    if (value.type != JREAD_TEXT)
         return false;
     rest = inside(value);
     while (rest.n > 0) {
@@ -370,13 +371,13 @@ bool json_string_is(struct json_value value, const char *name)
     return want.n == 0;
 }
 
-enum err json_string(struct json_value value, struct arena *arena, struct str *ret_text)
+enum err jread_string(struct jread_value value, struct arena *arena, struct str *ret_text)
 {
     struct str rest;
     char *text, escaped[4];
     size_t n = 0;
 
-    if (value.type != JSON_TEXT)
+    if (value.type != JREAD_TEXT)
         return ERR_INVALID;
     rest = inside(value);
     text = arena_alloc(arena, rest.n + 1); /* no escape is shorter than what it means */
@@ -393,13 +394,13 @@ enum err json_string(struct json_value value, struct arena *arena, struct str *r
     return ERR_OK;
 }
 
-size_t json_put_string(struct json_value value, size_t max_bytes, struct buf *out)
+size_t jread_put_string(struct jread_value value, size_t max_bytes, struct buf *out)
 {
     struct str rest;
     char escaped[4];
     size_t n = 0;
 
-    if (value.type != JSON_TEXT)
+    if (value.type != JREAD_TEXT)
         return 0;
     rest = inside(value);
     while (rest.n > 0) {
@@ -416,17 +417,17 @@ size_t json_put_string(struct json_value value, size_t max_bytes, struct buf *ou
 
 /* -- other scalars -- */
 
-bool json_is_true(struct json_value value)
+bool jread_is_true(struct jread_value value)
 {
-    return value.type == JSON_BOOL && value.raw.p[0] == 't';
+    return value.type == JREAD_BOOL && value.raw.p[0] == 't';
 }
 
-bool json_double(struct json_value value, double *ret_value)
+bool jread_double(struct jread_value value, double *ret_value)
 {
     char text[128], *end;
     double number;
 
-    if (value.type != JSON_NUMBER || value.raw.n >= sizeof(text))
+    if (value.type != JREAD_NUMBER || value.raw.n >= sizeof(text))
         return false;
     memcpy(text, value.raw.p, value.raw.n);
     text[value.raw.n] = '\0';
@@ -437,14 +438,14 @@ bool json_double(struct json_value value, double *ret_value)
     return true;
 }
 
-bool json_integer(struct json_value value, int64_t *ret_value)
+bool jread_integer(struct jread_value value, int64_t *ret_value)
 {
     struct str digits = value.raw;
     bool negative;
     uint64_t magnitude;
     double number;
 
-    if (value.type != JSON_NUMBER)
+    if (value.type != JREAD_NUMBER)
         return false;
     negative = str_starts(digits, "-");
     if (negative)
@@ -455,7 +456,7 @@ bool json_integer(struct json_value value, int64_t *ret_value)
         *ret_value = negative ? -(int64_t)magnitude : (int64_t)magnitude;
         return true;
     }
-    if (!json_double(value, &number) || number != nearbyint(number) ||
+    if (!jread_double(value, &number) || number != nearbyint(number) ||
         fabs(number) > 9007199254740992.0)
         return false;
     *ret_value = (int64_t)number;

@@ -12,6 +12,8 @@
 #ifndef GATEWAY_EDGE_LISTEN_H
 #define GATEWAY_EDGE_LISTEN_H
 
+#include "gateway/base/err.h"
+
 #define LISTEN_ADDRESS_BYTES 80   /* "[v6]:65535" with room */
 #define LISTEN_BACKLOG       4096 /* the kernel cuts it to net.core.somaxconn */
 
@@ -21,8 +23,7 @@ struct listen_error {
 
 /* The caller owns the sockets (non-blocking, close-on-exec). 0, or -1 with error (which may
  * be NULL) filled in. ret_address is the real one, numeric: "127.0.0.1:43121". */
-int listen_open(const char *address, unsigned n, int *ret_fds,
-                char ret_address[LISTEN_ADDRESS_BYTES], struct listen_error *error)
-    __attribute__((warn_unused_result));
+NODISCARD int listen_open(const char *address, unsigned n, int *ret_fds,
+                char ret_address[LISTEN_ADDRESS_BYTES], struct listen_error *error);
 
 #endif

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/base/err.h"
 #include "gateway/io/http.h"
 
 #define EMBEDDER_TEXTS_MAX 64
@@ -73,11 +74,11 @@ struct embedder_answer {
     uint64_t elapsed_us;
 };
 
-/* Never fails here; what goes wrong is told by fn, never from inside this call. */
-struct embedder_call *
+/* NULL: out of memory, fn is not called. What else goes wrong is told by fn, never from
+ * inside this call. */
+NODISCARD struct embedder_call *
 embedder_start(struct http *http, const struct embedder_spec *spec,
-               void (*fn)(void *arg, const struct embedder_answer *answer), void *arg)
-    __attribute__((warn_unused_result, returns_nonnull));
+               void (*fn)(void *arg, const struct embedder_answer *answer), void *arg);
 
 /* fn is not called; the connection is closed in this turn. NULL is fine. */
 void embedder_cancel(struct embedder_call *call);

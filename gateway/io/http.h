@@ -39,6 +39,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "gateway/base/err.h"
 #include "gateway/io/loop.h"
 #include "gateway/io/resolve.h"
 
@@ -124,7 +125,8 @@ struct http_events {
     /* The final head. Headers are borrowed for the event. May be NULL. */
     void (*head)(void *arg, unsigned status, const struct http_header *headers, size_t n);
     /* Takes all n bytes (borrowed for the event). HTTP_PAUSE: no further event body until
-     * http_resume(); the connection's window closes. May be NULL. */
+     * http_resume(); the connection's window closes (done may still follow when these were
+     * the last bytes). May be NULL. */
     enum http_flow (*body)(void *arg, const void *bytes, size_t n);
     /* The call is gone when it returns: its handle must not be used again. */
     void (*done)(void *arg, const struct http_result *result);
@@ -143,14 +145,14 @@ bool http_global_init(void);
 /* NULL: out of memory. The loop is borrowed. */
 struct http *http_new(struct loop *loop, const struct http_settings *settings);
 
-/* Cancels what runs and closes every connection. NULL is fine. */
+/* Cancels what runs (no event follows) and closes every connection. NULL is fine. */
 void http_free(struct http *http);
 
-/* Starts a call. Never fails here: what goes wrong is told by done(), in a later turn or at
- * the end of this one. events is borrowed until done (static tables). */
-struct http_call *http_start(struct http *http, const struct http_spec *spec,
-                             const struct http_events *events, void *arg)
-    __attribute__((warn_unused_result, returns_nonnull));
+/* Starts a call. NULL: out of memory, and no event follows. Everything else that goes wrong
+ * is told by done(), in a later turn or at the end of this one. events is borrowed until
+ * done (a static table). */
+NODISCARD struct http_call *http_start(struct http *http, const struct http_spec *spec,
+                                       const struct http_events *events, void *arg);
 
 /* After HTTP_PAUSE; harmless otherwise. */
 void http_resume(struct http_call *call);

@@ -35,6 +35,8 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
+#include "gateway/base/err.h"
+
 #define LOOP_EVENTS_MAX 256 /* events taken from the kernel in one turn */
 #define LOOP_ROUNDS_MAX 16  /* rounds of WORK and FLUSH in one turn */
 
@@ -87,7 +89,7 @@ struct loop_mail {
 
 /* -- life cycle -------------------------------------------------------------------------- */
 
-enum loop_err loop_new(struct loop **ret_loop) __attribute__((warn_unused_result));
+NODISCARD enum loop_err loop_new(struct loop **ret_loop);
 
 /* Nothing may be watched, armed, deferred or in the mail any more except for what its
  * owner will not touch again: the nodes are forgotten, their callbacks do not run. */
@@ -113,8 +115,8 @@ uint64_t loop_now_us(const struct loop *loop);
 
 /* Watches fd for `events` (EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLET...); called again for an
  * armed node with the same fd it changes the events. */
-enum loop_err loop_watch(struct loop *loop, struct loop_watch *watch, int fd,
-                         uint32_t events) __attribute__((warn_unused_result));
+NODISCARD enum loop_err loop_watch(struct loop *loop, struct loop_watch *watch, int fd,
+                                   uint32_t events);
 
 /* Call before the fd is closed. */
 void loop_unwatch(struct loop *loop, struct loop_watch *watch);
@@ -123,8 +125,8 @@ void loop_unwatch(struct loop *loop, struct loop_watch *watch);
 
 /* Arms, or moves an armed timer, to due_us (a time in the past: the next turn). Logarithmic
  * in the number of timers. Fails only when the heap cannot grow. */
-enum loop_err loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_us)
-    __attribute__((warn_unused_result));
+NODISCARD enum loop_err loop_timer_set(struct loop *loop, struct loop_timer *timer,
+                                       uint64_t due_us);
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 
 /* -- work at the end of a turn ----------------------------------------------------------- */

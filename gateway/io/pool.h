@@ -13,6 +13,7 @@
 #ifndef GATEWAY_IO_POOL_H
 #define GATEWAY_IO_POOL_H
 
+#include "gateway/base/err.h"
 #include "gateway/io/loop.h"
 
 #define POOL_ERRORS(X)                                                                   \
@@ -42,15 +43,14 @@ struct pool_job {
 
 /* threads >= 1; queue_max bounds the jobs that wait for a thread. `setup` (may be NULL) runs
  * first on each thread (omp_set_num_threads(1), names...). */
-enum pool_err pool_new(unsigned threads, size_t queue_max, void (*setup)(void),
-                       struct pool **ret_pool) __attribute__((warn_unused_result));
+NODISCARD enum pool_err pool_new(unsigned threads, size_t queue_max, void (*setup)(void),
+                                 struct pool **ret_pool);
 
 /* Finishes what was submitted, then ends the threads. Blocks. NULL is fine. */
 void pool_free(struct pool *pool);
 
 /* The job is *borrowed* until done starts (without done: until run returns).
  * POOL_FULL: nothing was taken, do without. */
-enum pool_err pool_submit(struct pool *pool, struct pool_job *job)
-    __attribute__((warn_unused_result));
+NODISCARD enum pool_err pool_submit(struct pool *pool, struct pool_job *job);
 
 #endif

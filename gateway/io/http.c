@@ -276,13 +276,10 @@ static int on_timer_wish(CURLM *multi, long timeout_ms, void *userp)
 {
     struct http *http = userp;
     (void)multi;
-    if (timeout_ms < 0) {
+    if (timeout_ms <= 0) {
         loop_timer_clear(http->loop, &http->timer);
-        return 0;
-    }
-    if (timeout_ms == 0) {
-        loop_timer_clear(http->loop, &http->timer);
-        loop_defer(http->loop, &http->flush, LOOP_FLUSH);
+        if (timeout_ms == 0)
+            loop_defer(http->loop, &http->flush, LOOP_FLUSH);
         return 0;
     }
     return loop_timer_set(http->loop, &http->timer,

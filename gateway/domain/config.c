@@ -1,0 +1,370 @@
+/* config.c - the configuration as a whole: the file, its top level, its life. */
+#include "gateway/domain/config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "gateway/domain/config_read.h"
+
+#define MAX_ARENA   (64 << 20)
+#define MAX_WORKERS 64
+#define GIB         1073741824.0
+
+static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
+
+struct draft { /* top-level settings; the level is a word in the file */
+    struct config config;
+    int log_level;
+};
+
+#define AT(member) offsetof(struct draft, member)
+
+static const struct setting top_settings[] = {
+    { "listen", SETTING_TEXT, AT(config.listen), "127.0.0.1:8080", .restart = true,
+      .help = "host:port for clients; port 0: any free one" },
+    { "admin", SETTING_OTHER, .restart = true,
+      .help = "host:port for operators; null: none; default 127.0.0.1:8081" },
+    { "workers", SETTING_INT, AT(config.workers), "0", 0, MAX_WORKERS, .restart = true,
+      .help = "event loops; 0: one per processor" },
+    { "instance", SETTING_INT, AT(config.instance), "0", 0, 65535, .restart = true,
+      .help = "number of this gateway among several, shown in ids" },
+    { "bundle", SETTING_PATH, AT(config.bundle),
+      .help = "what was learned; absent: policies serve their default expert" },
+    { "store", SETTING_PATH, AT(config.store), .restart = true,
+      .help = "SQLite file of keys, ledger and decisions" },
+    { "log_level", SETTING_WORD, AT(log_level), "info", .words = levels,
+      .help = "lowest level that is written" },
+    { "log_requests", SETTING_BOOL, AT(config.log_requests), "true",
+      .help = "one line for every request" },
+    { "limits", SETTING_OTHER, .help = "whatever a stranger can make grow" },
+    { "experts", SETTING_OTHER, .required = true, .help = "who answers, by name" },
+    { "embedders", SETTING_OTHER,
+      .help = "evidence, at most 6 names; default [\"surface\", \"lexical\"]" },
+    { "policies", SETTING_OTHER, .help = "virtual models, by name; absent: one, 'auto'" },
+};
+
+#define LIMIT(key, fallback, low, high, help)                                            \
+    {                                                                                    \
+#        key, SETTING_INT, offsetof(struct config_limits, key), fallback, low, high,     \
+            NULL, false, false, help                                                     \
+    }
+
+static const struct setting limit_settings[] = {
+    LIMIT(body_bytes, "16777216", 1024, GIB, "body of a request"),
+    LIMIT(header_bytes, "16384", 2048, 1048576, "head of a request"),
+    LIMIT(depth, "128", 8, 512, "nesting of a request's JSON"),
+    LIMIT(connections, "4096", 1, 1e6, "connections of clients, all workers together"),
+    LIMIT(in_flight, "2048", 1, 1e6, "requests under way: 503 beyond"),
+    LIMIT(request_timeout_ms, "30000", 100, 3.6e6, "until a request is there as a whole"),
+    LIMIT(request_deadline_ms, "900000", 100, 8.64e7, "of a request altogether"),
+    LIMIT(arena_bytes, "1048576", 65536, GIB, "memory of a request beside its bodies"),
+    LIMIT(answer_bytes, "33554432", 1024, GIB, "answer that is not streamed"),
+    LIMIT(event_bytes, "1048576", 1024, GIB, "one server-sent event"),
+    LIMIT(hold_bytes, "65536", 0, GIB, "held back before the commit point"),
+    LIMIT(hold_chunks, "32", 0, 1e6, "events held back before the commit point"),
+    LIMIT(hold_ms, "5000", 0, 600000, "time of holding back before the commit point"),
+    LIMIT(queue_bytes, "262144", 4096, GIB,
+          "queued for a slow client before the expert waits"),
+    LIMIT(attempts, "3", 1, 64, "experts tried for one request"),
+    LIMIT(drain_ms, "30000", 0, 3.6e6, "for what is under way at the end"),
+    LIMIT(upstream_connections, "256", 1, 1e5, "kept open to experts, per worker"),
+    LIMIT(keep_alive_ms, "75000", 1, 3.6e6, "for an idle connection of a client"),
+};
+
+/* -- errors -- */
+
+const char *config_error_text(const struct config_error *error, char *text, size_t bytes)
+{
+    char line[16] = "";
+
+    if (error->line > 0)
+        (void)snprintf(line, sizeof(line), ":%d", error->line);
+    (void)snprintf(text, bytes, "%s%s: %s%s%s", error->file, line, error->pointer,
+                   error->pointer[0] != '\0' ? ": " : "", error->text);
+    return text;
+}
+
+static void set_file(struct config_error *error, const char *path)
+{
+    (void)snprintf(error->file, sizeof(error->file), "%s", path);
+}
+
+static enum err fail_whole(struct config_error *error, const char *path, enum err err,
+                           const char *text)
+{
+    if (error->set)
+        return err;
+    *error = (struct config_error){ .set = true };
+    set_file(error, path);
+    (void)snprintf(error->text, sizeof(error->text), "%s", text);
+    return err;
+}
+
+/* -- top level -- */
+
+static bool is_address(struct str address)
+{
+    struct str port = address;
+    uint64_t number;
+    size_t colon = address.n;
+
+    while (colon > 0 && address.p[colon - 1] != ':')
+        colon--;
+    if (colon < 2)
+        return false;
+    port = str_skip(address, colon);
+    address = str_first(address, colon - 1);
+    if (memchr(address.p, ':', address.n) && address.p[0] != '[')
+        return false;
+    return str_to_u64(port, &number) == ERR_OK && number <= 65535;
+}
+
+static enum err read_addresses(const struct config_node *root, struct config *config)
+{
+    struct config_node listen = config_child(root, "listen");
+    struct config_node admin = config_child(root, "admin");
+    enum err err = ERR_OK;
+
+    config->admin = "127.0.0.1:8081";
+    if (json_is_null(admin.json))
+        config->admin = NULL;
+    else if (admin.json)
+        err = config_text(&admin, &config->admin);
+    if (err != ERR_OK)
+        return err;
+    if (!is_address(str_of(config->listen)))
+        return config_fail(&listen, "must be host:port, an IPv6 host in brackets");
+    if (config->admin && !is_address(str_of(config->admin)))
+        return config_fail(&admin, "must be host:port, an IPv6 host in brackets");
+    return ERR_OK;
+}
+
+static enum err read_top(const struct config_node *root, struct config *config)
+{
+    struct config_node limits = config_child(root, "limits");
+    struct draft draft = { .log_level = 0 };
+    enum err err = config_want_object(root);
+    long processors;
+
+    if (err == ERR_OK)
+        err = config_settings(root, top_settings, ARRAY_LEN(top_settings), &draft);
+    if (err != ERR_OK)
+        return err;
+    config->listen = draft.config.listen;
+    config->workers = draft.config.workers;
+    config->instance = draft.config.instance;
+    config->bundle = draft.config.bundle;
+    config->store = draft.config.store;
+    config->log_level = levels[draft.log_level];
+    config->log_requests = draft.config.log_requests;
+    if (config->workers == 0) {
+        processors = sysconf(_SC_NPROCESSORS_ONLN);
+        config->workers = processors < 1 ? 1 : processors;
+        if (config->workers > MAX_WORKERS)
+            config->workers = MAX_WORKERS;
+    }
+    err = read_addresses(root, config);
+    if (err != ERR_OK)
+        return err;
+    return config_settings(&limits, limit_settings, ARRAY_LEN(limit_settings),
+                           &config->limits);
+}
+
+static enum err read_all(struct config_reader *reader, json_t *tree)
+{
+    struct config_node root = { reader, NULL, NULL, 0, tree };
+    struct config_node experts, embedders, policies;
+    enum err err = read_top(&root, reader->config);
+
+    experts = config_child(&root, "experts");
+    embedders = config_child(&root, "embedders");
+    policies = config_child(&root, "policies");
+    if (err == ERR_OK)
+        err = config_read_experts(&experts);
+    if (err == ERR_OK)
+        err = config_read_embedders(&embedders);
+    if (err == ERR_OK)
+        err = config_read_policies(&policies);
+    return err;
+}
+
+/* -- the file -- */
+
+/* jansson shows the text near a mistake; it may be a secret pasted in the wrong place. */
+static void set_syntax_error(struct config_error *error, const char *path,
+                             const json_error_t *syntax)
+{
+    char *near;
+
+    if (error->set)
+        return;
+    *error = (struct config_error){ .set = true, .line = syntax->line };
+    set_file(error, path);
+    (void)snprintf(error->text, sizeof(error->text), "%s", syntax->text);
+    near = strstr(error->text, " near ");
+    if (near)
+        (void)snprintf(near, sizeof(error->text) - (size_t)(near - error->text),
+                       " at column %d", syntax->column);
+}
+
+static enum err config_new(const char *path, struct config **ret_config)
+{
+    struct config *config = calloc(1, sizeof(*config));
+    const char *slash = strrchr(path, '/');
+    struct str folder = { path, slash ? (size_t)(slash - path) : 0 };
+    struct str kept_path, kept_folder;
+
+    if (!config)
+        return ERR_NOMEM;
+    arena_init(&config->arena, MAX_ARENA);
+    atomic_init(&config->references, 1);
+    if (!slash)
+        folder = STR(".");
+    if (slash == path)
+        folder = STR("/");
+    if (arena_copy(&config->arena, str_of(path), &kept_path) != ERR_OK ||
+        arena_copy(&config->arena, folder, &kept_folder) != ERR_OK) {
+        config_unref(config);
+        return ERR_NOMEM;
+    }
+    config->path = kept_path.p;
+    config->folder = kept_folder.p;
+    *ret_config = config;
+    return ERR_OK;
+}
+
+enum err config_parse(struct str text, const char *path, struct config **ret_config,
+                      struct config_error *error)
+{
+    struct config_error unwanted = { .set = false };
+    struct config_reader reader = { text, NULL, error ? error : &unwanted };
+    json_error_t syntax;
+    json_t *tree = NULL;
+    enum err err;
+
+    error = reader.error;
+    if (text.n > CONFIG_MAX_FILE)
+        return fail_whole(error, path, ERR_INVALID, "the file is too large");
+    err = config_new(path, &reader.config);
+    if (err != ERR_OK)
+        return fail_whole(error, path, err, "out of memory");
+    tree = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &syntax);
+    if (!tree) {
+        set_syntax_error(error, path, &syntax);
+        err = ERR_INVALID;
+        goto cleanup;
+    }
+    if (!error->set)
+        set_file(error, path);
+    err = read_all(&reader, tree);
+    if (err != ERR_OK)
+        goto cleanup;
+    *ret_config = reader.config;
+    reader.config = NULL;
+cleanup:
+    json_decref(tree);
+    config_unref(reader.config);
+    return err;
+}
+
+static enum err read_file(const char *path, struct buf *text, char *cause, size_t bytes)
+{
+    FILE *file = fopen(path, "re");
+    enum err err = ERR_OK;
+    size_t n = 1;
+    char *room;
+
+    if (!file) {
+        (void)snprintf(cause, bytes, "cannot open: %s", strerror(errno));
+        return ERR_IO;
+    }
+    while (err == ERR_OK && n > 0) {
+        err = buf_room(text, 4096, &room);
+        if (err == ERR_OK) {
+            n = fread(room, 1, 4096, file);
+            buf_commit(text, n);
+        }
+    }
+    if (err != ERR_OK)
+        (void)snprintf(cause, bytes, "cannot read: %s", err_text(err));
+    else if (ferror(file)) {
+        (void)snprintf(cause, bytes, "cannot read: %s", strerror(errno));
+        err = ERR_IO;
+    }
+    (void)fclose(file);
+    return err;
+}
+
+enum err config_load(const char *path, struct config **ret_config,
+                     struct config_error *error)
+{
+    struct config_error unwanted = { .set = false };
+    char cause[128] = "";
+    struct buf text;
+    enum err err;
+
+    if (!error)
+        error = &unwanted;
+    buf_init(&text, CONFIG_MAX_FILE + 4096);
+    err = read_file(path, &text, cause, sizeof(cause));
+    if (err != ERR_OK)
+        err = fail_whole(error, path, err, cause);
+    else
+        err = config_parse(buf_str(&text), path, ret_config, error);
+    buf_release(&text);
+    return err;
+}
+
+/* -- life -- */
+
+struct config *config_ref(struct config *config)
+{
+    atomic_fetch_add_explicit(&config->references, 1, memory_order_relaxed);
+    return config;
+}
+
+void config_unref(struct config *config)
+{
+    if (!config ||
+        atomic_fetch_sub_explicit(&config->references, 1, memory_order_acq_rel) > 1)
+        return;
+    for (size_t i = 0; i < config->n_experts; i++) {
+        /* The key lies in the arena, which is ours to write. */
+        char *key = (char *)(uintptr_t)config->experts[i].key;
+
+        if (key)
+            explicit_bzero(key, strlen(key));
+    }
+    arena_release(&config->arena);
+    free(config);
+}
+
+int config_find_expert(const struct config *config, struct str name)
+{
+    for (size_t i = 0; i < config->n_experts; i++)
+        if (str_is(name, config->experts[i].name))
+            return (int)i;
+    return -1;
+}
+
+int config_find_policy(const struct config *config, struct str name)
+{
+    for (size_t i = 0; i < config->n_policies; i++)
+        if (str_is(name, config->policies[i].name))
+            return (int)i;
+    return -1;
+}
+
+void config_print_help(struct buf *out)
+{
+    config_settings_help("", top_settings, ARRAY_LEN(top_settings), out);
+    config_settings_help("limits", limit_settings, ARRAY_LEN(limit_settings), out);
+    config_experts_help(out);
+    config_policies_help(out);
+}

@@ -1,0 +1,308 @@
+/* config_experts.c - the section `experts`: endpoints, prices, keys, timeouts. */
+#include "gateway/domain/config_read.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MILLION   1e6
+#define DAY_MS    86400000.0
+#define HUGE_SIZE 1e12
+
+static const char *const prompt_bounds[] = {
+#define X(name, word) word,
+    CONFIG_PROMPT_BOUNDS(X)
+#undef X
+        NULL
+};
+static const char *const limit_fields[] = { "max_tokens", "max_completion_tokens", NULL };
+
+/* What a section says before it is checked against the rest. */
+struct draft_expert {
+    struct config_expert expert;
+    bool free;
+};
+struct draft_generator {
+    struct config_generator generator;
+    bool free;
+};
+struct draft_embedding {
+    struct config_embedding embedding;
+    int64_t price;
+    bool free;
+};
+
+#define AT(type, member) offsetof(struct type, member)
+
+static const struct setting expert_settings[] = {
+    { "endpoints", SETTING_OTHER, .required = true,
+      .help = "base URLs, as far as /v1; several are used in turn" },
+    { "key", SETTING_OTHER,
+      .help = "secret sent as bearer token: {\"env\"} or {\"file\"}" },
+    { "max_in_flight", SETTING_INT, AT(draft_expert, expert.max_in_flight), "64", 1,
+      MILLION, .help = "calls under way at once, all workers together" },
+    { "free", SETTING_BOOL, AT(draft_expert, free), "false",
+      .help = "costs nothing: no prices are needed" },
+    { "ca_file", SETTING_PATH, AT(draft_expert, expert.ca_file),
+      .help = "PEM file with the authorities that are trusted instead of the system's" },
+    { "tls_verify", SETTING_BOOL, AT(draft_expert, expert.tls_verify), "true",
+      .help = "check the certificate of an https endpoint" },
+    { "generator", SETTING_OTHER, .help = "what its chat endpoint is" },
+    { "embedding", SETTING_OTHER, .help = "what its embeddings endpoint is" },
+    { "timeouts_ms", SETTING_OTHER, .help = "four different timeouts" },
+};
+
+static const struct setting timeout_settings[] = {
+    { "connect", SETTING_INT, AT(config_timeouts, connect_ms), "2000", 1, DAY_MS,
+      .help = "until the connection stands, TLS included" },
+    { "first_byte", SETTING_INT, AT(config_timeouts, first_byte_ms), "30000", 1, DAY_MS,
+      .help = "from the request to the first byte of the answer" },
+    { "idle", SETTING_INT, AT(config_timeouts, idle_ms), "30000", 1, DAY_MS,
+      .help = "between two pieces of an answer" },
+    { "total", SETTING_INT, AT(config_timeouts, total_ms), "600000", 1, DAY_MS,
+      .help = "of a whole call" },
+};
+
+static const struct setting generator_settings[] = {
+    { "model", SETTING_TEXT, AT(draft_generator, generator.model), .required = true,
+      .help = "the expert's own name of the model" },
+    { "price", SETTING_OTHER, .help = "USD per million tokens" },
+    { "free", SETTING_BOOL, AT(draft_generator, free), "false", .help = "costs nothing" },
+    { "context", SETTING_INT, AT(draft_generator, generator.context_tokens), "0", 0,
+      HUGE_SIZE, .help = "tokens of prompt and answer together; 0: not known" },
+    { "max_output_tokens", SETTING_INT, AT(draft_generator, generator.max_output_tokens),
+      "0", 0, HUGE_SIZE, .help = "cap of the model itself; 0: none is known" },
+    { "prompt_bound", SETTING_WORD, AT(draft_generator, generator.prompt_bound), "bytes",
+      .words = prompt_bounds,
+      .help = "how the prompt's tokens are bounded before a call" },
+    { "output_limit_field", SETTING_WORD, AT(draft_generator, generator.limit_field),
+      "max_tokens", .words = limit_fields,
+      .help = "the field under which it takes an output limit" },
+    { "image_tokens", SETTING_INT, AT(draft_generator, generator.image_tokens), "0", 0,
+      MILLION, .help = "upper bound of one image; 0: not known" },
+};
+
+static const struct setting price_settings[] = {
+    { "input", SETTING_PER_MILLION, AT(config_price, input_pico), .required = true,
+      .help = "prompt tokens" },
+    { "cached_input", SETTING_PER_MILLION, AT(config_price, cached_input_pico),
+      .help = "prompt tokens read from a cache; as input where absent" },
+    { "output", SETTING_PER_MILLION, AT(config_price, output_pico), .required = true,
+      .help = "answer tokens" },
+    { "request", SETTING_USD, AT(config_price, request_pico), "0",
+      .help = "fee of every request, in USD" },
+};
+
+static const struct setting embedding_settings[] = {
+    { "model", SETTING_TEXT, AT(draft_embedding, embedding.model), .required = true,
+      .help = "the expert's own name of the model" },
+    { "dim", SETTING_INT, AT(draft_embedding, embedding.dim), "0", 0, 8192,
+      .help = "numbers in a vector; 0: as they come" },
+    { "price", SETTING_PER_MILLION, AT(draft_embedding, price), .help = "prompt tokens" },
+    { "free", SETTING_BOOL, AT(draft_embedding, free), "false", .help = "costs nothing" },
+    { "wait_ms", SETTING_NUMBER, AT(draft_embedding, embedding.wait_ms), "30", 0, DAY_MS,
+      .help = "what a call is expected to take" },
+};
+
+static_assert(sizeof(size_t) == sizeof(int64_t), "dim is read as an integer setting");
+
+/* -- endpoints -- */
+
+static enum err check_endpoint(const struct config_node *node, struct str url)
+{
+    struct str rest = url;
+
+    if (str_starts(url, "http://"))
+        rest = str_skip(url, 7);
+    else if (str_starts(url, "https://"))
+        rest = str_skip(url, 8);
+    else
+        return config_fail(node, "must begin with http:// or https://");
+    if (rest.n == 0 || rest.p[0] == '/' || rest.p[0] == ':')
+        return config_fail(node, "has no host");
+    for (size_t i = 0; i < rest.n; i++) {
+        if (rest.p[i] <= ' ' || rest.p[i] >= 0x7f)
+            return config_fail(node, "has a byte that a URL cannot have");
+        if (rest.p[i] == '@')
+            return config_fail(node, "must not carry a user or password: use 'key'");
+        if (rest.p[i] == '?' || rest.p[i] == '#')
+            return config_fail(node, "must not have a query or fragment");
+    }
+    return ERR_OK;
+}
+
+static enum err read_endpoints(const struct config_node *node,
+                               struct config_expert *expert)
+{
+    size_t n = json_array_size(node->json);
+
+    if (!json_is_array(node->json) || n == 0 || n > CONFIG_MAX_ENDPOINTS)
+        return config_fail(node, "must be a list of 1 to %d URLs", CONFIG_MAX_ENDPOINTS);
+    expert->endpoints =
+        arena_array(&node->reader->config->arena, n, sizeof(*expert->endpoints));
+    if (!expert->endpoints)
+        return config_fail_nomem(node);
+    for (size_t i = 0; i < n; i++) {
+        struct config_node element = config_element(node, i);
+        struct str url;
+        enum err err;
+
+        if (!json_is_string(element.json))
+            return config_fail(&element, "must be a string");
+        url = str_of(json_string_value(element.json));
+        while (url.n > 0 && url.p[url.n - 1] == '/')
+            url.n--;
+        err = check_endpoint(&element, url);
+        if (err != ERR_OK)
+            return err;
+        expert->endpoints[i] = config_keep(&element, url);
+        if (!expert->endpoints[i])
+            return ERR_NOMEM;
+        expert->n_endpoints++;
+    }
+    return ERR_OK;
+}
+
+/* -- generator and embedding -- */
+
+static enum err read_generator(const struct config_node *node, bool free,
+                               struct config_generator *generator)
+{
+    struct draft_generator draft = { .free = false };
+    struct config_node price;
+    enum err err = config_want_object(node);
+
+    if (err == ERR_OK)
+        err = config_settings(node, generator_settings, ARRAY_LEN(generator_settings),
+                              &draft);
+    if (err != ERR_OK)
+        return err;
+    price = config_child(node, "price");
+    free = free || draft.free;
+    if (free && price.json)
+        return config_fail(&price, "a price contradicts \"free\": true");
+    if (!free && !price.json)
+        return config_fail(node, "'price' is missing: an unknown price is not 0 (say "
+                                 "\"free\": true if it costs nothing)");
+    if (price.json) {
+        err = config_want_object(&price);
+        if (err == ERR_OK)
+            err = config_settings(&price, price_settings, ARRAY_LEN(price_settings),
+                                  &draft.generator.price);
+    }
+    if (err != ERR_OK)
+        return err;
+    *generator = draft.generator;
+    generator->price.free = free;
+    if (!free && generator->price.cached_input_pico == MONEY_NONE)
+        generator->price.cached_input_pico = generator->price.input_pico;
+    return ERR_OK;
+}
+
+static enum err read_embedding(const struct config_node *node, bool free,
+                               struct config_embedding *embedding)
+{
+    struct draft_embedding draft = { .free = false };
+    enum err err = config_want_object(node);
+
+    if (err == ERR_OK)
+        err = config_settings(node, embedding_settings, ARRAY_LEN(embedding_settings),
+                              &draft);
+    if (err != ERR_OK)
+        return err;
+    free = free || draft.free;
+    if (free && draft.price != MONEY_NONE)
+        return config_fail(node, "'price' contradicts \"free\": true");
+    if (!free && draft.price == MONEY_NONE)
+        return config_fail(node, "'price' is missing: an unknown price is not 0 (say "
+                                 "\"free\": true if it costs nothing)");
+    *embedding = draft.embedding;
+    embedding->free = free;
+    embedding->input_pico = free ? 0 : draft.price;
+    return ERR_OK;
+}
+
+/* -- an expert -- */
+
+static enum err read_parts(const struct config_node *node, bool free,
+                           struct config_expert *expert)
+{
+    struct config_node endpoints = config_child(node, "endpoints");
+    struct config_node key = config_child(node, "key");
+    struct config_node timeouts = config_child(node, "timeouts_ms");
+    struct config_node generator = config_child(node, "generator");
+    struct config_node embedding = config_child(node, "embedding");
+    enum err err = read_endpoints(&endpoints, expert);
+
+    if (err == ERR_OK && key.json)
+        err = config_secret(&key, &expert->key);
+    if (err == ERR_OK)
+        err = config_settings(&timeouts, timeout_settings, ARRAY_LEN(timeout_settings),
+                              &expert->timeouts);
+    expert->has_generator = generator.json != NULL;
+    expert->has_embedding = embedding.json != NULL;
+    if (err == ERR_OK && !generator.json && !embedding.json)
+        return config_fail(node, "has neither 'generator' nor 'embedding'");
+    if (err == ERR_OK && generator.json)
+        err = read_generator(&generator, free, &expert->generator);
+    if (err == ERR_OK && embedding.json)
+        err = read_embedding(&embedding, free, &expert->embedding);
+    return err;
+}
+
+static enum err read_expert(const struct config_node *node, struct config_expert *expert)
+{
+    struct draft_expert draft = { .free = false };
+    enum err err = config_name(node, node->key);
+
+    if (err == ERR_OK &&
+        (strcmp(node->key, "surface") == 0 || strcmp(node->key, "lexical") == 0))
+        return config_fail(node, "the name is taken by a built-in embedder");
+    if (err == ERR_OK)
+        err = config_want_object(node);
+    if (err == ERR_OK)
+        err = config_settings(node, expert_settings, ARRAY_LEN(expert_settings), &draft);
+    if (err != ERR_OK)
+        return err;
+    *expert = draft.expert;
+    expert->name = config_keep(node, str_of(node->key));
+    return expert->name ? read_parts(node, draft.free, expert) : ERR_NOMEM;
+}
+
+enum err config_read_experts(const struct config_node *node)
+{
+    struct config *config = node->reader->config;
+    size_t n = json_object_size(node->json);
+    const char *name;
+    json_t *value;
+
+    if (!node->json)
+        return config_fail(node->parent, "'experts' is missing");
+    if (!json_is_object(node->json) || n == 0 || n > CONFIG_MAX_EXPERTS)
+        return config_fail(node, "must be an object with 1 to %d experts",
+                           CONFIG_MAX_EXPERTS);
+    config->experts = arena_array(&config->arena, n, sizeof(*config->experts));
+    if (!config->experts)
+        return config_fail_nomem(node);
+    json_object_foreach(node->json, name, value)
+    {
+        struct config_node child = config_child(node, name);
+        enum err err = read_expert(&child, &config->experts[config->n_experts]);
+
+        config->n_experts++; /* also a failed one: its key is wiped with the others */
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
+void config_experts_help(struct buf *out)
+{
+#define HELP(section, table) config_settings_help(section, table, ARRAY_LEN(table), out)
+    HELP("experts.NAME", expert_settings);
+    HELP("experts.NAME.timeouts_ms", timeout_settings);
+    HELP("experts.NAME.generator", generator_settings);
+    HELP("experts.NAME.generator.price", price_settings);
+    HELP("experts.NAME.embedding", embedding_settings);
+#undef HELP
+}

@@ -1,0 +1,209 @@
+/* config_policies.c - the sections `embedders` and `policies`. */
+#include "gateway/domain/config_read.h"
+
+#include <string.h>
+
+static const char *const on_budgets[] = {
+#define X(name, word) word,
+    CONFIG_ON_BUDGETS(X)
+#undef X
+        NULL
+};
+
+#define AT(member) offsetof(struct config_policy, member)
+
+static const struct setting policy_settings[] = {
+    { "value_usd", SETTING_USD, AT(value_pico),
+      .help = "what one right answer is worth; absent: cost is no matter" },
+    { "wait_per_s", SETTING_NUMBER, AT(wait_per_s), "0", 0, 1000,
+      .help = "quality that a second of waiting costs" },
+    { "min_quality", SETTING_NUMBER, AT(min_quality), "0", 0, 1,
+      .help = "least predicted quality" },
+    { "experts", SETTING_OTHER, .help = "list of allowed experts; absent: all" },
+    { "default", SETTING_OTHER,
+      .help = "expert when the evidence is poor; absent: the first allowed one" },
+    { "max_output_tokens", SETTING_INT, AT(max_output_tokens), "4096", 1, 1e9,
+      .help = "output limit under a ceiling where the client sets none" },
+    { "budget_usd", SETTING_USD, AT(budget_pico), .help = "ceiling of every request" },
+    { "on_budget", SETTING_WORD, AT(on_budget), "trim", .words = on_budgets,
+      .help = "what to do when the ceiling cannot be met" },
+    { "decision_deadline_ms", SETTING_INT, AT(decision_deadline_ms), "2000", 1, 600000,
+      .help = "evidence that comes later is not waited for" },
+};
+
+/* -- embedders -- */
+
+static enum err read_embedder(const struct config_node *node, const char *name,
+                              struct config_embedder *embedder)
+{
+    struct config *config = node->reader->config;
+    int expert;
+
+    for (size_t i = 0; i < config->n_embedders; i++)
+        if (strcmp(config->embedders[i].name, name) == 0)
+            return config_fail(node, "'%s' is listed twice", name);
+    embedder->name = config_keep(node, str_of(name));
+    if (!embedder->name)
+        return ERR_NOMEM;
+    if (strcmp(name, "surface") == 0) {
+        embedder->kind = CONFIG_EMBEDDER_SURFACE;
+    } else if (strcmp(name, "lexical") == 0) {
+        embedder->kind = CONFIG_EMBEDDER_LEXICAL;
+    } else {
+        expert = config_find_expert(config, str_of(name));
+        if (expert < 0)
+            return config_fail(node, "there is no expert '%s'", name);
+        if (!config->experts[expert].has_embedding)
+            return config_fail(node, "the expert '%s' has no 'embedding'", name);
+        embedder->kind = CONFIG_EMBEDDER_REMOTE;
+        embedder->expert = (size_t)expert;
+    }
+    config->n_embedders++;
+    return ERR_OK;
+}
+
+enum err config_read_embedders(const struct config_node *node)
+{
+    static const char *const fallback[] = { "surface", "lexical" };
+    struct config *config = node->reader->config;
+    size_t n = node->json ? json_array_size(node->json) : ARRAY_LEN(fallback);
+    enum err err = ERR_OK;
+
+    if (node->json && (!json_is_array(node->json) || n > CONFIG_MAX_EMBEDDERS))
+        return config_fail(node, "must be a list of at most %d names",
+                           CONFIG_MAX_EMBEDDERS);
+    config->embedders = arena_array(&config->arena, n, sizeof(*config->embedders));
+    if (!config->embedders)
+        return config_fail_nomem(node);
+    for (size_t i = 0; i < n && err == ERR_OK; i++) {
+        struct config_node element = config_element(node, i);
+        const char *name = node->json ? json_string_value(element.json) : fallback[i];
+
+        if (!name)
+            return config_fail(&element, "must be a string");
+        err = read_embedder(&element, name, &config->embedders[i]);
+    }
+    return err;
+}
+
+/* -- policies -- */
+
+static enum err read_generator_name(const struct config_node *node, size_t *ret_expert)
+{
+    const struct config *config = node->reader->config;
+    const char *name = json_string_value(node->json);
+    int expert;
+
+    if (!name)
+        return config_fail(node, "must be a string");
+    expert = config_find_expert(config, str_of(name));
+    if (expert < 0)
+        return config_fail(node, "there is no expert '%s'", name);
+    if (!config->experts[expert].has_generator)
+        return config_fail(node, "the expert '%s' has no 'generator'", name);
+    *ret_expert = (size_t)expert;
+    return ERR_OK;
+}
+
+static enum err read_allowed(const struct config_node *node, struct config_policy *policy)
+{
+    const struct config *config = node->reader->config;
+    size_t expert = 0, n = json_array_size(node->json);
+
+    if (!node->json) {
+        for (size_t i = 0; i < config->n_experts; i++)
+            policy->experts |= (uint64_t)config->experts[i].has_generator << i;
+        return ERR_OK;
+    }
+    if (n == 0)
+        return config_fail(node, "must be a list of experts, and not empty");
+    for (size_t i = 0; i < n; i++) {
+        struct config_node element = config_element(node, i);
+        enum err err = read_generator_name(&element, &expert);
+
+        if (err != ERR_OK)
+            return err;
+        policy->experts |= UINT64_C(1) << expert;
+    }
+    return ERR_OK;
+}
+
+static enum err read_policy(const struct config_node *node, struct config_policy *policy)
+{
+    struct config_node allowed = config_child(node, "experts");
+    struct config_node fallback = config_child(node, "default");
+    struct config_node value = config_child(node, "value_usd");
+    enum err err = config_name(node, node->key);
+
+    if (err == ERR_OK && config_find_expert(node->reader->config, str_of(node->key)) >= 0)
+        return config_fail(node, "the name is taken by an expert");
+    if (err == ERR_OK)
+        err = config_settings(node, policy_settings, ARRAY_LEN(policy_settings), policy);
+    if (err == ERR_OK)
+        err = read_allowed(&allowed, policy);
+    if (err != ERR_OK)
+        return err;
+    policy->name = config_keep(node, str_of(node->key));
+    if (!policy->name)
+        return ERR_NOMEM;
+    if (policy->value_pico == 0)
+        return config_fail(&value, "must be more than 0");
+    if (policy->value_pico != MONEY_NONE)
+        policy->lambda = 1 / money_to_usd(policy->value_pico);
+    if (policy->experts == 0)
+        return config_fail(node, "no expert has a 'generator'");
+    if (!fallback.json) {
+        policy->default_expert = (size_t)__builtin_ctzll(policy->experts);
+        return ERR_OK;
+    }
+    err = read_generator_name(&fallback, &policy->default_expert);
+    if (err == ERR_OK && (policy->experts >> policy->default_expert & 1) == 0)
+        return config_fail(&fallback, "is not among the policy's 'experts'");
+    return err;
+}
+
+enum err config_read_policies(const struct config_node *node)
+{
+    struct config *config = node->reader->config;
+    /* Without the section there is one policy, `auto`, of fallbacks only. */
+    struct config_node only = { node->reader, node, "auto", 0, NULL };
+    size_t n = node->json ? json_object_size(node->json) : 1;
+    enum err err = ERR_OK;
+    const char *name;
+    json_t *value;
+
+    if (node->json && (!json_is_object(node->json) || n > CONFIG_MAX_POLICIES))
+        return config_fail(node, "must be an object with at most %d policies",
+                           CONFIG_MAX_POLICIES);
+    config->policies = arena_array(&config->arena, n, sizeof(*config->policies));
+    if (!config->policies)
+        return config_fail_nomem(node);
+    if (!node->json) {
+        bool generates = false;
+
+        for (size_t i = 0; i < config->n_experts; i++)
+            generates = generates || config->experts[i].has_generator;
+        if (!generates)
+            return ERR_OK;
+        config->n_policies = 1;
+        return read_policy(&only, &config->policies[0]);
+    }
+    json_object_foreach(node->json, name, value)
+    {
+        struct config_node child = config_child(node, name);
+
+        err = config_want_object(&child);
+        if (err == ERR_OK)
+            err = read_policy(&child, &config->policies[config->n_policies]);
+        if (err != ERR_OK)
+            return err;
+        config->n_policies++;
+    }
+    return ERR_OK;
+}
+
+void config_policies_help(struct buf *out)
+{
+    config_settings_help("policies.NAME", policy_settings, ARRAY_LEN(policy_settings),
+                         out);
+}

@@ -1,0 +1,94 @@
+/* config_read.h - private to config*.c: nodes of the file, tables of settings, errors that
+ * know where they are.
+ *
+ * jansson parses; a struct config_node is one of its values with the way to it, so that an
+ * error can name the JSON pointer and find the line by a second look at the text (jansson
+ * keeps no positions). Nodes live on the stack of whoever walks; parents outlive children.
+ */
+#ifndef GATEWAY_DOMAIN_CONFIG_READ_H
+#define GATEWAY_DOMAIN_CONFIG_READ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "gateway/domain/config.h"
+
+struct config_reader {
+    struct str text;            /* the file, valid JSON */
+    struct config *config;      /* under construction; its arena takes every copy */
+    struct config_error *error; /* never NULL */
+};
+
+struct config_node {
+    struct config_reader *reader;
+    const struct config_node *parent; /* NULL: the root */
+    const char *key;                  /* in an object; NULL in a list */
+    size_t index;                     /* in a list */
+    json_t *json;                     /* borrowed from the tree; NULL: absent */
+};
+
+/* -- walking -- */
+
+struct config_node config_child(const struct config_node *object, const char *key);
+struct config_node config_element(const struct config_node *list, size_t index);
+
+/* Sets the reader's error for this node and returns ERR_INVALID. */
+enum err config_fail(const struct config_node *node, const char *format, ...)
+    PRINTF_LIKE(2, 3);
+enum err config_fail_nomem(const struct config_node *node);
+
+NODISCARD enum err config_want_object(const struct config_node *node);
+/* Copies with a final 0 into the config's arena; NULL and an error when it is full. */
+const char *config_keep(const struct config_node *node, struct str text);
+/* The string value, kept; not empty. */
+NODISCARD enum err config_text(const struct config_node *node, const char **ret_text);
+/* An expert's, embedder's or policy's name: length and letters. */
+NODISCARD enum err config_name(const struct config_node *node, const char *name);
+NODISCARD enum err config_path(const struct config_node *node, const char **ret_path);
+/* {"env": NAME} or {"file": PATH}: the secret itself, or NULL when optional and absent. */
+NODISCARD enum err config_secret(const struct config_node *node, const char **ret_secret);
+
+/* -- tables of settings -- */
+
+enum setting_type {
+    SETTING_INT,         /* int64_t */
+    SETTING_NUMBER,      /* double */
+    SETTING_BOOL,        /* bool */
+    SETTING_TEXT,        /* const char * */
+    SETTING_PATH,        /* const char *, resolved */
+    SETTING_WORD,        /* enum: index in words */
+    SETTING_USD,         /* int64_t, pico-USD */
+    SETTING_PER_MILLION, /* int64_t, pico-USD per token from USD per million */
+    SETTING_OTHER,       /* known key, read by code */
+};
+
+struct setting {
+    const char *key;
+    enum setting_type type;
+    size_t offset;        /* in the target */
+    const char *fallback; /* as in the file; NULL: absent means 0, NULL or MONEY_NONE */
+    double low, high;     /* INT and NUMBER, both included */
+    const char *const *words; /* WORD: ends in NULL */
+    bool required;
+    bool restart; /* a reload does not change it */
+    const char *help;
+};
+
+/* Fills target: fallbacks, then what the object says. An unknown key is an error. */
+NODISCARD enum err config_settings(const struct config_node *object,
+                                   const struct setting *table, size_t n, void *target);
+void config_settings_help(const char *section, const struct setting *table, size_t n,
+                          struct buf *out);
+
+/* -- parts -- */
+
+NODISCARD enum err config_read_experts(const struct config_node *experts);
+NODISCARD enum err config_read_embedders(const struct config_node *embedders);
+NODISCARD enum err config_read_policies(const struct config_node *policies);
+void config_experts_help(struct buf *out);
+void config_policies_help(struct buf *out);
+
+#endif

@@ -73,9 +73,10 @@ class Gateway:
             env={**os.environ, **sanitizer_environment(self.folder), **(env or {})})
         self.log = LogBook(self.process.stderr)
         self._failed = False
+        self._reports = None
         try:
             self.port = self._listening("public")
-            self.admin_port = self._listening("admin")
+            self.admin_port = self._listening("admin") if self._has_admin else None
             self.log.wait(event="ready")
         except BaseException:
             self._failed = True
@@ -88,6 +89,7 @@ class Gateway:
         return int(line["address"].rsplit(":", 1)[1])
 
     def write_config(self, config):
+        self._has_admin = isinstance(config, str) or "admin" in config
         self.config_path.write_text(config if isinstance(config, str) else json.dumps(config, indent=2))
 
     # -- asking
@@ -188,12 +190,17 @@ class Gateway:
     def _show(self):
         print(f"-- frugald's log\n{self.log.text()}\n{self._reports}-- end of the log")
 
+    def show_at_end(self):
+        """The test failed: its log is worth reading."""
+        self._failed = True
+
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
-        self._failed = kind is not None
-        self.stop()
+        self._failed = self._failed or kind is not None
+        if self._reports is None:
+            self.stop()
 
 
 def chat_body(prompt, model, **fields):

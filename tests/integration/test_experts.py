@@ -1,0 +1,42 @@
+"""frugal-experts behind the gateway: the real small experts, and the ones scripted by name."""
+
+import json
+
+from harness import config, embedding, expert
+
+
+def behind(run, experts, *models, **more):
+    return run.gateway(config({name: expert(experts.url, model=model) for name, model in models}, **more))
+
+
+def test_the_small_experts_answer_what_they_know(run):
+    gateway = behind(run, run.experts(), ("arithmetic", "arithmetic"), ("generalist", "generalist"))
+    answer = gateway.chat("What is 17 times 23?")
+    assert "391" in answer.json()["choices"][0]["message"]["content"]
+    assert answer.json()["usage"]["prompt_tokens"] > 0
+    with gateway.stream("What is 17 times 23?") as stream:
+        assert "391" in stream.text() and stream.done
+
+
+def test_a_scripted_stream_arrives_whole(run):
+    gateway = behind(run, run.experts(), ("slow", "script:chunks=30,delay_ms=1"))
+    with gateway.stream(stream_options={"include_usage": True}) as stream:
+        chunks = stream.chunks()
+    assert stream.done
+    assert len([chunk for chunk in chunks if chunk["choices"]]) >= 30
+
+
+def test_a_scripted_cut_is_an_honest_error(run):
+    gateway = behind(run, run.experts(), ("cutter", "script:chunks=10,cut_after=3"))
+    with gateway.stream() as stream:
+        said = list(stream)
+    assert "error" in json.loads(said[-1]) and not stream.done
+
+
+def test_an_expert_that_only_embeds_is_no_model(run):
+    experts = run.experts()
+    gateway = run.gateway(config({
+        "generalist": expert(experts.url, model="generalist"),
+        "embedder": expert(experts.url, generator=False, embedding=embedding("embed-small", 64, 0.01))}))
+    assert gateway.chat("What is 17 times 23?").status == 200
+    assert gateway.chat(model="embedder").status == 404

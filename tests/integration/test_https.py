@@ -1,0 +1,49 @@
+"""Experts over HTTPS: verified, with their own key, and streamed like any other."""
+
+import ssl
+import subprocess
+
+import pytest
+
+from harness import config, expert, scripts
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certificate for 127.0.0.1 that is its own authority, made anew."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=scripted expert", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return folder / "cert.pem", context
+
+
+def test_an_expert_over_https_is_asked_with_its_key(run, authority):
+    certificate, context = authority
+    small = run.expert(scripts.answer("over TLS"), tls=context)
+    gateway = run.gateway(config({"small": expert(small, ca_file=str(certificate), key={"env": "SMALL_KEY"})}),
+                          env={"SMALL_KEY": "sk-for-the-expert"})
+    assert gateway.chat().json()["choices"][0]["message"]["content"] == "over TLS"
+    with gateway.stream() as stream:
+        assert stream.text() == "over TLS" and stream.done
+    assert small.call(2).request["Authorization"] == "Bearer sk-for-the-expert"
+
+
+def test_an_expert_with_a_certificate_of_nobody_is_not_trusted(run, authority):
+    _, context = authority
+    stranger, good = run.expert(scripts.answer(), tls=context), run.expert(scripts.answer("the honest one"))
+    gateway = run.gateway(config({"stranger": expert(stranger), "good": expert(good)}))
+    assert gateway.chat()["x-frugal-expert"] == "good"
+    assert gateway.chat(model="stranger").status == 502
+    assert stranger.asked == 0
+
+
+def test_a_certificate_for_another_name_is_not_trusted(run, authority):
+    certificate, context = authority
+    small = run.expert(scripts.answer(), tls=context)
+    gateway = run.gateway(config({"small": expert(f"https://localhost:{small.port}/v1", ca_file=str(certificate))}))
+    assert gateway.chat().status == 502
+    assert small.asked == 0

@@ -119,4 +119,8 @@ class Router:
                                                   "max_output_tokens": 1000}}, **more}
 
 
-__all__ = ["PER_DOMAIN", "PRICES", "Router", "Switch", "held_out", "write_outcomes"]
+def built_router(folder):
+    return Router(folder)
+
+
+__all__ = ["PER_DOMAIN", "PRICES", "Router", "Switch", "built_router", "held_out", "write_outcomes"]

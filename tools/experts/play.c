@@ -1,0 +1,387 @@
+/* play.c - the stream's events and the body in one piece; see play.h.
+ *
+ * What must hold: usage counts the tokens that were really written, whichever way they went
+ * out, and the text of a stream's chunks joined is the text of the body.
+ */
+#include "tools/experts/play.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tools/experts/tokens.h"
+#include "tools/experts/vectors.h"
+
+enum phase { ROLE, REASONING, CONTENT, FINISH, USAGE, DONE };
+
+struct play {
+    struct order order; /* owned */
+    uint64_t number;
+    long long created;
+    char *text; /* owned: an expert's whole answer; NULL for a script */
+    size_t text_bytes;
+    size_t tokens;  /* of one choice */
+    bool cut_short; /* by max_tokens */
+    enum phase phase;
+    int chunk;      /* content chunks of the current choice so far */
+    int choice;     /* whose turn it is */
+    size_t at;      /* bytes of text that were sent */
+    size_t written; /* tokens of all choices that were sent */
+};
+
+struct play *play_new(struct order *order, uint64_t number)
+{
+    struct play *play = calloc(1, sizeof *play);
+    if (play == NULL)
+        return NULL;
+    if (order->embeddings) {
+        play->text = NULL;
+    } else if (order->expert != NULL) {
+        struct reply reply;
+        expert_answer(order->expert, order->texts[0].p != NULL ? order->texts[0].p : "",
+                      order->texts[0].n, &reply);
+        play->text = strdup(reply.text);
+        if (play->text == NULL) {
+            free(play);
+            return NULL;
+        }
+        play->text_bytes = strlen(play->text);
+        play->tokens = tokens_count(play->text, play->text_bytes);
+    } else {
+        play->tokens = order->script.empty != 0 ? 0 : (size_t)order->script.chunks;
+    }
+    if (order->max_tokens >= 0 && play->tokens > (size_t)order->max_tokens) {
+        play->tokens = (size_t)order->max_tokens;
+        play->cut_short = true;
+        if (play->text != NULL)
+            play->text_bytes = tokens_prefix(play->text, play->text_bytes, play->tokens);
+    }
+    play->order = *order;
+    order_init(order);
+    play->number = number;
+    play->created = (long long)time(NULL);
+    return play;
+}
+
+void play_free(struct play *play)
+{
+    if (play == NULL)
+        return;
+    order_release(&play->order);
+    free(play->text);
+    free(play);
+}
+
+const struct order *play_order(const struct play *play)
+{
+    return &play->order;
+}
+
+size_t play_completion_tokens(const struct play *play)
+{
+    return play->written;
+}
+
+static struct str text_of(const char *p, size_t n)
+{
+    return (struct str){ p, n };
+}
+
+static const char *finish_reason(const struct play *play)
+{
+    if (play->cut_short)
+        return "length";
+    return play->order.script.tool_calls != 0 ? "tool_calls" : "stop";
+}
+
+static void put_usage(const struct play *play, struct buf *out)
+{
+    const struct script *script = &play->order.script;
+    size_t prompt = script->prompt_tokens >= 0 ? (size_t)script->prompt_tokens
+                                               : play->order.prompt_tokens;
+    size_t completion = script->tokens >= 0 ? (size_t)script->tokens : play->written;
+    if (script->usage == SCRIPT_USAGE_WRONG)
+        completion *= 10;
+    buf_putf(out,
+             "\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,"
+             "\"total_tokens\":%zu}",
+             prompt, completion, prompt + completion);
+}
+
+/* The words of a script's chunk: "w17 ", filled up with "." to the length asked for. */
+static void put_script_words(const struct play *play, int chunk, struct buf *out)
+{
+    size_t before = out->n;
+    buf_putf(out, "w%d ", chunk);
+    size_t wanted = (size_t)play->order.script.chunk_bytes;
+    while (!out->failed && out->n - before < wanted)
+        buf_put_str(
+            out,
+            text_of("................................",
+                    wanted - (out->n - before) < 32 ? wanted - (out->n - before) : 32));
+}
+
+static void put_tool_call(const struct play *play, struct buf *out)
+{
+    const char *name = play->order.tool[0] != 0 ? play->order.tool : "none";
+    buf_putf(out,
+             "[{\"index\":0,\"id\":\"call_%llx\",\"type\":\"function\",\"function\":{"
+             "\"name\":",
+             (unsigned long long)play->number);
+    buf_put_json(out, str_of(name));
+    buf_put(out, ",\"arguments\":\"{\\\"n\\\": 1}\"}}]");
+}
+
+/* -- streams ---------------------------------------------------------------------------- */
+
+static void open_event(const struct play *play, struct buf *out)
+{
+    const char *line = play->order.script.crlf != 0 ? "\r\n" : "\n";
+    if (play->order.script.comments != 0)
+        buf_putf(out, ": still here%s%s", line, line);
+    buf_putf(out,
+             "data: {\"id\":\"chatcmpl-%llx\",\"object\":\"chat.completion.chunk\","
+             "\"created\":%lld,\"model\":",
+             (unsigned long long)play->number, play->created);
+    buf_put_json(out, str_of(play->order.model));
+}
+
+static void close_event(const struct play *play, struct buf *out)
+{
+    buf_put(out, play->order.script.crlf != 0 ? "}\r\n\r\n" : "}\n\n");
+}
+
+static void open_delta(const struct play *play, struct buf *out)
+{
+    open_event(play, out);
+    buf_putf(out, ",\"choices\":[{\"index\":%d,\"delta\":{", play->choice);
+}
+
+static void close_delta(const struct play *play, const char *finish, struct buf *out)
+{
+    if (finish != NULL)
+        buf_putf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]", finish);
+    else
+        buf_put(out, "},\"logprobs\":null,\"finish_reason\":null}]");
+    bool rides = finish != NULL && play->choice == play->order.choices - 1 &&
+                 play->order.script.usage == SCRIPT_USAGE_WITH_CHOICES;
+    if (rides) {
+        buf_put(out, ",");
+        put_usage(play, out);
+    }
+    close_event(play, out);
+}
+
+/* What the script does at this chunk instead of going on; PLAY_MORE: nothing. */
+static enum play_step interrupted(struct play *play, struct buf *out)
+{
+    const struct script *script = &play->order.script;
+    const char *line = script->crlf != 0 ? "\r\n" : "\n";
+    if (play->chunk == script->cut_after)
+        return PLAY_CUT;
+    if (play->chunk == script->stall_after)
+        return PLAY_STALL;
+    if (play->chunk == script->error_event_at) {
+        buf_putf(out,
+                 "data: {\"error\":{\"message\":\"the model fell over\",\"type\":"
+                 "\"server_error\",\"param\":null,\"code\":null}}%s%s",
+                 line, line);
+        return PLAY_END;
+    }
+    return PLAY_MORE;
+}
+
+static bool content_left(const struct play *play)
+{
+    if (play->text != NULL)
+        return play->at < play->text_bytes;
+    return play->chunk < (int)play->tokens;
+}
+
+static void put_content(struct play *play, struct buf *out)
+{
+    if (play->chunk == play->order.script.malformed_at) {
+        buf_put(out, "data: {\"id\":\"chatcmpl-broken\",\"choices\":[{\"delta\":{]\n\n");
+        play->chunk++;
+        play->written++;
+        return;
+    }
+    open_delta(play, out);
+    if (play->order.script.tool_calls != 0) {
+        buf_put(out, "\"tool_calls\":");
+        put_tool_call(play, out);
+        play->chunk = (int)play->tokens - 1;
+    } else if (play->text != NULL) {
+        size_t n = tokens_next(play->text + play->at, play->text_bytes - play->at);
+        buf_put(out, "\"content\":");
+        buf_put_json(out, text_of(play->text + play->at, n));
+        play->at += n;
+    } else {
+        buf_put(out, "\"content\":\"");
+        put_script_words(play, play->chunk, out);
+        buf_put(out, "\"");
+    }
+    close_delta(play, NULL, out);
+    play->chunk++;
+    play->written++;
+}
+
+static int pace_ms(const struct play *play)
+{
+    return play->order.script.chunk_ms;
+}
+
+static enum play_step next_choice(struct play *play)
+{
+    play->choice++;
+    play->chunk = 0;
+    play->at = 0;
+    play->phase = play->choice < play->order.choices ? ROLE : USAGE;
+    if (play->phase == USAGE)
+        play->choice = play->order.choices - 1;
+    return PLAY_MORE;
+}
+
+static enum play_step say(struct play *play, struct buf *out, int *ret_wait_ms)
+{
+    const struct script *script = &play->order.script;
+    enum play_step step = PLAY_MORE;
+    switch (play->phase) {
+    case ROLE:
+        open_delta(play, out);
+        buf_put(out, "\"role\":\"assistant\",\"content\":\"\"");
+        close_delta(play, NULL, out);
+        play->phase = script->reasoning > 0 ? REASONING : CONTENT;
+        return PLAY_MORE;
+    case REASONING:
+        open_delta(play, out);
+        buf_putf(out, "\"reasoning_content\":\"r%d \"", play->chunk);
+        close_delta(play, NULL, out);
+        play->written++;
+        play->chunk++;
+        if (play->chunk >= script->reasoning) {
+            play->chunk = 0;
+            play->phase = CONTENT;
+        }
+        *ret_wait_ms = pace_ms(play);
+        return PLAY_MORE;
+    case CONTENT:
+        step = interrupted(play, out);
+        if (step != PLAY_MORE)
+            return step;
+        if (content_left(play)) {
+            put_content(play, out);
+            *ret_wait_ms = pace_ms(play);
+        } else {
+            play->phase = FINISH;
+        }
+        return PLAY_MORE;
+    case FINISH:
+        open_delta(play, out);
+        close_delta(play, finish_reason(play), out);
+        if (script->usage == SCRIPT_USAGE_LATE)
+            *ret_wait_ms = 50;
+        return next_choice(play);
+    case USAGE:
+        play->phase = DONE;
+        if (!play->order.include_usage || script->usage == SCRIPT_USAGE_NONE ||
+            script->usage == SCRIPT_USAGE_WITH_CHOICES)
+            return PLAY_MORE;
+        open_event(play, out);
+        buf_put(out, ",\"choices\":[],");
+        put_usage(play, out);
+        close_event(play, out);
+        return PLAY_MORE;
+    case DONE:
+        break;
+    }
+    if (script->no_done == 0)
+        buf_put(out, script->crlf != 0 ? "data: [DONE]\r\n\r\n" : "data: [DONE]\n\n");
+    return PLAY_END;
+}
+
+enum play_step play_next(struct play *play, struct buf *out, int *ret_wait_ms)
+{
+    *ret_wait_ms = 0;
+    if (play->order.script.empty != 0)
+        play->phase = DONE;
+    enum play_step step = say(play, out, ret_wait_ms);
+    return out->failed ? PLAY_CUT : step;
+}
+
+/* -- bodies ----------------------------------------------------------------------------- */
+
+static void put_message(struct play *play, struct buf *out)
+{
+    buf_put(out, "{\"role\":\"assistant\",\"content\":");
+    if (play->order.script.tool_calls != 0) {
+        buf_put(out, "null,\"tool_calls\":");
+        put_tool_call(play, out);
+    } else if (play->text != NULL) {
+        buf_put_json(out, text_of(play->text, play->text_bytes));
+    } else {
+        buf_put(out, "\"");
+        for (int i = 0; i < (int)play->tokens && !out->failed; i++)
+            put_script_words(play, i, out);
+        buf_put(out, "\"");
+    }
+    play->written += play->tokens;
+    if (play->order.script.reasoning > 0) {
+        buf_put(out, ",\"reasoning_content\":\"");
+        for (int i = 0; i < play->order.script.reasoning && !out->failed; i++)
+            buf_putf(out, "r%d ", i);
+        buf_put(out, "\"");
+        play->written += (size_t)play->order.script.reasoning;
+    }
+    buf_put(out, "}");
+}
+
+enum play_step play_body(struct play *play, struct buf *out)
+{
+    if (play->order.embeddings)
+        return vectors_body(&play->order, out);
+    const struct script *script = &play->order.script;
+    if (script->empty != 0)
+        return PLAY_END;
+    buf_putf(out,
+             "{\"id\":\"chatcmpl-%llx\",\"object\":\"chat.completion\",\"created\":%lld,"
+             "\"model\":",
+             (unsigned long long)play->number, play->created);
+    buf_put_json(out, str_of(play->order.model));
+    buf_put(out, ",\"choices\":[");
+    if (script->malformed_at >= 0) {
+        buf_put(out, "{]");
+        return PLAY_END;
+    }
+    for (int c = 0; c < play->order.choices; c++) {
+        buf_putf(out, "%s{\"index\":%d,\"message\":", c > 0 ? "," : "", c);
+        put_message(play, out);
+        buf_putf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}",
+                 finish_reason(play));
+    }
+    buf_put(out, "]");
+    if (script->usage != SCRIPT_USAGE_NONE) {
+        buf_put(out, ",");
+        put_usage(play, out);
+    }
+    buf_put(out, "}");
+    return script->cut_after >= 0 || out->failed ? PLAY_CUT : PLAY_END;
+}
+
+void play_error(const struct order_error *error, struct buf *out)
+{
+    buf_put(out, "{\"error\":{\"message\":");
+    buf_put_json(out, str_of(error->message));
+    buf_putf(out, ",\"type\":\"%s\",\"param\":",
+             error->status == 429  ? "rate_limit_exceeded"
+             : error->status < 500 ? "invalid_request_error"
+                                   : "server_error");
+    if (error->param != NULL)
+        buf_putf(out, "\"%s\",\"code\":", error->param);
+    else
+        buf_put(out, "null,\"code\":");
+    if (error->code != NULL)
+        buf_putf(out, "\"%s\"}}", error->code);
+    else
+        buf_put(out, "null}}");
+}

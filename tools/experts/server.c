@@ -1,0 +1,164 @@
+/* server.c - sockets and threads; see server.h. */
+#include "tools/experts/server.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tools/experts/lane.h"
+
+struct server {
+    char address[NI_MAXHOST + NI_MAXSERV + 4];
+    struct stats *stats;
+    int n_lanes, n_running;
+    struct lane *lanes[SERVER_THREADS_MAX];
+    pthread_t threads[SERVER_THREADS_MAX];
+};
+
+__attribute__((format(printf, 3, 4))) static enum err fail(char *error, size_t bytes,
+                                                           const char *form, ...)
+{
+    va_list args;
+    va_start(args, form);
+    (void)vsnprintf(error, bytes, form, args);
+    va_end(args);
+    return ERR_IO;
+}
+
+/* "ADDR:PORT", "[ADDR]:PORT" */
+static struct addrinfo *look_up(const char *listen)
+{
+    char host[NI_MAXHOST];
+    const char *colon = strrchr(listen, ':');
+    if (colon == NULL || (size_t)(colon - listen) >= sizeof host)
+        return NULL;
+    bool brackets = listen[0] == '[' && colon > listen + 1 && colon[-1] == ']';
+    size_t n = (size_t)(colon - listen) - (brackets ? 2 : 0);
+    memcpy(host, listen + brackets, n);
+    host[n] = 0;
+    struct addrinfo want = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM };
+    struct addrinfo *found = NULL;
+    return getaddrinfo(host, colon + 1, &want, &found) == 0 ? found : NULL;
+}
+
+static int open_socket(const struct sockaddr *address, socklen_t bytes)
+{
+    int on = 1;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+              setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+              bind(fd, address, bytes) == 0 && listen(fd, 4096) == 0;
+    if (!ok) {
+        int kept = errno;
+        (void)close(fd);
+        errno = kept;
+        return -1;
+    }
+    return fd;
+}
+
+static void name_address(struct server *server, const struct sockaddr *address,
+                         socklen_t bytes)
+{
+    char host[NI_MAXHOST] = "?", port[NI_MAXSERV] = "?";
+    (void)getnameinfo(address, bytes, host, sizeof host, port, sizeof port,
+                      NI_NUMERICHOST | NI_NUMERICSERV);
+    (void)snprintf(server->address, sizeof server->address,
+                   strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static void *run(void *arg)
+{
+    lane_run(arg);
+    return NULL;
+}
+
+/* The first socket may draw a free port; the others share it. */
+static enum err open_lanes(struct server *server, const struct addrinfo *where,
+                           int threads)
+{
+    struct sockaddr_storage address;
+    socklen_t bytes = where->ai_addrlen;
+    memcpy(&address, where->ai_addr, where->ai_addrlen);
+    for (int l = 0; l < threads; l++) {
+        int fd = open_socket((struct sockaddr *)&address, bytes);
+        if (fd < 0)
+            return ERR_IO;
+        if (l == 0) {
+            bytes = sizeof address;
+            if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0) {
+                (void)close(fd);
+                return ERR_IO;
+            }
+            name_address(server, (struct sockaddr *)&address, bytes);
+        }
+        if (lane_new(fd, server->stats, (uint64_t)l, (uint64_t)threads,
+                     &server->lanes[l]) != ERR_OK)
+            return ERR_IO;
+        server->n_lanes++;
+    }
+    return ERR_OK;
+}
+
+enum err server_new(const char *listen, int threads, struct server **ret_server,
+                    char *error, size_t error_bytes)
+{
+    struct addrinfo *where = look_up(listen);
+    struct server *server = calloc(1, sizeof *server);
+    enum err err = ERR_OK;
+    if (where == NULL)
+        err = fail(error, error_bytes, "cannot read the address '%s'", listen);
+    else if (server == NULL)
+        err = fail(error, error_bytes, "out of memory");
+    if (err == ERR_OK) {
+        server->stats = stats_new();
+        if (server->stats == NULL)
+            err = fail(error, error_bytes, "out of memory");
+    }
+    if (err == ERR_OK && open_lanes(server, where, threads) != ERR_OK)
+        err = fail(error, error_bytes, "cannot listen on '%s': %s", listen,
+                   strerror(errno));
+    for (int l = 0; err == ERR_OK && l < server->n_lanes; l++) {
+        if (pthread_create(&server->threads[l], NULL, run, server->lanes[l]) != 0)
+            err = fail(error, error_bytes, "cannot start a thread");
+        else
+            server->n_running++;
+    }
+    if (where != NULL)
+        freeaddrinfo(where);
+    if (err != ERR_OK) {
+        server_free(server);
+        return err;
+    }
+    *ret_server = server;
+    return ERR_OK;
+}
+
+const char *server_address(const struct server *server)
+{
+    return server->address;
+}
+
+void server_free(struct server *server)
+{
+    if (server == NULL)
+        return;
+    for (int l = 0; l < server->n_running; l++)
+        lane_stop(server->lanes[l]);
+    for (int l = 0; l < server->n_running; l++)
+        (void)pthread_join(server->threads[l], NULL);
+    for (int l = 0; l < server->n_lanes; l++)
+        lane_free(server->lanes[l]);
+    stats_free(server->stats);
+    free(server);
+}

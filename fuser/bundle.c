@@ -1,0 +1,276 @@
+/* bundle.c - the life of a bundle and what callers may ask of it.
+ *
+ * What must always hold: after the build or the load nothing in it changes but the
+ * reference count, so that any number of threads may read it.
+ */
+#include "fuser/bundle.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuser/err.h"
+
+struct fuser_bundle *bundle_new(void)
+{
+    struct fuser_bundle *bundle = calloc(1, sizeof *bundle);
+
+    if (bundle)
+        atomic_init(&bundle->references, 1);
+    return bundle;
+}
+
+struct fuser_bundle *fuser_bundle_ref(struct fuser_bundle *bundle)
+{
+    unsigned before =
+        atomic_fetch_add_explicit(&bundle->references, 1, memory_order_relaxed);
+
+    assert(before > 0);
+    (void)before;
+    return bundle;
+}
+
+static void names_release(struct bundle_names *names)
+{
+    free(names->block);
+    free(names->at);
+}
+
+void fuser_bundle_unref(struct fuser_bundle *bundle)
+{
+    if (!bundle ||
+        atomic_fetch_sub_explicit(&bundle->references, 1, memory_order_acq_rel) != 1)
+        return;
+    if (bundle->head && bundle->head->free)
+        bundle->head->free(bundle->head_state);
+    loo_release(&bundle->loo);
+    prior_release(&bundle->prior);
+    for (size_t e = 0; e < FUSER_MAX_EMBEDDERS; e++) {
+        index_free(bundle->index[e]);
+        free(bundle->missing[e]);
+        for (size_t p = 0; p < FUSER_PROBES; p++)
+            free(bundle->probes[e][p].text);
+    }
+    lexical_free(bundle->lexical);
+    free(bundle->cells.quality);
+    free(bundle->cells.input);
+    free(bundle->cells.output);
+    free(bundle->cells.latency);
+    names_release(&bundle->ids);
+    names_release(&bundle->domains);
+    free(bundle->domain_of);
+    free(bundle->generators);
+    free(bundle);
+}
+
+bool bundle_names_take(struct bundle_names *names, char *block, size_t bytes, size_t n)
+{
+    size_t at = 0, i = 0;
+
+    names->block = block;
+    names->bytes = bytes;
+    names->n = n;
+    if (bytes > UINT32_MAX)
+        return false;
+    names->at = calloc(n ? n : 1, sizeof *names->at);
+    if (!names->at)
+        return false;
+    for (; i < n && at < bytes; i++) {
+        const char *end = memchr(block + at, '\0', bytes - at);
+
+        if (!end || end == block + at)
+            return false;
+        names->at[i] = (uint32_t)at;
+        at = (size_t)(end - block) + 1;
+    }
+    return i == n && at == bytes;
+}
+
+bool bundle_name_clusters(struct bundle_names *names, size_t k)
+{
+    size_t room = k * 16, bytes = 0;
+    char *block = malloc(room);
+
+    if (!block)
+        return false;
+    for (size_t i = 0; i < k; i++)
+        bytes += (size_t)snprintf(block + bytes, room - bytes, "c%zu", i) + 1;
+    names_release(names);
+    return bundle_names_take(names, block, bytes, k);
+}
+
+const char *bundle_name(const struct bundle_names *names, size_t i)
+{
+    return names->block + names->at[i];
+}
+
+/* Where some cells are missing, k known ones are to be found farther out. */
+static uint32_t reach_of(const struct fuser_bundle *bundle)
+{
+    const struct cells *cells = &bundle->cells;
+    const struct prior *prior = &bundle->prior;
+    const struct prior_sum *all = prior->sums + prior->n_domains * prior->n_generators;
+    double k = (double)bundle->settings.k, reach = k;
+
+    for (size_t g = 0; g < cells->n_generators; g++)
+        if (all[g].n > 0)
+            reach = fmax(reach, ceil(k * (double)cells->n / all[g].n));
+    reach = fmin(reach, BUNDLE_REACH_FACTOR * k);
+    return (uint32_t)fmin(reach, (double)cells->n);
+}
+
+enum fuser_err bundle_derive(struct fuser_bundle *bundle)
+{
+    enum fuser_err err =
+        prior_init(&bundle->prior, &bundle->cells, bundle->domain_of, bundle->domains.n);
+
+    const struct cells *cells = &bundle->cells;
+
+    if (err)
+        return err;
+    for (size_t g = 0; g < cells->n_generators; g++) {
+        double sum = 0;
+
+        for (size_t i = 0; i < cells->n; i++)
+            sum += (double)cells->input[i * cells->n_generators + g];
+        bundle->mean_input[g] = sum / (double)cells->n;
+    }
+    head_estimate_blind(bundle, INFINITY, bundle->blind);
+    bundle->settings.reach = reach_of(bundle);
+    return FUSER_OK;
+}
+
+bool bundle_embed(const struct fuser_bundle *bundle, size_t e,
+                  const struct glyphs *glyphs, float *ret_vector)
+{
+    switch (bundle->embedders[e].kind) {
+    case FUSER_SURFACE:
+        return surface_embed(&bundle->surface, glyphs, ret_vector);
+    case FUSER_LEXICAL:
+        return lexical_embed(bundle->lexical, glyphs, ret_vector);
+    case FUSER_REMOTE:
+        break;
+    }
+    return false;
+}
+
+/* The first place in `missing` that is not below `row`. */
+static size_t first_missing(const struct fuser_bundle *bundle, size_t e, size_t row)
+{
+    size_t low = 0, high = bundle->n_missing[e];
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (bundle->missing[e][middle] < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool bundle_has_vector(const struct fuser_bundle *bundle, size_t e, uint32_t row)
+{
+    size_t at = first_missing(bundle, e, row);
+
+    return at == bundle->n_missing[e] || bundle->missing[e][at] != row;
+}
+
+void bundle_distances(const struct fuser_bundle *bundle, size_t e, size_t first, size_t n,
+                      const float *query, float *acc)
+{
+    const struct index *index = bundle->index[e];
+    size_t dim = index_dim(index);
+
+    kernel_l2_add(index_vectors(index) + first * dim, n, dim, query, acc);
+    for (size_t i = first_missing(bundle, e, first);
+         i < bundle->n_missing[e] && bundle->missing[e][i] < first + n; i++)
+        acc[bundle->missing[e][i] - first] = INFINITY;
+}
+
+const char *fuser_bundle_id(const struct fuser_bundle *bundle)
+{
+    return bundle->id;
+}
+
+const char *fuser_bundle_text_version(const struct fuser_bundle *bundle)
+{
+    return bundle->text_version;
+}
+
+size_t fuser_bundle_rows(const struct fuser_bundle *bundle)
+{
+    return bundle->cells.n;
+}
+
+size_t fuser_bundle_generators(const struct fuser_bundle *bundle)
+{
+    return bundle->cells.n_generators;
+}
+
+const char *fuser_bundle_generator(const struct fuser_bundle *bundle, size_t generator)
+{
+    assert(generator < bundle->cells.n_generators);
+    return bundle->generators[generator];
+}
+
+size_t fuser_bundle_known_rows(const struct fuser_bundle *bundle, size_t generator)
+{
+    const struct prior *prior = &bundle->prior;
+
+    assert(generator < bundle->cells.n_generators);
+    return (size_t)prior->sums[prior->n_domains * prior->n_generators + generator].n;
+}
+
+size_t fuser_bundle_embedders(const struct fuser_bundle *bundle)
+{
+    return bundle->n_embedders;
+}
+
+const struct fuser_embedder_info *fuser_bundle_embedder(const struct fuser_bundle *bundle,
+                                                        size_t embedder)
+{
+    assert(embedder < bundle->n_embedders);
+    return &bundle->embedders[embedder];
+}
+
+const char *fuser_bundle_probe(const struct fuser_bundle *bundle, size_t embedder,
+                               size_t p)
+{
+    assert(embedder < bundle->n_embedders && p < FUSER_PROBES);
+    return bundle->probes[embedder][p].text;
+}
+
+enum fuser_err fuser_bundle_check_probe(const struct fuser_bundle *bundle,
+                                        size_t embedder, size_t p, const float *vector,
+                                        size_t dim, struct fuser_error *error)
+{
+    const struct fuser_embedder_info *info = fuser_bundle_embedder(bundle, embedder);
+    const struct bundle_probe *probe = &bundle->probes[embedder][p];
+    const float *own;
+    double dot = 0, square = 0;
+
+    ferr_clear(error);
+    assert(p < FUSER_PROBES);
+    if (!probe->text)
+        return FUSER_OK;
+    if (dim != info->dim)
+        return ferr_set(error, FUSER_MISMATCH,
+                        "embedder '%s' gives %zu floats, the bundle was built with %u",
+                        info->name, dim, info->dim);
+    own = index_vectors(bundle->index[embedder]) + probe->row * dim;
+    for (size_t d = 0; d < dim; d++) {
+        dot += (double)own[d] * (double)vector[d];
+        square += (double)vector[d] * (double)vector[d];
+    }
+    if (!(dot / sqrt(square) >= BUNDLE_PROBE_COSINE)) /* a NAN is a mismatch too */
+        return ferr_set(
+            error, FUSER_MISMATCH,
+            "embedder '%s' is not '%s', which the bundle was built with: probe "
+            "%zu has cosine %.3f",
+            info->name, info->model, p + 1, dot / sqrt(square));
+    return FUSER_OK;
+}

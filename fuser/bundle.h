@@ -1,0 +1,110 @@
+/* bundle.h - what a bundle holds in memory. The functions for callers are in fuser.h.
+ *
+ * Rows are sorted by id, generators and embedders by name, domains by label: the same
+ * rows in any order make the same bundle, and ties decided by the lower number are
+ * decided by name.
+ *
+ *   build.c        rows -> bundle         bundle_file.c   bundle <-> file
+ *   bundle.c       life and questions     loo.c           its tables
+ */
+#ifndef FUSER_BUNDLE_H
+#define FUSER_BUNDLE_H
+
+#include <stdatomic.h>
+
+#include "fuser/head.h"
+#include "fuser/index.h"
+#include "fuser/lexical.h"
+#include "fuser/loo.h"
+#include "fuser/prior.h"
+#include "fuser/surface.h"
+
+#define BUNDLE_K_DEFAULT      80
+#define BUNDLE_WALK_M_DEFAULT 40
+#define BUNDLE_PRIOR_DEFAULT  30.0
+#define BUNDLE_PRIOR_MAX      1e6
+#define BUNDLE_K_MAX          4096
+#define BUNDLE_REACH_FACTOR   4 /* how many times k is searched where cells are missing */
+#define BUNDLE_PROBE_COSINE   0.98
+#define BUNDLE_DOMAINS_MAX    65536
+
+struct bundle_settings {
+    uint32_t k;      /* neighbours of an estimate */
+    uint32_t walk_m; /* neighbours whose losses are averaged in a purchase */
+    uint32_t reach;  /* neighbours searched: k, or more where cells are missing */
+    double prior_rows;
+    uint64_t seed;
+};
+
+/* The texts and where their vectors are, per remote embedder. */
+struct bundle_probe {
+    char *text; /* owned, or NULL */
+    uint32_t row;
+};
+
+/* Names in one block, each ended by 0. */
+struct bundle_names {
+    char *block;  /* owned */
+    uint32_t *at; /* n offsets, owned */
+    size_t n, bytes;
+};
+
+struct fuser_bundle {
+    atomic_uint references;
+    char id[17];
+    char text_version[FUSER_MAX_NAME];
+    struct bundle_settings settings;
+
+    size_t n_embedders;
+    char (*generators)[FUSER_MAX_NAME];
+    struct fuser_embedder_info embedders[FUSER_MAX_EMBEDDERS];
+    struct bundle_names ids, domains;
+    uint32_t *domain_of; /* per row, or PRIOR_NO_DOMAIN */
+    bool labelled;       /* domains are labels of the rows, not clusters */
+
+    struct cells cells;
+    struct index *index[FUSER_MAX_EMBEDDERS];
+    uint32_t *missing[FUSER_MAX_EMBEDDERS]; /* rows without that vector, ascending */
+    uint32_t n_missing[FUSER_MAX_EMBEDDERS];
+    struct surface surface;
+    struct lexical *lexical; /* NULL: no such embedder */
+    struct bundle_probe probes[FUSER_MAX_EMBEDDERS][FUSER_PROBES];
+
+    struct prior prior;
+    double mean_input[FUSER_MAX_GENERATORS];          /* tokens */
+    struct head_estimate blind[FUSER_MAX_GENERATORS]; /* what is expected of any prompt */
+    const struct head *head;
+    void *head_state;
+    struct loo loo;
+};
+
+/* An empty bundle with one reference, or NULL. */
+struct fuser_bundle *bundle_new(void);
+
+/* Takes over a block of n names; false when it does not hold exactly n, or no memory. */
+bool bundle_names_take(struct bundle_names *names, char *block, size_t bytes, size_t n);
+/* Names k clusters, which have no label: "c0", "c1", ... */
+bool bundle_name_clusters(struct bundle_names *names, size_t k);
+const char *bundle_name(const struct bundle_names *names, size_t i);
+
+/* Derives what is not stored: prior, reach of the search. Cells and domains are there. */
+FUSER_NODISCARD enum fuser_err bundle_derive(struct fuser_bundle *bundle);
+
+/* The vector of a text by built-in embedder e; false when it leaves none. */
+bool bundle_embed(const struct fuser_bundle *bundle, size_t e,
+                  const struct glyphs *glyphs, float *ret_vector);
+
+/* Whether the row has embedder e's vector. */
+bool bundle_has_vector(const struct fuser_bundle *bundle, size_t e, uint32_t row);
+
+/* acc[i] += squared distance of row i to the query under embedder e, for rows
+ * [first, first + n); rows without the vector become infinitely far. acc[0] is row
+ * `first`. */
+void bundle_distances(const struct fuser_bundle *bundle, size_t e, size_t first, size_t n,
+                      const float *query, float *acc);
+
+/* Writes all sections. The bundle's id is the hash of their checksums. */
+void bundle_write(const struct fuser_bundle *bundle, struct sink *sink);
+void bundle_identify(const struct wire_section *sections, size_t n, char ret_id[17]);
+
+#endif

@@ -1,0 +1,107 @@
+/* head.c - the registry of heads, and what all of them share.
+ */
+#include "fuser/head.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "fuser/bundle.h"
+
+static const struct head *const heads[] = {
+#define X(name, word, head) &head,
+    HEADS(X)
+#undef X
+};
+
+const struct head *head_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        if (strcmp(heads[i]->name, name) == 0)
+            return heads[i];
+    return NULL;
+}
+
+static void look_at_row(struct head_view *view, uint32_t row, uint32_t k)
+{
+    const struct cells *cells = &view->bundle->cells;
+    size_t cell = row * cells->n_generators;
+
+    for (size_t g = 0; g < cells->n_generators; g++, cell++) {
+        struct head_local *local = &view->local[g];
+        double quality = (double)cells->quality[cell];
+        double latency = (double)cells->latency[cell];
+        float output = cells->output[cell];
+
+        if (local->known == k || isnan(quality))
+            continue;
+        local->known++;
+        local->quality += quality;
+        local->squares += quality * quality;
+        if (!isnan(output)) {
+            local->known_output++;
+            local->output += (double)fminf(output, view->output_limit);
+        }
+        if (!isnan(latency)) {
+            local->known_latency++;
+            local->latency += latency;
+        }
+    }
+}
+
+void head_look(struct head_view *view)
+{
+    const struct fuser_bundle *bundle = view->bundle;
+    size_t n_generators = bundle->cells.n_generators;
+
+    memset(view->local, 0, n_generators * sizeof *view->local);
+    for (size_t i = 0; i < view->n_near; i++)
+        look_at_row(view, view->near[i].row, bundle->settings.k);
+    view->n_votes = prior_vote(&bundle->prior, view->near, view->n_near, view->votes);
+    for (size_t g = 0; g < n_generators; g++)
+        view->prior[g] =
+            prior_expect(&bundle->prior, view->votes, view->n_votes, g, view->row);
+}
+
+void head_estimate(const struct head_view *view, struct head_estimate *ret)
+{
+    const struct fuser_bundle *bundle = view->bundle;
+    double m = bundle->settings.prior_rows;
+
+    for (size_t g = 0; g < bundle->cells.n_generators; g++) {
+        const struct head_local *local = &view->local[g];
+        const struct prior_mean *prior = &view->prior[g];
+        double expected = fmin(prior->output_tokens, (double)view->output_limit);
+        double slow = isnan(prior->latency_ms) ? 0 : prior->latency_ms;
+        /* Without any pull a generator that no neighbour knows still needs a number. */
+        double pull = local->known_output ? m : fmax(m, 1);
+
+        ret[g].known = local->known;
+        ret[g].output_tokens =
+            (local->output + pull * expected) / (local->known_output + pull);
+        pull = local->known_latency ? m : fmax(m, 1);
+        ret[g].latency_ms = isnan(prior->latency_ms) ? NAN
+                                                     : (local->latency + pull * slow) /
+                                                           (local->known_latency + pull);
+    }
+    if (bundle->head->covers(bundle->head_state, view->subset))
+        bundle->head->estimate(bundle->head_state, view, ret);
+    else
+        head_knn.estimate(NULL, view, ret);
+}
+
+void head_estimate_blind(const struct fuser_bundle *bundle, float output_limit,
+                         struct head_estimate *ret)
+{
+    const struct prior_sum *all =
+        bundle->prior.sums + bundle->prior.n_domains * bundle->prior.n_generators;
+
+    for (size_t g = 0; g < bundle->cells.n_generators; g++) {
+        struct prior_mean mean = prior_expect(&bundle->prior, NULL, 0, g, KERNEL_NO_ROW);
+
+        ret[g].quality = mean.quality;
+        ret[g].quality_se = sqrt((mean.variance + 1e-4) / (all[g].n + 1));
+        ret[g].output_tokens = fmin(mean.output_tokens, (double)output_limit);
+        ret[g].latency_ms = mean.latency_ms;
+        ret[g].known = 0;
+    }
+}

@@ -1,0 +1,86 @@
+/* head.h - how quality is predicted: one small interface, chosen in the bundle.
+ *
+ *     view = { bundle, subset, neighbours, vectors, row }; head_look(&view)
+ *     head_estimate(&view, estimates)
+ *
+ * The walk, the tables and the verdict know only this. A new head is one file and one
+ * line in HEADS: it may fit a state when a bundle is built, keep it in a section of the
+ * file, and answer for the subsets of embedders that it covers; for others the kNN head
+ * answers. Tokens and latency are always estimated from the neighbours, whatever the
+ * head.
+ *
+ * Threads: estimating writes only to the view and the result.
+ */
+#ifndef FUSER_HEAD_H
+#define FUSER_HEAD_H
+
+#include "fuser/prior.h"
+#include "fuser/wire.h"
+
+/* name in the bundle's file, the head's functions */
+#define HEADS(X) X(KNN, "knn", head_knn)
+
+/* What the nearest rows say of one generator: its first k known cells. */
+struct head_local {
+    uint32_t known, known_output, known_latency;
+    double quality, squares; /* sums over the known */
+    double output, latency;
+};
+
+/* Everything that may be looked at for one prompt and one subset of the embedders. */
+struct head_view {
+    const struct fuser_bundle *bundle;
+    uint32_t subset;             /* bit e: embedder e was queried; never 0 */
+    const struct near *near;     /* nearest first, under the subset's mean distance */
+    size_t n_near;               /* may be 0 */
+    const float *const *vectors; /* per embedder: unit length, NULL outside the subset */
+    uint32_t row;       /* the calibration row that the prompt is, and that must not
+                           count; KERNEL_NO_ROW for a request */
+    float output_limit; /* clips output tokens; INFINITY: none */
+
+    /* Filled by head_look(). */
+    struct prior_vote votes[PRIOR_VOTERS];
+    size_t n_votes;
+    struct head_local local[FUSER_MAX_GENERATORS];
+    struct prior_mean prior[FUSER_MAX_GENERATORS];
+};
+
+struct head_estimate {
+    double quality, quality_se; /* 0..1; > 0 */
+    double output_tokens;       /* never NAN */
+    double latency_ms;          /* NAN: not known */
+    uint32_t known;             /* known cells among the nearest */
+};
+
+struct head {
+    const char *name;
+    /* Fits a state to the bundle, whose rows, vectors and prior are complete; NULL: the
+     * head has none. */
+    enum fuser_err (*fit)(const struct fuser_bundle *bundle, void **ret_state,
+                          struct fuser_error *error);
+    bool (*covers)(const void *state, uint32_t subset);
+    /* quality and quality_se of all generators, others are filled already. */
+    void (*estimate)(const void *state, const struct head_view *view,
+                     struct head_estimate *estimates);
+    void (*save)(const void *state, struct sink *sink);
+    enum fuser_err (*load)(const struct fuser_bundle *bundle, struct source *source,
+                           void **ret_state);
+    void (*free)(void *state); /* takes NULL */
+};
+
+/* NULL: there is no head of that name. */
+const struct head *head_named(const char *name);
+
+/* Gathers votes, local sums and priors for the caller's part of the view. */
+void head_look(struct head_view *view);
+
+/* For all generators of the bundle; ret: n_generators. The view has been looked at. */
+void head_estimate(const struct head_view *view, struct head_estimate *ret);
+
+/* The estimates without any evidence: means over all rows. */
+void head_estimate_blind(const struct fuser_bundle *bundle, float output_limit,
+                         struct head_estimate *ret);
+
+extern const struct head head_knn;
+
+#endif

@@ -1,0 +1,59 @@
+/* kernel.h - the inner loops: distances, the k smallest of them, weighted sums of rows.
+ *
+ * They are compiled for several instruction sets and chosen once, at load. Every sum is
+ * taken in sixteen lanes and a fixed tree, without fused multiply-add, so that a distance
+ * is the same number on every x86-64 machine: a bundle built here decides the same there.
+ *
+ * Pure functions over the caller's memory; nothing needs alignment; no argument may be
+ * NULL unless its count is 0.
+ */
+#ifndef FUSER_KERNEL_H
+#define FUSER_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KERNEL_NO_ROW UINT32_MAX
+
+/* A calibration row and its squared distance. */
+struct near {
+    float distance;
+    uint32_t row;
+};
+
+/* acc[i] += ||rows[i] - query||^2 for n rows of dim floats, row-major. */
+void kernel_l2_add(const float *rows, size_t n, size_t dim, const float *query,
+                   float *acc);
+
+/* out[d] += weight * row[d]. */
+void kernel_axpy(const float *row, size_t dim, float weight, float *out);
+
+/* The k nearest of n rows, ordered by (distance, row); rows at an infinite distance and
+ * the row `except` (or KERNEL_NO_ROW) are left out. ret: room for k. Returns how many. */
+size_t kernel_nearest(const float *distance, size_t n, size_t k, uint32_t except,
+                      struct near *ret);
+
+/* The same among the m rows listed in `of`, ascending. */
+size_t kernel_nearest_of(const float *distance, const uint32_t *of, size_t m, size_t k,
+                         uint32_t except, struct near *ret);
+
+/* One generator's columns over n rows, and its prices in units of loss. */
+struct kernel_first {
+    const float *quality, *tokens; /* estimates */
+    const float *truth, *output;   /* what came of it */
+    const float *input;
+    float fixed, per_input, per_output;
+    float limit;  /* clips tokens */
+    float wanted; /* quality below this counts only where nothing reaches it */
+};
+
+/* Where this generator's utility beats utility[i], notes it there and its loss in
+ * loss[i]. */
+void kernel_first(size_t n, const struct kernel_first *of, float *utility, float *loss);
+
+/* Brings v to unit length. False when it has none (all zero, or not finite): v is
+ * untouched. */
+bool kernel_unit(float *v, size_t dim);
+
+#endif

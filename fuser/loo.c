@@ -1,0 +1,274 @@
+/* loo.c - building the leave-one-out tables.
+ *
+ *   for a block of table rows, per embedder     distances to all rows       B x n floats
+ *   for each row and each subset                sum, nearest, estimate  ->  one table
+ * line
+ *
+ * What must always hold: a row is never its own neighbour and never part of its own
+ * prior, or every loss is optimistic (frugalfoe.md, pitfall 1). The losses are in
+ * loo_loss.c.
+ */
+#include "fuser/loo.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuser/bundle.h"
+#include "fuser/err.h"
+#include "fuser/random.h"
+
+#define BLOCK 16  /* table rows whose distances are computed together */
+#define TILE  128 /* rows that stay in the cache while all of a block look at them */
+
+size_t loo_pick_rows(size_t n, size_t n_generators, size_t n_embedders, uint64_t seed,
+                     uint32_t *ret_rows)
+{
+    size_t line = ((size_t)1 << n_embedders) * n_generators * 2 * sizeof(float);
+    size_t m = n < FUSER_TABLE_ROWS ? n : FUSER_TABLE_ROWS;
+    struct rng rng = rng_seeded(seed ^ 0x6C6F6F);
+
+    m = m < LOO_BYTES_MAX / line ? m : LOO_BYTES_MAX / line;
+    rng_sample(&rng, n, m, ret_rows);
+    return m;
+}
+
+void loo_release(struct loo *loo)
+{
+    free(loo->rows);
+    free(loo->slot_of);
+    free(loo->quality);
+    free(loo->tokens);
+    free(loo->far);
+    free(loo->start.quality);
+    free(loo->start.tokens);
+    free(loo->start.truth);
+    free(loo->start.input);
+    free(loo->start.output);
+    memset(loo, 0, sizeof *loo);
+}
+
+float loo_distance(const struct near *near, size_t n_near)
+{
+    size_t n = n_near < LOO_FAR_NEAR ? n_near : LOO_FAR_NEAR;
+    float sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += near[i].distance;
+    return n ? sum / (float)n : INFINITY;
+}
+
+/* What a build needs beside the tables. */
+struct work {
+    const struct fuser_bundle *bundle;
+    struct loo *loo;
+    float *distance; /* n_embedders x BLOCK x n */
+    float *sum;      /* n */
+    struct near *near;
+    float *reached; /* n_subsets x n_rows: loo_distance of each */
+    struct head_view view;
+    struct head_estimate estimates[FUSER_MAX_GENERATORS];
+};
+
+static void measure_block(struct work *work, size_t first, size_t block)
+{
+    const struct fuser_bundle *bundle = work->bundle;
+    size_t n = bundle->cells.n;
+
+    memset(work->distance, 0, bundle->n_embedders * BLOCK * n * sizeof(float));
+    for (size_t e = 0; e < bundle->n_embedders; e++) {
+        size_t dim = index_dim(bundle->index[e]);
+        const float *vectors = index_vectors(bundle->index[e]);
+
+        for (size_t tile = 0; tile < n; tile += TILE)
+            for (size_t b = 0; b < block; b++)
+                bundle_distances(bundle, e, tile, n - tile < TILE ? n - tile : TILE,
+                                 vectors + work->loo->rows[first + b] * dim,
+                                 work->distance + (e * BLOCK + b) * n + tile);
+    }
+}
+
+static bool has_vectors(const struct fuser_bundle *bundle, uint32_t subset, uint32_t row)
+{
+    for (size_t e = 0; e < bundle->n_embedders; e++)
+        if ((subset >> e & 1) && !bundle_has_vector(bundle, e, row))
+            return false;
+    return true;
+}
+
+static void fill_line(struct work *work, uint32_t subset, size_t slot, size_t in_block)
+{
+    const struct fuser_bundle *bundle = work->bundle;
+    size_t n = bundle->cells.n, n_generators = bundle->cells.n_generators;
+    uint32_t row = work->loo->rows[slot];
+    const float *vectors[FUSER_MAX_EMBEDDERS] = { NULL };
+    float share = 1.0f / (float)__builtin_popcount(subset);
+    size_t n_near = 0, line = ((subset - 1) * work->loo->n_rows + slot) * n_generators;
+
+    if (has_vectors(bundle, subset, row)) {
+        memset(work->sum, 0, n * sizeof *work->sum);
+        for (size_t e = 0; e < bundle->n_embedders; e++)
+            if (subset >> e & 1) {
+                vectors[e] =
+                    index_vectors(bundle->index[e]) + row * index_dim(bundle->index[e]);
+                kernel_axpy(work->distance + (e * BLOCK + in_block) * n, n, 1.0f,
+                            work->sum);
+            }
+        n_near = kernel_nearest(work->sum, n, bundle->settings.reach, row, work->near);
+        for (size_t i = 0; i < n_near; i++)
+            work->near[i].distance *= share;
+    }
+    work->reached[(subset - 1) * work->loo->n_rows + slot] =
+        loo_distance(work->near, n_near);
+    work->view.bundle = bundle;
+    work->view.subset = subset;
+    work->view.near = work->near;
+    work->view.n_near = n_near;
+    work->view.vectors = vectors;
+    work->view.row = row;
+    work->view.output_limit = INFINITY;
+    head_look(&work->view);
+    head_estimate(&work->view, work->estimates);
+    for (size_t g = 0; g < n_generators; g++) {
+        work->loo->quality[line + g] = (float)work->estimates[g].quality;
+        work->loo->tokens[line + g] = (float)work->estimates[g].output_tokens;
+    }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    float left = *(const float *)a, right = *(const float *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+/* The distance that all but one in a thousand rows stay within. */
+static void find_far(struct work *work)
+{
+    size_t n = work->loo->n_rows;
+
+    for (size_t s = 0; s < work->loo->n_subsets; s++) {
+        float *reached = work->reached + s * n;
+        size_t known = n, at;
+
+        qsort(reached, n, sizeof *reached, by_value);
+        while (known > 0 && !(reached[known - 1] < INFINITY))
+            known--;
+        at = (size_t)ceil(LOO_FAR_SHARE * (double)known);
+        work->loo->far[s] = known ? reached[at - 1] : 0.0f;
+    }
+}
+
+static enum fuser_err make_room(struct work *work, struct fuser_error *error)
+{
+    const struct fuser_bundle *bundle = work->bundle;
+    struct loo *loo = work->loo;
+    size_t n = bundle->cells.n, cells = loo->n_subsets * loo->n_rows * loo->n_generators;
+
+    loo->quality = calloc(cells, sizeof *loo->quality);
+    loo->tokens = calloc(cells, sizeof *loo->tokens);
+    loo->far = calloc(loo->n_subsets, sizeof *loo->far);
+    work->distance = calloc(bundle->n_embedders * BLOCK * n, sizeof *work->distance);
+    work->sum = calloc(n, sizeof *work->sum);
+    work->near = calloc(bundle->settings.reach + 1, sizeof *work->near);
+    work->reached = calloc(loo->n_subsets * loo->n_rows, sizeof *work->reached);
+    return loo->quality && loo->tokens && loo->far && work->distance && work->sum &&
+                   work->near && work->reached
+               ? FUSER_OK
+               : ferr_nomem(error);
+}
+
+enum fuser_err loo_build(const struct fuser_bundle *bundle, struct loo *loo,
+                         fuser_progress_fn progress, void *context,
+                         struct fuser_error *error)
+{
+    struct work *work = calloc(1, sizeof *work);
+    enum fuser_err err;
+
+    if (!work)
+        return ferr_nomem(error);
+    loo->n_subsets = ((size_t)1 << bundle->n_embedders) - 1;
+    loo->n_generators = bundle->cells.n_generators;
+    work->bundle = bundle;
+    work->loo = loo;
+    err = make_room(work, error);
+    for (size_t first = 0; !err && first < loo->n_rows; first += BLOCK) {
+        size_t block = loo->n_rows - first < BLOCK ? loo->n_rows - first : BLOCK;
+
+        if (progress &&
+            !progress(context, "tables", (double)first / (double)loo->n_rows)) {
+            err = ferr_set(error, FUSER_INVALID, "given up");
+            break;
+        }
+        measure_block(work, first, block);
+        for (size_t b = 0; b < block; b++)
+            for (uint32_t subset = 1; subset <= loo->n_subsets; subset++)
+                fill_line(work, subset, first + b, b);
+    }
+    if (!err)
+        find_far(work);
+    free(work->distance);
+    free(work->sum);
+    free(work->near);
+    free(work->reached);
+    free(work);
+    return err;
+}
+
+static void fill_start(const struct fuser_bundle *bundle, struct loo *loo)
+{
+    struct loo_start *start = &loo->start;
+    const struct cells *cells = &bundle->cells;
+    size_t n_generators = loo->n_generators, n_embedders = bundle->n_embedders;
+
+    for (size_t i = 0; i < start->n; i++) {
+        size_t slot = i * loo->n_rows / start->n;
+
+        for (size_t g = 0; g < n_generators; g++) {
+            size_t cell = loo->rows[slot] * n_generators + g;
+            float quality = cells->quality[cell], output = cells->output[cell];
+            const struct head_estimate *blind = &bundle->blind[g];
+
+            for (size_t e = 0; e < n_embedders; e++) {
+                size_t to = (e * n_generators + g) * start->n + i;
+                size_t line =
+                    ((((size_t)1 << e) - 1) * loo->n_rows + slot) * n_generators;
+
+                start->quality[to] = loo->quality[line + g];
+                start->tokens[to] = loo->tokens[line + g];
+                start->truth[to] = isnan(quality) ? start->quality[to] : quality;
+            }
+            start->truth[(n_embedders * n_generators + g) * start->n + i] =
+                isnan(quality) ? (float)blind->quality : quality;
+            start->input[g * start->n + i] = cells->input[cell];
+            start->output[g * start->n + i] =
+                isnan(output) ? (float)blind->output_tokens : output;
+        }
+    }
+}
+
+enum fuser_err loo_derive(const struct fuser_bundle *bundle, struct loo *loo)
+{
+    struct loo_start *start = &loo->start;
+    size_t n_generators = loo->n_generators, n_embedders = bundle->n_embedders, floats;
+
+    loo->slot_of = malloc(bundle->cells.n * sizeof *loo->slot_of);
+    if (!loo->slot_of)
+        return FUSER_NOMEM;
+    memset(loo->slot_of, 0xFF, bundle->cells.n * sizeof *loo->slot_of);
+    for (size_t i = 0; i < loo->n_rows; i++)
+        loo->slot_of[loo->rows[i]] = (uint32_t)i;
+    start->n = loo->n_rows < LOO_START_ROWS ? loo->n_rows : LOO_START_ROWS;
+    floats = n_embedders * n_generators * start->n;
+    start->quality = calloc(floats, sizeof(float));
+    start->tokens = calloc(floats, sizeof(float));
+    start->truth = calloc(floats + n_generators * start->n, sizeof(float));
+    start->input = calloc(n_generators * start->n, sizeof(float));
+    start->output = calloc(n_generators * start->n, sizeof(float));
+    if (!start->quality || !start->tokens || !start->truth || !start->input ||
+        !start->output)
+        return FUSER_NOMEM;
+    fill_start(bundle, loo);
+    return FUSER_OK;
+}

@@ -1,0 +1,159 @@
+/* verdict.c - the generators ranked by utility, and what the ranking rests on.
+ *
+ * Pure: the session is not changed, and the same session with the same money left gives
+ * the same verdict. What must always hold: no NAN in quality or utility; a generator that
+ * was not allowed is not there.
+ */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "fuser/session.h"
+
+#define KNOWN_FEW 10 /* known cells near: fewer are a rumour */
+
+static int64_t to_pico(double value)
+{
+    return value >= 9.2e18 ? INT64_MAX : (int64_t)llround(value);
+}
+
+static void estimate(const struct fuser_session *session, struct head_view *view,
+                     struct head_estimate *estimates)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    float limit = (float)session->terms.output_limit;
+    const float *vectors[FUSER_MAX_EMBEDDERS] = { NULL };
+
+    view->n_votes = 0;
+    if (!session->subset) {
+        head_estimate_blind(bundle, limit, estimates);
+        return;
+    }
+    for (size_t e = 0; e < bundle->n_embedders; e++)
+        if (session->subset >> e & 1)
+            vectors[e] = session->vectors[e];
+    view->bundle = bundle;
+    view->subset = session->subset;
+    view->near = session->near;
+    view->n_near = session->n_near;
+    view->vectors = vectors;
+    view->row = KERNEL_NO_ROW;
+    view->output_limit = limit;
+    head_look(view);
+    head_estimate(view, estimates);
+    view->vectors = NULL; /* they end with this function */
+}
+
+static void rank_one(const struct fuser_session *session, size_t g,
+                     const struct head_estimate *estimate, int64_t remaining,
+                     struct fuser_ranked *ret)
+{
+    const struct fuser_ask_generator *asked = &session->asked[g];
+    double cost =
+        (double)asked->prompt_pico + (double)asked->output_pico * estimate->output_tokens;
+    double waiting = isnan(estimate->latency_ms) ? 0 : estimate->latency_ms / 1000;
+
+    *ret = (struct fuser_ranked){
+        .generator = (size_t)session->named[g],
+        .quality = estimate->quality,
+        .quality_se = estimate->quality_se,
+        .utility =
+            estimate->quality - session->lambda * 1e-12 * cost - session->wait * waiting,
+        .output_tokens = estimate->output_tokens,
+        .latency_ms = estimate->latency_ms,
+        .expected_pico = to_pico(cost),
+        .worst_pico = asked->worst_pico,
+        .known = estimate->known,
+        .affordable = asked->worst_pico <= remaining,
+        .good_enough = estimate->quality >= session->terms.min_quality,
+    };
+}
+
+/* Affordable and good enough, then affordable, then the rest. */
+static int class_of(const struct fuser_ranked *ranked)
+{
+    return ranked->affordable ? (ranked->good_enough ? 0 : 1) : 2;
+}
+
+static bool ranks_before(const struct fuser_ranked *a, const struct fuser_ranked *b)
+{
+    if (class_of(a) != class_of(b))
+        return class_of(a) < class_of(b);
+    return a->utility > b->utility;
+}
+
+/* Inserts in the order of ties, so that equal utilities stay in it. */
+static void rank(const struct fuser_session *session,
+                 const struct head_estimate *estimates, int64_t remaining,
+                 struct fuser_verdict *verdict)
+{
+    for (size_t i = 0; i < session->choice.n; i++) {
+        size_t g = session->choice.order[i], at = verdict->n_ranked;
+        struct fuser_ranked one;
+
+        rank_one(session, g, &estimates[g], remaining, &one);
+        while (at > 0 && ranks_before(&one, &verdict->ranked[at - 1])) {
+            verdict->ranked[at] = verdict->ranked[at - 1];
+            at--;
+        }
+        verdict->ranked[at] = one;
+        verdict->n_ranked++;
+    }
+}
+
+static enum fuser_evidence judge(const struct fuser_session *session,
+                                 const struct fuser_verdict *verdict)
+{
+    const struct loo *loo = &session->fuser->bundle->loo;
+
+    if (!session->subset)
+        return FUSER_EVIDENCE_NONE;
+    if (verdict->n_ranked == 0 || verdict->ranked[0].known < KNOWN_FEW)
+        return FUSER_EVIDENCE_TOO_FEW;
+    if (loo_distance(session->near, session->n_near) > loo->far[session->subset - 1])
+        return FUSER_EVIDENCE_TOO_FAR;
+    return FUSER_EVIDENCE_GOOD;
+}
+
+static void show_neighbours(const struct fuser_session *session,
+                            struct fuser_verdict *verdict)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    size_t counted =
+        session->n_near < bundle->settings.k ? session->n_near : bundle->settings.k;
+
+    verdict->n_neighbours =
+        counted < FUSER_MAX_NEIGHBOURS ? counted : FUSER_MAX_NEIGHBOURS;
+    for (size_t i = 0; i < verdict->n_neighbours; i++) {
+        uint32_t row = session->near[i].row, domain = bundle->domain_of[row];
+
+        verdict->neighbours[i] = (struct fuser_neighbour){
+            .id = bundle_name(&bundle->ids, row),
+            .domain = bundle->labelled && domain != PRIOR_NO_DOMAIN
+                          ? bundle_name(&bundle->domains, domain)
+                          : NULL,
+            .distance = session->near[i].distance,
+            .weight = 1.0f / (float)counted,
+        };
+    }
+}
+
+void fuser_verdict(const struct fuser_session *session, int64_t remaining_pico,
+                   struct fuser_verdict *ret_verdict)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    struct head_view view;
+    struct head_estimate estimates[FUSER_MAX_GENERATORS];
+
+    memset(ret_verdict, 0, sizeof *ret_verdict);
+    estimate(session, &view, estimates);
+    rank(session, estimates, remaining_pico, ret_verdict);
+    show_neighbours(session, ret_verdict);
+    ret_verdict->n_steps = session->n_steps;
+    memcpy(ret_verdict->steps, session->steps, sizeof session->steps);
+    ret_verdict->stop = session->stop;
+    ret_verdict->evidence = judge(session, ret_verdict);
+    ret_verdict->paid_pico = session->paid_pico;
+    if (bundle->labelled && view.n_votes > 0)
+        ret_verdict->domain = bundle_name(&bundle->domains, view.votes[0].domain);
+}

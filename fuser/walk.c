@@ -1,0 +1,246 @@
+/* walk.c - FrugalFoE: is another piece of evidence worth its price?
+ *
+ *             +-> DECIDE --- nothing pays ----------------------------> DONE
+ *             |     | buy j
+ *             |     +-- built in: embed --------------> SEARCH --+
+ *             |     +-- remote: ASKED --fuser_tell----> SEARCH --+
+ *             |            +---fuser_fail--> DECIDE              |
+ *             +---------------- one batch of distances ----------+
+ *
+ * frugalfoe.md, 2.1: with S queried, the loss of answering now is the mean over the M
+ * nearest calibration rows of what S's route would have cost them; that of buying j is
+ * the same under S and j, plus j's price. The walk stops when the best of those is not
+ * *less* (pitfall 2: stop on equality). Without evidence both are means over fixed rows,
+ * and the best fixed generator is the candidate to beat (pitfall 3).
+ *
+ * walk_set() is the only function that changes a session's state here.
+ */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "fuser/session.h"
+
+#define TILE_BYTES                                                                       \
+    (64u << 10) /* vectors that stay in the cache while all sessions look */
+
+static void walk_set(struct fuser_session *session, enum session_state state,
+                     size_t pending)
+{
+    assert(session->state != SESSION_DONE);
+    session->state = state;
+    session->pending = pending;
+}
+
+static void walk_stop(struct fuser_session *session, enum fuser_stop stop)
+{
+    session->stop = stop;
+    walk_set(session, SESSION_DONE, 0);
+}
+
+/* Expected loss of answering under `subset`, if so much remains for the generator. */
+static double expected_loss(const struct fuser_session *session, uint32_t subset,
+                            int64_t remaining)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    struct loo_choice choice;
+
+    session_affordable(session, remaining, &choice);
+    /* When nothing fits the caller decides what gives; the evidence is valued all the
+     * same. */
+    if (choice.n == 0)
+        choice = session->choice;
+    if (subset == 0)
+        return loo_blind_loss(bundle, &session->terms, &choice);
+    if (session->n_near_table == 0)
+        return loo_first_loss(bundle, (size_t)__builtin_ctz(subset), &session->terms,
+                              &choice);
+    return loo_mean_loss(bundle, subset, session->near_table, session->n_near_table,
+                         &session->terms, &choice);
+}
+
+/* Whether j can be paid with something left for the cheapest generator. */
+static bool fits(const struct fuser_session *session, const struct session_embedder *j)
+{
+    int64_t remaining = session_remaining(session);
+    struct loo_choice choice;
+
+    if (remaining == INT64_MAX)
+        return true;
+    if (j->price_pico > remaining)
+        return false;
+    if (j->price_pico == 0)
+        return true;
+    session_affordable(session, remaining - j->price_pico, &choice);
+    return choice.n > 0;
+}
+
+/* The candidates of one step, and the best of them. */
+struct offer {
+    int best; /* embedder of the bundle, or -1 */
+    double best_loss;
+    double missed_loss; /* the best one that does not fit below the ceiling */
+    bool any;           /* something is left to buy at all */
+};
+
+static struct offer consider(const struct fuser_session *session,
+                             struct fuser_walked *step)
+{
+    struct offer offer = { -1, INFINITY, INFINITY, false };
+    int64_t remaining = session_remaining(session);
+
+    for (size_t e = 0; e < session->fuser->bundle->n_embedders; e++) {
+        const struct session_embedder *j = &session->embedders[e];
+        int64_t left = remaining == INT64_MAX ? INT64_MAX : remaining - j->price_pico;
+        double loss;
+
+        if (!j->open)
+            continue;
+        offer.any = true;
+        loss = expected_loss(session, session->subset | 1u << e, left) + j->loss;
+        if (!fits(session, j)) {
+            offer.missed_loss = fmin(offer.missed_loss, loss);
+            continue;
+        }
+        step->candidates[j->named].open = true;
+        step->candidates[j->named].loss = loss;
+        if (loss < offer.best_loss) {
+            offer.best_loss = loss;
+            offer.best = (int)e;
+        }
+    }
+    return offer;
+}
+
+/* Makes a built-in embedder's vector; one that the text leaves without any is out. */
+static void embed(struct fuser_session *session, size_t e)
+{
+    struct glyphs glyphs;
+
+    session->embedders[e].open = false;
+    glyphs_read(&glyphs, session->text, session->text_bytes);
+    if (bundle_embed(session->fuser->bundle, e, &glyphs, session->vectors[e]))
+        walk_set(session, SESSION_SEARCH, e);
+}
+
+static enum fuser_stop reason_to_stop(const struct fuser_session *session,
+                                      const struct offer *offer, double loss_now)
+{
+    if (!offer->any)
+        return session->subset ? FUSER_STOP_ALL_BOUGHT : FUSER_STOP_NO_EVIDENCE;
+    if (offer->missed_loss < loss_now)
+        return FUSER_STOP_CEILING;
+    return session->subset ? FUSER_STOP_NO_GAIN : FUSER_STOP_NOT_WORTH;
+}
+
+/* One decision: buy the best candidate, or stop. */
+static void decide(struct fuser_session *session)
+{
+    struct fuser_walked *step = &session->steps[session->n_steps];
+    struct offer offer;
+
+    if (session->choice.n == 0) {
+        walk_stop(session, FUSER_STOP_NO_EVIDENCE);
+        return;
+    }
+    assert(session->n_steps <= FUSER_MAX_EMBEDDERS);
+    memset(step, 0, sizeof *step);
+    session->n_steps++;
+    step->embedder = -1;
+    step->loss_before =
+        expected_loss(session, session->subset, session_remaining(session));
+    offer = consider(session, step);
+    if (offer.best < 0 || !(offer.best_loss < step->loss_before)) {
+        walk_stop(session, reason_to_stop(session, &offer, step->loss_before));
+        return;
+    }
+    step->embedder = session->embedders[offer.best].named;
+    step->price_pico = session->embedders[offer.best].price_pico;
+    if (session->fuser->bundle->embedders[offer.best].kind == FUSER_REMOTE)
+        walk_set(session, SESSION_ASKED, (size_t)offer.best);
+    else
+        embed(session, (size_t)offer.best);
+}
+
+static bool is_due(const struct fuser_session *session, size_t e)
+{
+    return session->state == SESSION_SEARCH && session->pending == e;
+}
+
+/* Adds embedder e's distances for every session that is due: each vector of the bundle is
+ * brought into the cache once for all of them. */
+static void measure(struct fuser_session *const *sessions, size_t n, size_t e)
+{
+    const struct fuser_bundle *bundle = sessions[0]->fuser->bundle;
+    size_t rows = bundle->cells.n;
+    size_t tile = TILE_BYTES / (bundle->embedders[e].dim * sizeof(float)) + 1;
+
+    for (size_t first = 0; first < rows; first += tile)
+        for (size_t i = 0; i < n; i++)
+            if (is_due(sessions[i], e))
+                bundle_distances(bundle, e, first,
+                                 rows - first < tile ? rows - first : tile,
+                                 sessions[i]->vectors[e], sessions[i]->distance + first);
+}
+
+/* The neighbours under everything that was bought so far. */
+static void gather(struct fuser_session *session)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    const struct loo *loo = &bundle->loo;
+    size_t n = bundle->cells.n, m = bundle->settings.walk_m;
+    float share;
+
+    session->subset |= 1u << session->pending;
+    share = 1.0f / (float)__builtin_popcount(session->subset);
+    session->n_near = kernel_nearest(session->distance, n, bundle->settings.reach,
+                                     KERNEL_NO_ROW, session->near);
+    if (loo->n_rows == n && session->n_near >= m) {
+        memcpy(session->near_table, session->near, m * sizeof *session->near);
+        session->n_near_table = m;
+    } else {
+        session->n_near_table =
+            kernel_nearest_of(session->distance, loo->rows, loo->n_rows, m, KERNEL_NO_ROW,
+                              session->near_table);
+    }
+    for (size_t i = 0; i < session->n_near; i++)
+        session->near[i].distance *= share;
+    walk_set(session, SESSION_DECIDE, 0);
+}
+
+static bool search_due(struct fuser_session *const *sessions, size_t n)
+{
+    uint32_t due = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (sessions[i]->state == SESSION_SEARCH)
+            due |= 1u << sessions[i]->pending;
+    for (size_t e = 0; e < FUSER_MAX_EMBEDDERS; e++)
+        if (due >> e & 1)
+            measure(sessions, n, e);
+    for (size_t i = 0; i < n; i++)
+        if (sessions[i]->state == SESSION_SEARCH)
+            gather(sessions[i]);
+    return due != 0;
+}
+
+void fuser_next(struct fuser_session *const *sessions, size_t n,
+                struct fuser_step *ret_steps)
+{
+    do {
+        for (size_t i = 0; i < n; i++) {
+            assert(sessions[i]->fuser == sessions[0]->fuser);
+            while (sessions[i]->state == SESSION_DECIDE)
+                decide(sessions[i]);
+        }
+    } while (search_due(sessions, n));
+    for (size_t i = 0; i < n; i++) {
+        const struct fuser_session *session = sessions[i];
+
+        ret_steps[i] = (struct fuser_step){ FUSER_ANSWER, 0 };
+        if (session->state == SESSION_ASKED)
+            ret_steps[i] =
+                (struct fuser_step){ FUSER_QUERY,
+                                     (size_t)session->embedders[session->pending].named };
+    }
+}

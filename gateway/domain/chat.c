@@ -1,0 +1,448 @@
+/* chat.c - checks what we read of a request, and writes down the few changes it needs.
+ *
+ * A change is a range of the body and what stands there instead. Changes are made in the
+ * order of the body and never overlap: each concerns one top-level member, but for the
+ * insertion behind the opening bracket, which comes before all of them.
+ */
+#include "gateway/domain/chat.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "gateway/base/buf.h"
+#include "gateway/domain/jread.h"
+
+/* -- reading -- */
+
+struct reader {
+    const struct scan *scan;
+    struct str body;
+    struct api_error *error;
+};
+
+static struct jread_value field(const struct reader *r, enum scan_field name)
+{
+    return jread_trusted(scan_raw(r->scan, name, r->body));
+}
+
+static bool is_set(struct jread_value value)
+{
+    return value.type != JREAD_NOTHING && value.type != JREAD_NULLS;
+}
+
+static enum api_err bad_type(const struct reader *r, const char *param,
+                             const char *wanted, struct jread_value value)
+{
+    return api_error_set(r->error, API_BAD_TYPE, param, "'%s' must be %s, not %s", param,
+                         wanted, jread_type_name(value.type));
+}
+
+static enum api_err read_model(const struct reader *r, struct arena *arena,
+                               struct str *ret_model)
+{
+    struct jread_value value = field(r, SCAN_MODEL);
+    struct str model;
+
+    if (!is_set(value))
+        return api_error_set(r->error, API_MISSING, "model", "'model' is missing");
+    if (value.type != JREAD_TEXT)
+        return bad_type(r, "model", "a string", value);
+    if (jread_string(value, arena, &model) != ERR_OK)
+        return api_error_set(r->error, API_NOMEM, NULL, NULL);
+    if (model.n == 0 || model.n > CHAT_MAX_MODEL)
+        return api_error_set(r->error, API_BAD_VALUE, "model",
+                             "'model' must have 1 to %d bytes", CHAT_MAX_MODEL);
+    *ret_model = model;
+    return API_OK;
+}
+
+static enum api_err read_bool(const struct reader *r, const char *param,
+                              struct jread_value value, bool *ret_value)
+{
+    if (is_set(value) && value.type != JREAD_BOOL)
+        return bad_type(r, param, "a boolean", value);
+    *ret_value = jread_is_true(value);
+    return API_OK;
+}
+
+/* An absent or null number leaves *value as it is. */
+static enum api_err read_count(const struct reader *r, enum scan_field name, int64_t max,
+                               int64_t *value)
+{
+    struct jread_value raw = field(r, name);
+    const char *param = scan_field_key(name);
+    int64_t number;
+
+    if (!is_set(raw))
+        return API_OK;
+    if (raw.type != JREAD_NUMBER)
+        return bad_type(r, param, "an integer", raw);
+    if (!jread_integer(raw, &number) || number < 1 || number > max)
+        return api_error_set(r->error, API_BAD_VALUE, param,
+                             "'%s' must be an integer from 1 to %" PRId64, param, max);
+    *value = number;
+    return API_OK;
+}
+
+static enum api_err read_stream(const struct reader *r, struct chat_request *chat)
+{
+    struct jread_value options = field(r, SCAN_STREAM_OPTIONS);
+    enum api_err err = read_bool(r, "stream", field(r, SCAN_STREAM), &chat->stream);
+
+    if (err != API_OK)
+        return err;
+    if (is_set(options) && options.type != JREAD_MAP)
+        return bad_type(r, "stream_options", "an object", options);
+    return read_bool(r, "stream_options.include_usage",
+                     jread_get(options, "include_usage"), &chat->include_usage);
+}
+
+static enum api_err read_messages(const struct reader *r, struct chat_request *chat)
+{
+    struct jread_value messages = field(r, SCAN_MESSAGES);
+
+    if (!is_set(messages))
+        return api_error_set(r->error, API_MISSING, "messages", "'messages' is missing");
+    if (messages.type != JREAD_LIST)
+        return bad_type(r, "messages", "an array", messages);
+    if (r->scan->n_messages == 0)
+        return api_error_set(r->error, API_BAD_VALUE, "messages",
+                             "'messages' must not be empty");
+    if (r->scan->n_bad_messages > 0)
+        return api_error_set(r->error, API_BAD_TYPE, "messages",
+                             "every element of 'messages' must be an object");
+    chat->n_messages = r->scan->n_messages;
+    return API_OK;
+}
+
+static enum api_err read_limits(const struct reader *r, struct chat_request *chat)
+{
+    static const enum scan_field names[] = { SCAN_MAX_TOKENS,
+                                             SCAN_MAX_COMPLETION_TOKENS };
+    enum api_err err = API_OK;
+
+    chat->n = 1;
+    err = read_count(r, SCAN_N, CHAT_MAX_N, &chat->n);
+    for (size_t i = 0; i < ARRAY_LEN(names) && err == API_OK; i++) {
+        int64_t limit = 0;
+
+        err = read_count(r, names[i], INT32_MAX, &limit);
+        if (limit > 0 && (chat->output_limit == 0 || limit < chat->output_limit))
+            chat->output_limit = limit;
+    }
+    return err;
+}
+
+/* -- what has a price of its own -- */
+
+static bool all_are(struct jread_value list, const char *member, const char *word)
+{
+    struct jread_iter it = jread_iter(list);
+    struct jread_value element;
+
+    while (jread_next_element(&it, &element))
+        if (!jread_string_is(member ? jread_get(element, member) : element, word))
+            return false;
+    return true;
+}
+
+static const char *unpriced_field(const struct reader *r)
+{
+    struct jread_value tier = field(r, SCAN_SERVICE_TIER);
+    struct jread_value best_of = field(r, SCAN_BEST_OF);
+    static const enum scan_field never[] = { SCAN_AUDIO, SCAN_WEB_SEARCH_OPTIONS,
+                                             SCAN_PREDICTION };
+
+    for (size_t i = 0; i < ARRAY_LEN(never); i++)
+        if (is_set(field(r, never[i])))
+            return scan_field_key(never[i]);
+    if (is_set(tier) && !jread_string_is(tier, "default"))
+        return "service_tier";
+    if (is_set(best_of) && !str_is(best_of.raw, "1"))
+        return "best_of";
+    if (!all_are(field(r, SCAN_MODALITIES), NULL, "text"))
+        return "modalities";
+    if (!all_are(field(r, SCAN_TOOLS), "type", "function"))
+        return "tools"; /* hosted ones: search, code, files */
+    return r->scan->n_other_media > 0 ? "messages" : NULL;
+}
+
+static size_t prompt_bytes(const struct reader *r)
+{
+    static const enum scan_field parts[] = { SCAN_MESSAGES, SCAN_TOOLS, SCAN_FUNCTIONS,
+                                             SCAN_RESPONSE_FORMAT };
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        n += field(r, parts[i]).raw.n;
+    assert(r->scan->media_bytes <= n);
+    return n - r->scan->media_bytes;
+}
+
+enum api_err chat_parse(struct chat_request *chat, const struct scan *scan,
+                        struct str body, struct arena *arena, struct api_error *error)
+{
+    struct reader r = { scan, body, error };
+    struct chat_request read = { .body = body, .scan = scan };
+    struct jread_value frugal = field(&r, SCAN_FRUGAL);
+    struct jread_value tools = field(&r, SCAN_TOOLS);
+    enum api_err err;
+
+    assert(scan->error == SCAN_OK && scan->bytes == body.n);
+    err = read_model(&r, arena, &read.model);
+    if (err == API_OK)
+        err = read_messages(&r, &read);
+    if (err == API_OK)
+        err = read_stream(&r, &read);
+    if (err == API_OK)
+        err = read_limits(&r, &read);
+    if (err == API_OK && is_set(tools) && tools.type != JREAD_LIST)
+        err = bad_type(&r, "tools", "an array", tools);
+    if (err == API_OK && is_set(frugal) && frugal.type != JREAD_MAP)
+        err = bad_type(&r, "frugal", "an object", frugal);
+    if (err != API_OK)
+        return err;
+    if (is_set(frugal))
+        read.frugal = frugal.raw;
+    read.unpriced = unpriced_field(&r);
+    read.prompt_bytes = prompt_bytes(&r);
+    read.n_images = scan->n_images;
+    read.n_other_media = scan->n_other_media;
+    read.has_tools = is_set(tools) && tools.raw.n > 2;
+    *chat = read;
+    return API_OK;
+}
+
+enum api_err chat_scan_error(const struct scan *scan, struct api_error *error)
+{
+    const char *text = scan_err_text(scan->error);
+    const char *key;
+
+    switch (scan->error) {
+    case SCAN_OK:
+        return API_OK;
+    case SCAN_NOT_UTF8:
+        return api_error_set(error, API_BAD_UTF8, NULL, "%s at byte %zu", text,
+                             scan->error_offset);
+    case SCAN_TOO_DEEP:
+        return api_error_set(error, API_TOO_DEEP, NULL,
+                             "the body is nested deeper than %d levels at byte %zu",
+                             scan->max_depth, scan->error_offset);
+    case SCAN_DUPLICATE:
+        key = scan_field_key(scan->error_field);
+        return api_error_set(error, API_DUPLICATE_KEY, key, "the key '%s' occurs twice",
+                             key);
+    case SCAN_NOT_OBJECT:
+        return api_error_set(error, API_BAD_JSON, NULL, "%s", text);
+    case SCAN_MALFORMED:
+    case SCAN_TRUNCATED:
+        break;
+    }
+    return api_error_set(error, API_BAD_JSON, NULL, "%s, at byte %zu", text,
+                         scan->error_offset);
+}
+
+/* -- splicing -- */
+
+struct change {
+    size_t begin, end; /* of the body, replaced; end == begin: an insertion */
+    struct str with;
+};
+
+#define MAX_CHANGES 6 /* insertion, model, stream_options, two limits, frugal */
+
+struct changes {
+    size_t n;
+    struct change list[MAX_CHANGES];
+};
+
+static_assert(2 * MAX_CHANGES + 1 <= CHAT_MAX_PIECES,
+              "a piece before each and one behind");
+
+static void replace(struct changes *changes, size_t begin, size_t end, struct str with)
+{
+    size_t at = changes->n;
+
+    assert(at < MAX_CHANGES);
+    for (; at > 0 && changes->list[at - 1].begin > begin; at--)
+        changes->list[at] = changes->list[at - 1];
+    changes->list[at] = (struct change){ begin, end, with };
+    changes->n++;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* The member with one of the commas beside it. It is never the only one: there is `model`. */
+static void remove_member(struct changes *changes, struct str body,
+                          const struct scan_place *place)
+{
+    size_t begin = place->key_begin, end = place->end;
+
+    while (end < body.n && is_space(body.p[end]))
+        end++;
+    if (body.p[end] == ',') {
+        replace(changes, begin, end + 1, (struct str){ NULL, 0 });
+        return;
+    }
+    do {
+        begin--;
+    } while (is_space(body.p[begin]));
+    assert(body.p[begin] == ',');
+    replace(changes, begin, place->end, (struct str){ NULL, 0 });
+}
+
+static enum err change_model(const struct chat_request *chat, struct str model,
+                             struct arena *arena, struct changes *changes)
+{
+    const struct scan_place *place = &chat->scan->fields[SCAN_MODEL];
+    struct buf quoted;
+    struct str kept;
+    enum err err = ERR_NOMEM;
+
+    buf_init(&quoted, 8 * model.n + 16);
+    buf_put_json(&quoted, model);
+    if (!quoted.failed)
+        err = arena_copy(arena, buf_str(&quoted), &kept);
+    buf_release(&quoted);
+    if (err == ERR_OK)
+        replace(changes, place->begin, place->end, kept);
+    return err;
+}
+
+/* What must be inserted at the front of the body, or "". */
+static const char *change_stream(const struct chat_request *chat, struct changes *changes)
+{
+    const struct scan_place *place = &chat->scan->fields[SCAN_STREAM_OPTIONS];
+    struct jread_value options, usage;
+    size_t at;
+
+    if (!chat->stream || chat->include_usage)
+        return "";
+    if (place->type == JREAD_NOTHING)
+        return "\"stream_options\":{\"include_usage\":true},";
+    if (place->type == JREAD_NULLS) {
+        replace(changes, place->begin, place->end, STR("{\"include_usage\":true}"));
+        return "";
+    }
+    options = jread_trusted(scan_raw(chat->scan, SCAN_STREAM_OPTIONS, chat->body));
+    usage = jread_get(options, "include_usage");
+    if (usage.type != JREAD_NOTHING) {
+        at = (size_t)(usage.raw.p - chat->body.p);
+        replace(changes, at, at + usage.raw.n, STR("true"));
+    } else {
+        struct jread_iter it = jread_iter(options);
+        struct jread_value key, value;
+        bool empty = !jread_next_member(&it, &key, &value);
+
+        at = place->begin + 1;
+        replace(changes, at, at,
+                empty ? STR("\"include_usage\":true") : STR("\"include_usage\":true,"));
+    }
+    return "";
+}
+
+/* Lowers the limits that are higher. Returns whether one must be inserted. */
+static bool change_limits(const struct chat_request *chat, int64_t limit,
+                          struct str limit_text, struct changes *changes)
+{
+    static const enum scan_field names[] = { SCAN_MAX_TOKENS,
+                                             SCAN_MAX_COMPLETION_TOKENS };
+    const struct scan_place *null = NULL;
+    bool has_limit = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const struct scan_place *place = &chat->scan->fields[names[i]];
+        int64_t value = 0;
+
+        if (place->type == JREAD_NULLS)
+            null = place;
+        if (place->type != JREAD_NUMBER)
+            continue;
+        has_limit = true;
+        if (!jread_integer(jread_trusted(scan_raw(chat->scan, names[i], chat->body)),
+                           &value) ||
+            value > limit)
+            replace(changes, place->begin, place->end, limit_text);
+    }
+    if (has_limit || !null)
+        return !has_limit;
+    replace(changes, null->begin, null->end, limit_text);
+    return false;
+}
+
+static enum err collect(const struct chat_request *chat, const struct chat_edit *edit,
+                        struct arena *arena, struct changes *changes)
+{
+    const char *stream, *limit = "", *front;
+    size_t open = 0;
+    enum err err = change_model(chat, edit->model, arena, changes);
+
+    if (err != ERR_OK)
+        return err;
+    stream = change_stream(chat, changes);
+    if (edit->output_limit > 0) {
+        const char *text = arena_printf(arena, "%" PRId64, edit->output_limit);
+
+        if (!text)
+            return ERR_NOMEM;
+        if (change_limits(chat, edit->output_limit, str_of(text), changes))
+            limit =
+                arena_printf(arena, "\"%s\":%s,",
+                             scan_field_key(edit->limit_field == CONFIG_LIMIT_MAX_TOKENS
+                                                ? SCAN_MAX_TOKENS
+                                                : SCAN_MAX_COMPLETION_TOKENS),
+                             text);
+        if (!limit)
+            return ERR_NOMEM;
+    }
+    if (stream[0] != '\0' || limit[0] != '\0') {
+        front = arena_printf(arena, "%s%s", stream, limit);
+        if (!front)
+            return ERR_NOMEM;
+        while (chat->body.p[open] != '{')
+            open++;
+        replace(changes, open + 1, open + 1, str_of(front));
+    }
+    /* After the insertion: both may stand at the same byte, and the insertion comes first. */
+    if (chat->scan->fields[SCAN_FRUGAL].type != JREAD_NOTHING)
+        remove_member(changes, chat->body, &chat->scan->fields[SCAN_FRUGAL]);
+    return ERR_OK;
+}
+
+static void add_piece(struct iovec *pieces, size_t *n, struct str s)
+{
+    if (s.n == 0)
+        return;
+    assert(*n < CHAT_MAX_PIECES);
+    pieces[(*n)++] = (struct iovec){ (void *)(uintptr_t)s.p, s.n };
+}
+
+enum err chat_splice(const struct chat_request *chat, const struct chat_edit *edit,
+                     struct arena *arena, struct iovec *ret_pieces, size_t *ret_n,
+                     size_t *ret_bytes)
+{
+    struct changes changes = { .n = 0 };
+    size_t at = 0, n = 0, bytes = 0;
+    enum err err = collect(chat, edit, arena, &changes);
+
+    if (err != ERR_OK)
+        return err;
+    for (size_t i = 0; i < changes.n; i++) {
+        const struct change *change = &changes.list[i];
+
+        assert(change->begin >= at && change->end >= change->begin);
+        add_piece(ret_pieces, &n, (struct str){ chat->body.p + at, change->begin - at });
+        add_piece(ret_pieces, &n, change->with);
+        at = change->end;
+    }
+    add_piece(ret_pieces, &n, (struct str){ chat->body.p + at, chat->body.n - at });
+    for (size_t i = 0; i < n; i++)
+        bytes += ret_pieces[i].iov_len;
+    *ret_n = n;
+    *ret_bytes = bytes;
+    return ERR_OK;
+}

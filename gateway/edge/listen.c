@@ -1,0 +1,117 @@
+/* listen.c - opens listening sockets */
+#include "gateway/edge/listen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void say(struct listen_error *error, const char *address, const char *why)
+{
+    if (error != NULL)
+        (void)snprintf(error->text, sizeof error->text,
+                       "cannot listen on '%.100s': %.100s", address, why);
+}
+
+/* "HOST:PORT" into its parts; host is "" for every address. */
+static int split(const char *address, char *host, size_t host_bytes,
+                 const char **ret_port)
+{
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || colon[1] == '\0')
+        return -1;
+    const char *from = address;
+    size_t n = (size_t)(colon - address);
+    if (n >= 2 && from[0] == '[' && from[n - 1] == ']') {
+        from++;
+        n -= 2;
+    } else if (memchr(from, ':', n) != NULL) {
+        return -1; /* a v6 address wants its brackets */
+    }
+    if (n == 1 && from[0] == '*')
+        n = 0;
+    if (n >= host_bytes)
+        return -1;
+    memcpy(host, from, n);
+    host[n] = '\0';
+    *ret_port = colon + 1;
+    return 0;
+}
+
+static int open_one(const struct sockaddr *address, socklen_t size)
+{
+    const int on = 1;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+        bind(fd, address, size) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+        return fd;
+    const int saved = errno;
+    (void)close(fd);
+    errno = saved;
+    return -1;
+}
+
+static int describe(const struct sockaddr *address, socklen_t size,
+                    char ret_address[LISTEN_ADDRESS_BYTES])
+{
+    char host[INET6_ADDRSTRLEN], port[8];
+    int code = getnameinfo(address, size, host, sizeof host, port, sizeof port,
+                           NI_NUMERICHOST | NI_NUMERICSERV);
+    if (code != 0)
+        return code;
+    (void)snprintf(ret_address, LISTEN_ADDRESS_BYTES,
+                   address->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+    return 0;
+}
+
+int listen_open(const char *address, unsigned n, int *ret_fds,
+                char ret_address[LISTEN_ADDRESS_BYTES], struct listen_error *error)
+{
+    const struct addrinfo hints = { .ai_family = AF_UNSPEC,
+                                    .ai_socktype = SOCK_STREAM,
+                                    .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+    struct addrinfo *list = NULL;
+    struct sockaddr_storage real;
+    socklen_t size;
+    char host[256];
+    const char *port;
+    unsigned opened = 0;
+    int result = -1;
+
+    if (split(address, host, sizeof host, &port) != 0) {
+        say(error, address, "not of the form HOST:PORT");
+        return -1;
+    }
+    int code = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &list);
+    if (code != 0) {
+        say(error, address, gai_strerror(code));
+        return -1;
+    }
+    memcpy(&real, list->ai_addr, list->ai_addrlen);
+    size = list->ai_addrlen;
+    for (; opened < n; opened++) {
+        ret_fds[opened] = open_one((const struct sockaddr *)&real, size);
+        if (ret_fds[opened] < 0 ||
+            getsockname(ret_fds[opened], (struct sockaddr *)&real, &size) != 0) {
+            say(error, address, strerror(errno));
+            opened += ret_fds[opened] >= 0;
+            goto out;
+        }
+    }
+    code = describe((const struct sockaddr *)&real, size, ret_address);
+    if (code != 0)
+        say(error, address, gai_strerror(code));
+    else
+        result = 0;
+out:
+    while (result != 0 && opened > 0)
+        (void)close(ret_fds[--opened]);
+    freeaddrinfo(list);
+    return result;
+}

@@ -1,0 +1,59 @@
+/* routes.c - finds a request's row in the table of routes */
+#include "gateway/edge/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct route {
+    enum route_surface surface;
+    const char *method, *path;
+    enum exchange_route route;
+};
+
+static const struct route routes[] = {
+#define X(surface, method, path, route)                                                  \
+    { ROUTE_##surface, method, path, EXCHANGE_##route },
+    ROUTES(X)
+#undef X
+};
+
+/* Does the path fit the pattern? *ret_argument is what stands for "{}". */
+static bool fits(const char *pattern, struct str path, struct str *ret_argument)
+{
+    const size_t n = strlen(pattern);
+    if (n < 2 || strcmp(pattern + n - 2, "{}") != 0)
+        return str_is(path, pattern);
+    if (path.n <= n - 2 || memcmp(path.p, pattern, n - 2) != 0)
+        return false;
+    *ret_argument = str_skip(path, n - 2);
+    return true;
+}
+
+static bool accepts(const struct route *route, struct str method)
+{
+    return str_is(method, route->method) ||
+           (str_is(method, "HEAD") && strcmp(route->method, "GET") == 0);
+}
+
+void route_find(enum route_surface surface, struct str method, struct str path,
+                struct route_match *ret_match)
+{
+    size_t at = 0;
+    ret_match->allow[0] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        const struct route *route = &routes[i];
+        struct str argument = { NULL, 0 };
+        if (route->surface != surface || !fits(route->path, path, &argument))
+            continue;
+        if (accepts(route, method)) {
+            ret_match->route = route->route;
+            ret_match->argument = argument;
+            return;
+        }
+        at += (size_t)snprintf(ret_match->allow + at, ROUTE_ALLOW_BYTES - at, "%s%s%s",
+                               at > 0 ? ", " : "", route->method,
+                               strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
+    }
+    ret_match->route = at > 0 ? EXCHANGE_BAD_METHOD : EXCHANGE_NOT_FOUND;
+    ret_match->argument = str_of(ret_match->allow);
+}

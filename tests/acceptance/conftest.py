@@ -1,0 +1,21 @@
+import os
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+
+from harness.fixtures import *  # noqa: E402, F401, F403
+
+
+@pytest.fixture(scope="session")
+def data():
+    """The folder of real outcomes: make acceptance DATA=DIR."""
+    named = os.environ.get("DATA")
+    if not named:
+        pytest.skip("no DATA: make acceptance DATA=DIR runs this on real outcomes")
+    folder = pathlib.Path(named).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no folder '{named}': real outcomes are not on this machine")
+    return folder

@@ -45,6 +45,7 @@ UNITS   := $(wildcard tests/unit/*/test_*.c)
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 PROGRAMS := $(B)/frugald $(B)/frugalctl $(B)/frugal-experts
 UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS))
+BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
 .PHONY: all demo check unit integration acceptance asan tsan fuzz lint format bench help clean install deps FORCE
@@ -97,6 +98,9 @@ $(B)/frugal-experts: $(call objs,$(EXPERTS)) $(LIBS)
 $(B)/unit/%: $(B)/tests/unit/%.c.o $(LIBS)
 	@mkdir -p $(@D)
 	$(call link,-lcmocka)
+$(B)/bench/%: $(B)/tests/bench/%.c.o $(LIBS)
+	@mkdir -p $(@D)
+	$(call link)
 $(B)/replay/%: $(B)/tests/fuzz/%.c.o $(B)/tests/fuzz/replay.c.o $(LIBS)
 	@mkdir -p $(@D)
 	$(call link)
@@ -144,7 +148,7 @@ format: ## let clang-format decide
 
 bench: ## ratios against nginx in the same run, decision latency, cost of accounting
 	$(Q)tools/install-deps build test bench
-	$(Q)$(sub) programs
+	$(Q)$(sub) programs $(BENCHES)
 	$(Q)tests/bench/run $(B)
 
 help: ## this list

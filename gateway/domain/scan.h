@@ -100,13 +100,23 @@ struct scan {
     enum scan_field error_field; /* when DUPLICATE */
 
     /* private: the machine */
-    uint8_t state, after_string, utf8_left, utf8_low, utf8_high, literal, literal_at;
-    uint8_t number, hex_left, key_n, in_field, media;
-    bool key_long, keep_key, in_messages;
+    const char *piece; /* being fed; offset = bytes + (p - piece) */
+    uint8_t state;
+    uint8_t literal, literal_at;            /* which word, and how much of it has come */
+    uint8_t number;                         /* place in a number */
+    uint8_t hex_left;                       /* digits of an escape still to come */
+    uint8_t utf8_left, utf8_low, utf8_high; /* bytes of a character still to come */
+    uint8_t key_n;
+    uint8_t in_field; /* whose value this is at level 1; SCAN_FIELD_COUNT: none of ours */
+    uint8_t media;    /* whose value this is at level 5 of messages */
+    bool is_key;      /* the string under way is a key */
+    bool keep_key;    /* and may be one of ours */
+    bool key_foreign; /* but is not: too long, or not ASCII */
+    bool in_messages;
     uint16_t depth, max_depth, hex;
     char key[SCAN_KEY_BYTES];
-    size_t key_begin, value_begin, media_begin;
-    uint64_t is_object[SCAN_MAX_DEPTH / 64]; /* bit d: level d is an object */
+    size_t string_begin, media_begin;
+    uint64_t is_object[SCAN_MAX_DEPTH / 64]; /* bit d: level d + 1 is an object */
 };
 
 void scan_init(struct scan *scan, unsigned max_depth); /* 1..SCAN_MAX_DEPTH */

@@ -24,6 +24,7 @@ struct listen_error {
 /* The caller owns the sockets (non-blocking, close-on-exec). 0, or -1 with error (which may
  * be NULL) filled in. ret_address is the real one, numeric: "127.0.0.1:43121". */
 NODISCARD int listen_open(const char *address, unsigned n, int *ret_fds,
-                char ret_address[LISTEN_ADDRESS_BYTES], struct listen_error *error);
+                          char ret_address[LISTEN_ADDRESS_BYTES],
+                          struct listen_error *error);
 
 #endif

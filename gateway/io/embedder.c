@@ -27,6 +27,7 @@ struct embedder_call {
     struct buf request, answer, url;
     struct iovec piece;
     bool overflow;
+    bool telling; /* fn runs: a cancel in it has nothing to do any more */
 };
 
 static const char *const result_labels[] = {
@@ -133,6 +134,7 @@ static void on_done(void *arg, const struct http_result *result)
     }
     if (answer.detail == NULL)
         answer.detail = result_texts[answer.result];
+    call->telling = true;
     call->fn(call->arg, &answer);
     free(vectors);
     call_free(call);
@@ -213,7 +215,7 @@ fail:
 
 void embedder_cancel(struct embedder_call *call)
 {
-    if (call == NULL)
+    if (call == NULL || call->telling)
         return;
     http_cancel(call->call);
     call_free(call);

@@ -80,7 +80,8 @@ NODISCARD struct embedder_call *
 embedder_start(struct http *http, const struct embedder_spec *spec,
                void (*fn)(void *arg, const struct embedder_answer *answer), void *arg);
 
-/* fn is not called; the connection is closed in this turn. NULL is fine. */
+/* fn is not called; the connection is closed in this turn. NULL is fine, and so is a call
+ * whose fn is running. */
 void embedder_cancel(struct embedder_call *call);
 
 #endif

@@ -45,7 +45,6 @@ TYPOS = {
     "an endpoint of another scheme": (edited("experts", "small", "endpoints", value=["ftp://127.0.0.1/v1"]),
                                       "/experts/small/endpoints/0", ""),
     "no experts": (edited("experts", value={}), "/experts", ""),
-    "a policy without a default": (edited("policies", "auto", "default"), "/policies/auto", "default"),
     "a default that does not exist": (edited("policies", "auto", "default", value="smal"),
                                       "/policies/auto/default", "smal"),
     "an allow list with a stranger": (edited("policies", "auto", "experts", value=["small", "nobody"]),

@@ -4,7 +4,7 @@
 def expert(upstream, model="scripted", price=(1.0, 2.0), embedding=None, generator=True, **more):
     """One expert's entry. `upstream` is an Expert or a URL; the price is USD per million tokens in and out,
     so 10 tokens in and 20 out cost 50e-6 USD; None stands for no price at all."""
-    entry = {"endpoints": [getattr(upstream, "url", upstream)]}
+    entry = {"endpoints": [getattr(upstream, "url", upstream)], "max_in_flight": 1000}
     if generator:
         entry["generator"] = {"model": model, "context": 1000000, "prompt_bound": "bytes"}
         if price is not None:

@@ -89,7 +89,7 @@ class Gateway:
         return int(line["address"].rsplit(":", 1)[1])
 
     def write_config(self, config):
-        self._has_admin = isinstance(config, str) or "admin" in config
+        self._has_admin = isinstance(config, str) or config["admin"] is not None
         self.config_path.write_text(config if isinstance(config, str) else json.dumps(config, indent=2))
 
     # -- asking

@@ -119,8 +119,4 @@ class Router:
                                                   "max_output_tokens": 1000}}, **more}
 
 
-def built_router(folder):
-    return Router(folder)
-
-
-__all__ = ["PER_DOMAIN", "PRICES", "Router", "Switch", "built_router", "held_out", "write_outcomes"]
+__all__ = ["PER_DOMAIN", "PRICES", "Router", "Switch", "held_out", "write_outcomes"]

@@ -3,6 +3,8 @@
  * The bundle and the configuration know each other by name only; this is the one place
  * where the two ways of counting meet.
  */
+#include "fuser/fuser.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

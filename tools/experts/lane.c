@@ -32,7 +32,10 @@ void lane_turn(struct lane *lane)
 static void on_gone(void *arg, uint32_t events)
 {
     struct caller *caller = arg;
-    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0 && caller->job != NULL)
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0)
+        return;
+    caller->left = true;
+    if (caller->job != NULL)
         job_gone(caller->job);
 }
 

@@ -11,6 +11,8 @@
 #ifndef TOOLS_EXPERTS_LANE_H
 #define TOOLS_EXPERTS_LANE_H
 
+#include <stdbool.h>
+
 #include <microhttpd.h>
 
 #include "gateway/base/err.h"
@@ -36,6 +38,7 @@ struct caller {
     struct lane *lane;
     struct loop_watch gone;
     struct job *job; /* in progress, or NULL */
+    bool left;       /* seen once, perhaps before its request was read */
 };
 
 /* listen_fd is taken, also on failure. */

@@ -154,13 +154,21 @@ void job_over(struct job *job, bool sent_all)
 
 /* -- answers ---------------------------------------------------------------------------- */
 
+/* libmicrohttpd closes such a connection in its next run only, and its timeout does not say
+ * that one is due. */
+static ssize_t cut_off(struct job *job)
+{
+    lane_turn(job->lane);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 static ssize_t on_read(void *arg, uint64_t position, char *room, size_t most)
 {
     (void)position;
     struct job *job = arg;
     uint64_t now_us = loop_now_us(job->lane->loop);
     if (job->gone)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return cut_off(job);
     if (now_us < job->due_us && job->due_us != UINT64_MAX) {
         suspend(job, job->due_us);
         return 0;
@@ -183,7 +191,7 @@ static ssize_t on_read(void *arg, uint64_t position, char *room, size_t most)
     if (job->step == PLAY_END)
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (job->step == PLAY_CUT)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return cut_off(job);
     suspend(job, job->step == PLAY_STALL ? UINT64_MAX : job->due_us);
     return 0;
 }

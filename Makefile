@@ -33,7 +33,7 @@ CPPFLAGS := -I. -D_GNU_SOURCE -DFRUGAL_VERSION='"$(VERSION)"'
 CFLAGS   := -std=gnu11 $(OPT) $(CWARN)
 CXXFLAGS := -std=c++17 $(OPT) $(WARN)
 LDFLAGS  := $(filter -fsanitize% -O%,$(OPT)) $(if $(filter release,$(MODE)),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
-LDLIBS    = $(shell pkg-config --libs $(PKGS)) $(FAISS_LIBS) -llapacke -lopenblas -lpthread -lm
+LDLIBS    = $(shell pkg-config --libs $(PKGS)) $(FAISS_LIBS) -llapacke -lopenblas -llbfgs -lpthread -lm
 FAISS_LIBS := $(if $(filter system,$(FAISS_C)),-lfaiss_c) -lfaiss -lgomp
 
 objs = $(patsubst %,$(B)/%.o,$(1))
@@ -67,7 +67,7 @@ deps: ## install what is missing from Debian's packages (says what)
 # -Wconversion where a narrowed number becomes a wrong decision or an overrun: the method and the parsers.
 $(B)/fuser/%.c.o: CFLAGS += -Wconversion -Wno-sign-conversion
 # The inner loops add in one order on every machine: no fused multiply-add.
-$(B)/fuser/kernel.c.o: CFLAGS += -ffp-contract=off $(if $(filter release,$(MODE)),-O3)
+$(B)/fuser/kernel.c.o $(B)/fuser/classes.c.o: CFLAGS += -ffp-contract=off $(if $(filter release,$(MODE)),-O3)
 $(B)/gateway/domain/%.c.o: CFLAGS += -Wconversion -Wno-sign-conversion
 
 # Rewritten when its content changes: other flags rebuild objects, another list of sources the archives.

@@ -7,11 +7,10 @@
 #ifndef FUSER_CLONES_H
 #define FUSER_CLONES_H
 
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) &&                             \
-    !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                   \
+    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 #    define FUSER_CLONES                                                                 \
-        __attribute__((target_clones("avx512f", "arch=haswell", "default"),              \
-                       optimize("O3")))
+        __attribute__((target_clones("default", "avx2", "avx512f"), optimize("O3")))
 #else
 #    define FUSER_CLONES
 #endif

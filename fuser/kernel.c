@@ -12,13 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-/* The resolver of a cloned function runs before a sanitizer's runtime is up. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                   \
-    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#    define CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#    define CLONES
-#endif
+#include "fuser/clones.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define LANES         16
@@ -36,8 +30,8 @@ typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
      ((((v)[1] + (v)[9]) + ((v)[5] + (v)[13])) +                                         \
       (((v)[3] + (v)[11]) + ((v)[7] + (v)[15]))))
 
-CLONES void kernel_l2_add(const float *rows, size_t n, size_t dim, const float *query,
-                          float *acc)
+FUSER_CLONES void kernel_l2_add(const float *rows, size_t n, size_t dim,
+                                const float *query, float *acc)
 {
     for (size_t i = 0; i < n; i++) {
         const float *row = rows + i * dim;
@@ -72,7 +66,7 @@ CLONES void kernel_l2_add(const float *rows, size_t n, size_t dim, const float *
     }
 }
 
-CLONES void kernel_axpy(const float *row, size_t dim, float weight, float *out)
+FUSER_CLONES void kernel_axpy(const float *row, size_t dim, float weight, float *out)
 {
     size_t d = 0;
 
@@ -89,7 +83,7 @@ CLONES void kernel_axpy(const float *row, size_t dim, float weight, float *out)
 }
 
 /* Whether one of SKIP distances is below the bound. */
-CLONES static bool any_below(const float *distance, float bound)
+FUSER_CLONES static bool any_below(const float *distance, float bound)
 {
     int below = 0;
 
@@ -183,8 +177,8 @@ size_t kernel_nearest_of(const float *distance, const uint32_t *of, size_t m, si
     return found;
 }
 
-CLONES void kernel_first(size_t n, const struct kernel_first *of, float *utility,
-                         float *loss)
+FUSER_CLONES void kernel_first(size_t n, const struct kernel_first *of, float *utility,
+                               float *loss)
 {
     const float *restrict quality = of->quality, *restrict tokens = of->tokens;
     const float *restrict truth = of->truth, *restrict output = of->output;

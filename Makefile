@@ -86,6 +86,7 @@ $(B)/lib%.a:
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $(filter %.o,$^)
 $(B)/libfuser.a: $(call objs,$(FUSER)) $(B)/.sources
 $(B)/libgateway.a: $(call objs,$(GATEWAY)) $(B)/.sources
+$(B)/libexperts.a: $(call objs,$(filter-out %/main.c,$(EXPERTS))) $(B)/.sources
 
 LIBS := $(B)/libgateway.a $(B)/libfuser.a
 link = $(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ $(1) $(LDLIBS)
@@ -93,8 +94,11 @@ $(B)/frugald: $(B)/gateway/main.c.o $(LIBS)
 	$(call link)
 $(B)/frugalctl: $(call objs,$(CTL)) $(LIBS)
 	$(call link)
-$(B)/frugal-experts: $(call objs,$(EXPERTS)) $(LIBS)
+$(B)/frugal-experts: $(B)/tools/experts/main.c.o $(B)/libexperts.a $(LIBS)
 	$(call link)
+$(B)/unit/experts/%: $(B)/tests/unit/experts/%.c.o $(B)/libexperts.a $(LIBS)
+	@mkdir -p $(@D)
+	$(call link,-lcmocka)
 $(B)/unit/%: $(B)/tests/unit/%.c.o $(LIBS)
 	@mkdir -p $(@D)
 	$(call link,-lcmocka)

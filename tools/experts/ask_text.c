@@ -171,7 +171,7 @@ static void ask_palindrome(struct dice *dice, struct question *q)
     static const char *const spoilt[] = {
         "never odd nor even", "was it a bar or a cat I saw",
         "step on my pets",    "A man, a plane, a canal: Panama",
-        "Do geese see gold",  "No lemons, no melon",
+        "Do geese see gold",  "No lemon, two melons",
     };
     int form = dice_between(dice, 0, 4);
     char half[BYTES], text[BYTES];

@@ -104,10 +104,13 @@ static void ask_pair(struct dice *dice, struct question *q, const struct measure
     question_rounded(q, (double)converted(value, a, b));
 }
 
-/* Not so small that two decimals leave nothing, nor so large that nobody would ask. */
+/* Not so small that two decimals leave nothing, nor so large that nobody would ask, nor
+ * half-way between two decimals, where rounding is a matter of taste. */
 static bool sensible(long double value)
 {
-    return value >= 0.05L && value < 5e6L;
+    long double hundredths = value * 100;
+    bool half_way = fabsl(hundredths - floorl(hundredths) - 0.5L) < 1e-4L;
+    return value >= 0.05L && value < 5e6L && !half_way;
 }
 
 static void ask_convert(struct dice *dice, struct question *q)
@@ -128,7 +131,7 @@ static void ask_rare(struct dice *dice, struct question *q)
     int value;
     do {
         value = dice_between(dice, 2, 300);
-    } while (!sensible(converted(value, &pair[turned], &pair[!turned])) && turned == 0);
+    } while (!sensible(converted(value, &pair[turned], &pair[!turned])));
     ask_pair(dice, q, &pair[turned], &pair[!turned], value);
 }
 

@@ -206,7 +206,8 @@ static size_t spelled_number(const struct prompt *prompt, size_t i, double large
     for (;;) {
         size_t step = at;
         bool joined = at > i && (prompt_is(prompt, at, "-") ||
-                                 (group >= 100 && prompt_is(prompt, at, "and")));
+                                 ((group >= 100 || (total > 0 && group == 0)) &&
+                                  prompt_is(prompt, at, "and")));
         if (joined)
             step++;
         double value = word_value(prompt, step, largest);

@@ -111,6 +111,10 @@ $(B)/replay/%: $(B)/tests/fuzz/%.c.o $(B)/tests/fuzz/replay.c.o $(LIBS)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
+.PHONY: libraries
+libraries:
+	@echo $(LDLIBS)
+
 ## -- running ------------------------------------------------------------------------------------
 
 demo: deps ## calibrate four small experts, route 200 prompts through the gateway, print the table

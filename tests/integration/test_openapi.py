@@ -81,3 +81,13 @@ def test_every_reason_is_described(spec):
 
 def test_every_way_to_meet_a_ceiling_is_described(spec):
     assert schema(spec, "OnBudget")["enum"] == [row[1] for row in table("gateway/domain/config.h", "CONFIG_ON_BUDGETS")]
+
+
+def test_every_response_header_of_ours_is_described_and_no_other(spec):
+    code = "".join(path.read_text() for path in (ROOT / "gateway/flow").glob("*.c"))
+    sent = set(re.findall(r'\badd(?:f|_usd)?\(&?head, "(x-frugal-[a-z-]+)"', code))
+    described = set()
+    for operation in (spec["paths"]["/v1/chat/completions"]["post"], spec["paths"]["/v1/route"]["post"]):
+        for answer in operation["responses"].values():
+            described |= {name for name in follow(spec, answer)["headers"] if name.startswith("x-frugal-")}
+    assert sent and sent == described

@@ -394,17 +394,13 @@ enum err jread_string(struct jread_value value, struct arena *arena, struct str 
     return ERR_OK;
 }
 
-size_t jread_put_string(struct jread_value value, size_t max_bytes, struct buf *out)
+size_t jread_put_inside(struct str run, size_t max_bytes, struct buf *out)
 {
-    struct str rest;
     char escaped[4];
     size_t n = 0;
 
-    if (value.type != JREAD_TEXT)
-        return 0;
-    rest = inside(value);
-    while (rest.n > 0) {
-        struct str piece = next_piece(&rest, escaped);
+    while (run.n > 0) {
+        struct str piece = next_piece(&run, escaped);
         struct str fits = str_clip_utf8(piece, max_bytes - n);
 
         buf_put_str(out, fits);
@@ -413,6 +409,11 @@ size_t jread_put_string(struct jread_value value, size_t max_bytes, struct buf *
             break;
     }
     return n;
+}
+
+size_t jread_put_string(struct jread_value value, size_t max_bytes, struct buf *out)
+{
+    return value.type == JREAD_TEXT ? jread_put_inside(inside(value), max_bytes, out) : 0;
 }
 
 /* -- other scalars -- */

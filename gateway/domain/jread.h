@@ -75,5 +75,8 @@ NODISCARD enum err jread_string(struct jread_value value, struct arena *arena,
 /* Unescaped bytes added to out, at most max of them, never half a character; returns the
  * bytes added. Test out->failed. */
 size_t jread_put_string(struct jread_value value, size_t max_bytes, struct buf *out);
+/* The same for a run out of the inside of a checked string, which must not begin or end
+ * within an escape. */
+size_t jread_put_inside(struct str run, size_t max_bytes, struct buf *out);
 
 #endif

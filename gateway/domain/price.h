@@ -18,6 +18,8 @@
 #define PRICE_MESSAGE_OVERHEAD 16 /* tokens a chat template adds per message, at most */
 #define PRICE_REQUEST_OVERHEAD 64 /* and per request */
 
+#define PRICE_NO_LIMIT         MONEY_NONE /* of price_trim: any output fits */
+
 /* Upper bound of the prompt's tokens at this expert: serialised bytes plus overhead,
  * images by its setting. MONEY_NONE: there is no bound. */
 int64_t price_prompt_bound(const struct config_generator *generator,
@@ -37,7 +39,9 @@ int64_t price_worst(const struct config_generator *generator,
                     const struct chat_request *chat, int64_t output_limit);
 
 /* The largest output limit <= output_limit (0: any) whose worst case is at most
- * ceiling_pico; 0: not even one token fits, or there is no bound on the prompt. */
+ * ceiling_pico; 0: not even one token fits, or there is no bound on the prompt.
+ * PRICE_NO_LIMIT: output_limit is 0 and none is needed (output is free, or there is no
+ * ceiling). */
 int64_t price_trim(const struct config_generator *generator,
                    const struct chat_request *chat, int64_t output_limit,
                    int64_t ceiling_pico);

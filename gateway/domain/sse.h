@@ -40,17 +40,16 @@ struct sse_event {
 
 struct sse {
     /* private */
-    struct buf block; /* raw bytes of the event under way */
-    struct buf data;  /* joined data lines, when there is more than one */
-    struct str event_name;
-    size_t line_begin;           /* in block */
-    size_t data_begin, data_end; /* of the only data line, in block */
-    size_t name_begin, name_end;
-    size_t raw_end; /* end of the last line that is not empty */
-    unsigned n_data, n_lines, n_comments;
-    bool after_cr; /* a LF now belongs to the CR before it */
-    bool started;  /* past a byte order mark */
-    bool ready, failed, unterminated;
+    struct buf block;            /* the event under way, line endings included */
+    struct buf joined;           /* its data lines, where there is more than one */
+    size_t line_begin;           /* in block: the line under way */
+    size_t raw_end;              /* in block: end of the last whole line */
+    size_t data_begin, data_end; /* in block: the first data line's value */
+    size_t name_begin, name_end; /* in block: the last event line's value */
+    unsigned n_lines, n_comments, n_data;
+    bool after_cr;        /* a LF now belongs to the CR before it */
+    bool past_first_line; /* a byte order mark may only stand before it */
+    bool ready, taken, failed, unterminated;
 };
 
 void sse_init(struct sse *sse, size_t max_event_bytes);

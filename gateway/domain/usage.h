@@ -1,10 +1,11 @@
 /* usage.h - the tokens an expert says it used, and our cost written beside them.
  *
- * The answer travels on as it came; usage_splice only adds `cost` and `cost_details` to
- * its usage object (or a usage object where there is none):
+ * The answer travels on as it came; usage_splice only writes `cost` and `cost_details` into
+ * its usage object, in place of what the expert says under these names. Where there is no
+ * usage nothing is written: token counts are never invented.
  *
- *   {"id":..,"choices":[..],"usage":{"prompt_tokens":9, ...
- * ,"cost":0.0012,"cost_details":{..}}}
+ *   {"choices":[..],"usage":{"prompt_tokens":9, ..}}
+ *   {"choices":[..],"usage":{"prompt_tokens":9, .. ,"cost":0.0012,"cost_details":{..}}}
  *
  * Pure; any thread.
  */
@@ -47,11 +48,9 @@ struct usage_cost {
 
 #define USAGE_MAX_PIECES 4
 
-/* json: a whole JSON object (an answer, or the data of a chunk), known to be well-formed.
- * Adds the cost to its top-level `usage`. Pieces point into json and the arena. A
- * client's usage is never changed otherwise; `cost` or `cost_details` of the expert's own
- * are kept out of the way: the later key of ours wins in common readers. NOMEM, or
- * INVALID where json is no object. */
+/* json: a whole JSON object (an answer, or the data of a chunk). Writes the cost into its
+ * top-level `usage`; one piece, json itself, where there is none. Pieces point into json and
+ * the arena. NOMEM, or INVALID where json is no JSON object. */
 NODISCARD enum err usage_splice(struct str json, const struct usage_cost *cost,
                                 struct arena *arena,
                                 struct iovec ret_pieces[USAGE_MAX_PIECES], size_t *ret_n,
@@ -63,12 +62,15 @@ struct usage_answer {
     bool has_choices;    /* a non-empty `choices` */
     bool has_error;      /* a top-level `error` that is not null */
     struct str model;    /* raw JSON string of `model`, or empty */
-    size_t output_bytes; /* of all strings in `choices`: an estimate where usage is
-                            missing */
+    size_t output_bytes; /* text in `choices`: an estimate where usage is missing */
 };
 
 /* False: the body is no JSON object. */
 NODISCARD bool usage_read_answer(struct str body, struct usage_answer *ret_answer);
+
+/* Bytes of the strings in value, as written, but for those under `role`, `type`, `id`,
+ * `object` and `finish_reason`: what an expert generated. */
+size_t usage_text_bytes(struct jread_value value);
 
 /* Tokens from bytes where nothing is reported: a quarter, at least 1 for a byte. */
 int64_t usage_estimate_tokens(size_t bytes);

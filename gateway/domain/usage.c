@@ -1,0 +1,198 @@
+/* usage.c - tokens as reported, and the cost written into the answer. */
+#include "gateway/domain/usage.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+
+#include "gateway/base/buf.h"
+#include "gateway/base/money.h"
+
+#define DEPTH JREAD_MAX_DEPTH
+
+/* -- reading -- */
+
+static bool read_tokens(struct jread_value usage, const char *name, const char *other,
+                        int64_t *ret_tokens)
+{
+    struct jread_value value = jread_get(usage, name);
+    int64_t tokens;
+
+    if (value.type == JREAD_NOTHING && other)
+        value = jread_get(usage, other);
+    if (!jread_integer(value, &tokens) || tokens < 0 || tokens > USAGE_MAX_TOKENS)
+        return false;
+    *ret_tokens = tokens;
+    return true;
+}
+
+struct usage usage_read(struct jread_value value)
+{
+    struct usage usage = { .known = false };
+    struct jread_value details;
+
+    if (value.type != JREAD_MAP ||
+        !read_tokens(value, "prompt_tokens", "input_tokens", &usage.input_tokens) ||
+        !read_tokens(value, "completion_tokens", "output_tokens", &usage.output_tokens))
+        return (struct usage){ .known = false };
+    details = jread_get(value, "prompt_tokens_details");
+    if (details.type != JREAD_MAP)
+        details = jread_get(value, "input_tokens_details");
+    if (!read_tokens(details, "cached_tokens", NULL, &usage.cached_tokens) ||
+        usage.cached_tokens > usage.input_tokens)
+        usage.cached_tokens = 0;
+    usage.known = true;
+    return usage;
+}
+
+size_t usage_text_bytes(struct jread_value value)
+{
+    struct jread_iter it = jread_iter(value);
+    struct jread_value key, item;
+    size_t n = 0;
+
+    if (value.type == JREAD_TEXT)
+        return value.raw.n - 2;
+    if (value.type == JREAD_LIST)
+        while (jread_next_element(&it, &item))
+            n += usage_text_bytes(item);
+    if (value.type != JREAD_MAP)
+        return n;
+    while (jread_next_member(&it, &key, &item)) {
+        if (item.type == JREAD_TEXT &&
+            (jread_string_is(key, "role") || jread_string_is(key, "type") ||
+             jread_string_is(key, "id") || jread_string_is(key, "object") ||
+             jread_string_is(key, "finish_reason")))
+            continue;
+        n += usage_text_bytes(item);
+    }
+    return n;
+}
+
+bool usage_read_answer(struct str body, struct usage_answer *ret_answer)
+{
+    struct usage_answer answer = { .has_choices = false };
+    struct jread_value root, key, value;
+    struct jread_iter it;
+
+    if (!jread_parse(body, DEPTH, &root) || root.type != JREAD_MAP)
+        return false;
+    it = jread_iter(root);
+    while (jread_next_member(&it, &key, &value)) {
+        struct jread_iter elements = jread_iter(value);
+        struct jread_value first;
+
+        if (jread_string_is(key, "usage")) {
+            answer.usage = usage_read(value);
+        } else if (jread_string_is(key, "error")) {
+            answer.has_error = value.type != JREAD_NULLS;
+        } else if (jread_string_is(key, "model")) {
+            answer.model = value.type == JREAD_TEXT ? value.raw : STR("");
+        } else if (jread_string_is(key, "choices") && value.type == JREAD_LIST) {
+            answer.has_choices = jread_next_element(&elements, &first);
+            answer.output_bytes = usage_text_bytes(value);
+        }
+    }
+    *ret_answer = answer;
+    return true;
+}
+
+int64_t usage_estimate_tokens(size_t bytes)
+{
+    if (bytes / 4 > (size_t)USAGE_MAX_TOKENS)
+        return USAGE_MAX_TOKENS;
+    return (int64_t)(bytes / 4 + (bytes % 4 != 0));
+}
+
+/* -- writing -- */
+
+static void put_usd(struct buf *out, const char *name, int64_t pico)
+{
+    char text[MONEY_TEXT_BYTES];
+
+    if (pico != MONEY_NONE)
+        buf_putf(out, ",\"%s\":%s", name, money_format(pico, text));
+}
+
+static void put_cost(struct buf *out, const struct usage_cost *cost)
+{
+    put_usd(out, "cost", cost->cost_pico);
+    buf_put(out, ",\"cost_details\":{\"decision_id\":");
+    buf_put_json(out, cost->decision_id);
+    buf_put(out, ",\"expert\":");
+    buf_put_json(out, cost->expert);
+    put_usd(out, "generation_usd", cost->generation_pico);
+    put_usd(out, "evidence_usd", cost->evidence_pico);
+    buf_putf(out, ",\"estimated\":%s", cost->estimated ? "true" : "false");
+    if (cost->explain.n > 0) {
+        buf_put(out, ",\"decision\":");
+        buf_put_str(out, cost->explain);
+    }
+    buf_put(out, "}");
+}
+
+/* The usage object with our members at its end and no others of these names. */
+static void put_usage(struct buf *out, struct jread_value usage,
+                      const struct usage_cost *cost)
+{
+    struct jread_iter it = jread_iter(usage);
+    struct jread_value key, value;
+    struct str ours;
+    struct buf tail;
+
+    buf_put(out, "{");
+    while (jread_next_member(&it, &key, &value)) {
+        if (jread_string_is(key, "cost") || jread_string_is(key, "cost_details"))
+            continue;
+        if (out->n > 1)
+            buf_put(out, ",");
+        buf_put_str(out, key.raw);
+        buf_put(out, ":");
+        buf_put_str(out, value.raw);
+    }
+    buf_init(&tail, out->max_bytes);
+    put_cost(&tail, cost);
+    ours = buf_str(&tail);
+    buf_put_str(out, out->n > 1 ? ours : str_skip(ours, 1)); /* without its first comma */
+    out->failed = out->failed || tail.failed;
+    buf_release(&tail);
+    buf_put(out, "}");
+}
+
+static void set_piece(struct iovec *piece, const char *p, size_t n)
+{
+    *piece = (struct iovec){ (void *)(uintptr_t)p, n };
+}
+
+enum err usage_splice(struct str json, const struct usage_cost *cost, struct arena *arena,
+                      struct iovec ret_pieces[USAGE_MAX_PIECES], size_t *ret_n,
+                      size_t *ret_bytes)
+{
+    struct jread_value root, usage;
+    struct str written;
+    struct buf out;
+    size_t before;
+    enum err err;
+
+    if (!jread_parse(json, DEPTH, &root) || root.type != JREAD_MAP)
+        return ERR_INVALID;
+    usage = jread_get(root, "usage");
+    if (usage.type != JREAD_MAP) {
+        set_piece(&ret_pieces[0], json.p, json.n);
+        *ret_n = 1;
+        *ret_bytes = json.n;
+        return ERR_OK;
+    }
+    buf_init(&out, SIZE_MAX / 4);
+    put_usage(&out, usage, cost);
+    err = out.failed ? ERR_NOMEM : arena_copy(arena, buf_str(&out), &written);
+    buf_release(&out);
+    if (err != ERR_OK)
+        return err;
+    before = (size_t)(usage.raw.p - json.p);
+    set_piece(&ret_pieces[0], json.p, before);
+    set_piece(&ret_pieces[1], written.p, written.n);
+    set_piece(&ret_pieces[2], usage.raw.p + usage.raw.n, json.n - before - usage.raw.n);
+    *ret_n = 3;
+    *ret_bytes = json.n - usage.raw.n + written.n;
+    return ERR_OK;
+}

@@ -9,8 +9,8 @@
  *    worker   worker->snapshot = new; unref old             (no lock: one owner a thread)
  *    anyone   the last snapshot_unref --> reaper --> main frees    (never on a worker)
  *
- * State that outlives a reload (calls in flight at an expert) is kept per expert *name*
- * in a struct expert_gauge, shared by successive snapshots and counted by reference.
+ * State that outlives a reload (calls in flight at an expert) is kept per expert *name* in
+ * a struct expert_gauge, shared by successive snapshots and counted by reference.
  */
 #ifndef GATEWAY_FLOW_SNAPSHOT_H
 #define GATEWAY_FLOW_SNAPSHOT_H
@@ -23,42 +23,56 @@
 #include "fuser/fuser.h"
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
+#include "gateway/domain/metrics.h"
+#include "gateway/io/loop.h"
 
 /* Calls under way at one expert, over all workers. */
 struct expert_gauge {
     atomic_uint refs;
     atomic_uint in_flight;
+    atomic_uint turn; /* which endpoint is next */
+    atomic_bool liar; /* charged more than its worst case: barred under ceilings */
+    char name[CONFIG_MAX_NAME + 1];
 };
 
 /* What is known of one configured embedder; kept by the probes and by the calls. */
 struct embedder_gauge {
     _Atomic(int) probe;        /* enum probe_state, see probe.h */
-    atomic_uint failed_in_row; /* calls since the last good one; 3 or more: degraded */
+    atomic_uint failed_in_row; /* calls since the last good one */
 };
+#define EMBEDDER_DEGRADED_AFTER 3 /* calls that failed in a row */
 
 struct snapshot {
     atomic_uint refs;
     uint64_t number;       /* 1, 2, 3... of this process; in the log */
+    int64_t loaded_s;      /* wall time */
     struct config *config; /* owned reference */
     struct fuser *fuser;   /* owned reference; NULL: no bundle, every policy serves its
                               default */
+    size_t search_floats;  /* read by one search: rows x dimensions of the bundle */
+    uint64_t known;        /* bit i: the bundle has rows of experts[i] */
+    size_t bundle_ignored; /* generators of the bundle that are not configured */
     struct expert_gauge **gauges;     /* one per config expert, owned references */
+    size_t *slots;                    /* metrics slot per config expert */
     struct embedder_gauge *embedders; /* one per config embedder; owned */
-    /* Called with the snapshot when the last reference goes; frees it elsewhere. */
+    /* Called with the snapshot when the last reference goes, and frees it elsewhere; NULL:
+     * freed at once. Set before it is published. */
     void (*reaper)(void *context, struct snapshot *dead);
     void *reaper_context;
+    struct loop_mail mail; /* the reaper's */
 };
 
 struct snapshot_error {
-    char text[512]; /* one line, with file, pointer and line where there are any */
+    char text[1024]; /* one line, with file, pointer and line where there are any */
 };
 
 /* Reads configuration and bundle. `before` (may be NULL) is the snapshot in force: gauges
  * of experts with the same name are shared. May block on files: never on a worker.
- * Nothing changes on failure. */
-NODISCARD int snapshot_load(const char *config_path, uint64_t number,
-                            const struct snapshot *before, struct snapshot **ret_snapshot,
-                            struct snapshot_error *error);
+ * INVALID, IO or NOMEM; error (may be NULL) then has the whole story. */
+NODISCARD enum err snapshot_load(const char *config_path, uint64_t number,
+                                 const struct snapshot *before, struct metrics *metrics,
+                                 struct snapshot **ret_snapshot,
+                                 struct snapshot_error *error);
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* takes NULL */
 /* What the reaper ends in; any thread that may take its time. */

@@ -18,12 +18,15 @@
 #ifndef GATEWAY_FLOW_WORKER_H
 #define GATEWAY_FLOW_WORKER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "gateway/base/err.h"
+#include "gateway/base/id.h"
 #include "gateway/domain/metrics.h"
+#include "gateway/flow/decider.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/io/http.h"
 #include "gateway/io/loop.h"
@@ -35,13 +38,16 @@ struct worker;
 /* What all workers of the process see; made by main before the first worker, immutable
  * but for the atomics. */
 struct service {
-    struct metrics_block *const *blocks; /* one per worker, for the scrape; borrowed */
-    size_t n_blocks;
+    struct metrics *metrics; /* borrowed; rendered at scrape */
     struct resolve *resolve; /* borrowed, shared */
     struct pool *pool;       /* borrowed; for long searches; NULL: none */
     int64_t started_us;      /* monotonic */
-    atomic_bool draining;    /* set at SIGTERM: /readyz says so */
-    const char *instance;    /* in ids; borrowed for the process's life */
+    atomic_int in_flight;    /* requests that limits.in_flight counts, all workers */
+    /* A worker's thread is about to end; called on it. mail: the worker's, to be posted. */
+    void (*ended)(void *context, struct loop_mail *mail);
+    void *ended_context;
+    atomic_bool draining; /* set at SIGTERM: /readyz says so */
+    uint16_t instance;    /* in ids */
 };
 
 /* How the worker tells a listener (the edge's server) what happens to it; called on the
@@ -54,16 +60,16 @@ struct listener_ops {
 };
 
 /* Takes its own reference on the snapshot; metrics is borrowed. */
-NODISCARD int worker_new(struct service *service, unsigned index,
-                         struct snapshot *snapshot, struct metrics_block *metrics,
-                         struct worker **ret_worker);
+NODISCARD enum err worker_new(struct service *service, unsigned index,
+                              struct snapshot *snapshot, struct metrics_block *metrics,
+                              struct worker **ret_worker);
 /* At most two listeners. The listener is *taken*: closed by ops->close on the thread, or
  * by worker_free when the worker was never started. */
 void worker_attach(struct worker *worker, const struct listener_ops *ops, void *listener);
-NODISCARD int worker_start(struct worker *worker);
+NODISCARD enum err worker_start(struct worker *worker);
 /* Takes a reference of its own for the worker. */
-void worker_publish(struct worker *worker, struct snapshot *snapshot);
-void worker_drain(struct worker *worker, unsigned limit_ms);
+NODISCARD enum err worker_publish(struct worker *worker, struct snapshot *snapshot);
+NODISCARD enum err worker_drain(struct worker *worker, unsigned limit_ms);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker); /* takes NULL; joins nothing */
 
@@ -75,10 +81,21 @@ unsigned worker_index(const struct worker *worker);
 /* The snapshot in force; *borrowed until the loop's next turn*: take a reference. */
 struct snapshot *worker_snapshot(struct worker *worker);
 
+/* An exchange's place in its worker; embedded and zeroed by the exchange. */
+struct worker_seat {
+    struct worker_seat *next, **prev;
+    void (*shut)(struct worker_seat *seat); /* the drain's limit is over: end honestly */
+};
+
 /* Exchanges under way: the drain waits for them. */
-void worker_enter(struct worker *worker);
-void worker_leave(struct worker *worker);
+void worker_enter(struct worker *worker, struct worker_seat *seat);
+void worker_leave(struct worker *worker, struct worker_seat *seat);
 size_t worker_exchanges(const struct worker *worker);
 bool worker_draining(const struct worker *worker);
+
+struct decider *worker_decider(struct worker *worker);
+/* A new id of this worker; */
+const char *worker_new_id(struct worker *worker, const char *prefix,
+                          char text[ID_TEXT_BYTES]);
 
 #endif

@@ -1,0 +1,359 @@
+/* attempt.c - one call of one expert's chat endpoint; see attempt.h.
+ *
+ *     head --200 and event-stream, and a stream was asked for--> relay
+ *          --anything else--> body, collected --done--> classified
+ *
+ * The request is always rebuilt, never copied: our client's Authorization and other
+ * headers stay here, the expert gets its own key.
+ */
+#include "gateway/flow/attempt.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/domain/retry_after.h"
+#include "gateway/flow/upstream.h"
+
+#define ERROR_BODY_BYTES (64u << 10) /* kept of an answer that is an error */
+
+const char *attempt_word(enum attempt_end end)
+{
+    static const char *const words[] = {
+#define X(name, word, metric, error, retry, fate) word,
+        ATTEMPT_ENDS(X)
+#undef X
+    };
+
+    return words[end];
+}
+
+enum metric_attempt attempt_metric(enum attempt_end end)
+{
+    static const enum metric_attempt metrics[] = {
+#define X(name, word, metric, error, retry, fate) METRIC_ATTEMPT_##metric,
+        ATTEMPT_ENDS(X)
+#undef X
+    };
+
+    return metrics[end];
+}
+
+enum api_err attempt_error(enum attempt_end end)
+{
+    static const enum api_err errors[] = {
+#define X(name, word, metric, error, retry, fate) API_##error,
+        ATTEMPT_ENDS(X)
+#undef X
+    };
+
+    return errors[end];
+}
+
+bool attempt_retry(enum attempt_end end)
+{
+    static const bool retries[] = {
+#define X(name, word, metric, error, retry, fate) retry,
+        ATTEMPT_ENDS(X)
+#undef X
+    };
+
+    return retries[end];
+}
+
+enum attempt_fate attempt_fate(enum attempt_end end)
+{
+    static const enum attempt_fate fates[] = {
+#define X(name, word, metric, error, retry, fate) ATTEMPT_##fate,
+        ATTEMPT_ENDS(X)
+#undef X
+    };
+
+    return fates[end];
+}
+
+/* -- how it ended ------------------------------------------------------------------------ */
+
+static void over(struct attempt *attempt, enum attempt_end end, const char *detail)
+{
+    assert(attempt->end == ATTEMPT_RUNNING);
+    attempt->end = end;
+    attempt->detail = detail;
+    upstream_leave(attempt->spec.snapshot, attempt->spec.expert);
+}
+
+static enum attempt_end end_of_transport(const struct http_result *result)
+{
+    switch (result->code) {
+    case HTTP_CONNECT:
+    case HTTP_DNS:
+    case HTTP_TLS:
+        return result->sent ? ATTEMPT_CUT : ATTEMPT_CONNECT;
+    case HTTP_TIMEOUT_CONNECT:
+        return ATTEMPT_TIMEOUT_CONNECT;
+    case HTTP_TIMEOUT_FIRST_BYTE:
+    case HTTP_TIMEOUT_IDLE:
+    case HTTP_TIMEOUT_TOTAL:
+        return result->sent ? ATTEMPT_TIMEOUT : ATTEMPT_TIMEOUT_CONNECT;
+    case HTTP_PROTOCOL:
+    case HTTP_TOO_LARGE:
+        return ATTEMPT_MALFORMED;
+    case HTTP_NOMEM:
+        return ATTEMPT_NOMEM;
+    case HTTP_CUT:
+    case HTTP_OK:
+        break;
+    }
+    return ATTEMPT_CUT;
+}
+
+/* A prompt that is too long for one expert may fit another; who else refuses has read the
+ * request and found fault with it, which is for the client to know. */
+static enum attempt_end end_of_error(const struct attempt *attempt, unsigned status)
+{
+    static const char too_long[] = "context_length_exceeded";
+
+    switch (status) {
+    case 429:
+        return ATTEMPT_LIMITED;
+    case 503:
+        return ATTEMPT_DOWN;
+    case 400:
+    case 413:
+    case 422:
+        if (status != 413 &&
+            (attempt->body.n == 0 || memmem(attempt->body.p, attempt->body.n, too_long,
+                                            sizeof too_long - 1) == NULL))
+            return ATTEMPT_REFUSED;
+        return ATTEMPT_TOO_LONG;
+    default:
+        break;
+    }
+    if (status >= 400 && status < 500)
+        return ATTEMPT_DENIED;
+    return status >= 500 ? ATTEMPT_FAILED : ATTEMPT_MALFORMED;
+}
+
+static enum attempt_end end_of_stream(struct attempt *attempt, bool whole)
+{
+    struct relay *relay = attempt->spec.relay;
+
+    relay_finish(relay, whole);
+    if (relay->state == RELAY_ENDED)
+        return ATTEMPT_ANSWERED;
+    switch (relay->fault) {
+    case RELAY_FAULT_IN_BAND:
+        return relay->error_status == 429 ? ATTEMPT_LIMITED : ATTEMPT_FAILED;
+    case RELAY_FAULT_MALFORMED:
+    case RELAY_FAULT_TOO_LARGE:
+        return ATTEMPT_MALFORMED;
+    case RELAY_FAULT_NOMEM:
+        return ATTEMPT_NOMEM;
+    default:
+        return ATTEMPT_CUT;
+    }
+}
+
+/* A 200 must be an answer: a JSON object with choices, or (one more way of failing) with
+ * an error. */
+static enum attempt_end end_of_answer(struct attempt *attempt)
+{
+    struct str body = buf_str(&attempt->body);
+
+    if (!usage_read_answer(body, &attempt->answer))
+        return ATTEMPT_MALFORMED;
+    if (attempt->answer.has_error)
+        return ATTEMPT_FAILED;
+    return attempt->answer.has_choices ? ATTEMPT_ANSWERED : ATTEMPT_MALFORMED;
+}
+
+static void conclude(struct attempt *attempt, const struct http_result *result)
+{
+    const char *detail = NULL;
+    enum attempt_end end;
+
+    attempt->sent = result->sent;
+    attempt->timings = result->timings;
+    if (result->code != HTTP_OK)
+        detail = arena_printf(attempt->spec.arena, "%s",
+                              result->detail != NULL ? result->detail
+                                                     : http_result_text(result->code));
+    if (attempt->streaming) {
+        end = end_of_stream(attempt, result->code == HTTP_OK);
+        if (end == ATTEMPT_CUT && result->code != HTTP_OK)
+            end = end_of_transport(result);
+        else if (end != ATTEMPT_ANSWERED && detail == NULL)
+            detail = relay_fault_text(attempt->spec.relay->fault);
+    } else if (result->status != 0 && result->status != 200) {
+        end = end_of_error(attempt, result->status);
+    } else if (result->code != HTTP_OK) {
+        end = end_of_transport(result);
+    } else if (attempt->spec.relay != NULL) {
+        end = ATTEMPT_MALFORMED;
+        detail = "a stream was asked for and something else came";
+    } else {
+        end = end_of_answer(attempt);
+        if (end != ATTEMPT_ANSWERED)
+            detail = "the answer is not a chat completion";
+    }
+    over(attempt, end, detail);
+}
+
+/* -- events of the HTTP client ----------------------------------------------------------- */
+
+static void take_header(struct attempt *attempt, const struct http_header *header)
+{
+    int64_t ms;
+
+    if (strcmp(header->name, "content-type") == 0) {
+        attempt->streaming =
+            attempt->spec.relay != NULL && attempt->status == 200 &&
+            str_starts_nocase(str_of(header->value), "text/event-stream");
+    } else if (strcmp(header->name, "retry-after-ms") == 0) {
+        if (retry_after_parse_ms(str_of(header->value), &ms) == ERR_OK)
+            attempt->retry_after_ms = ms;
+    } else if (strcmp(header->name, "retry-after") == 0) {
+        if (attempt->retry_after_ms < 0 &&
+            retry_after_parse(str_of(header->value), clock_wall_s(&clock_system), &ms) ==
+                ERR_OK)
+            attempt->retry_after_ms = ms;
+    } else if (strcmp(header->name, "x-request-id") == 0) {
+        snprintf(attempt->expert_request_id, sizeof attempt->expert_request_id, "%s",
+                 header->value);
+    }
+}
+
+static void on_head(void *arg, unsigned status, const struct http_header *headers,
+                    size_t n)
+{
+    struct attempt *attempt = arg;
+    size_t limit = (size_t)attempt->spec.snapshot->config->limits.answer_bytes;
+
+    attempt->status = status;
+    if (status != 200)
+        limit = ERROR_BODY_BYTES;
+    buf_init(&attempt->body, limit);
+    for (size_t i = 0; i < n; i++)
+        take_header(attempt, &headers[i]);
+}
+
+/* What exceeds the limit of an answer ends the attempt; of an error's body the beginning
+ * is enough. */
+static enum http_flow on_body(void *arg, const void *bytes, size_t n)
+{
+    struct attempt *attempt = arg;
+    enum err err;
+
+    if (attempt->streaming) {
+        relay_feed(attempt->spec.relay, bytes, n);
+        return attempt->spec.progress(attempt->spec.arg);
+    }
+    err = buf_add(&attempt->body, bytes, n);
+    if (err == ERR_OK || attempt->status != 200)
+        return HTTP_CONTINUE;
+    http_cancel(attempt->call);
+    attempt->call = NULL;
+    attempt->sent = true;
+    over(attempt, err == ERR_NOMEM ? ATTEMPT_NOMEM : ATTEMPT_MALFORMED,
+         "the answer is over the limit");
+    return attempt->spec.progress(attempt->spec.arg);
+}
+
+static void on_done(void *arg, const struct http_result *result)
+{
+    struct attempt *attempt = arg;
+
+    attempt->call = NULL;
+    conclude(attempt, result);
+    (void)attempt->spec.progress(attempt->spec.arg);
+}
+
+static const struct http_events events = { on_head, on_body, on_done };
+
+/* -- start and end ----------------------------------------------------------------------- */
+
+void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
+{
+    const struct config_expert *expert = &spec->snapshot->config->experts[spec->expert];
+    struct http_header headers[ATTEMPT_FORWARDED_MAX + 4];
+    struct chat_edit edit = { .model = str_of(expert->generator.model),
+                              .output_limit = spec->limit_tokens,
+                              .limit_field = expert->generator.limit_field };
+    struct iovec *pieces = arena_array(spec->arena, CHAT_MAX_PIECES, sizeof *pieces);
+    struct http_spec call = { .method = "POST", .headers = headers, .key = expert->key };
+    size_t bytes;
+
+    *attempt = (struct attempt){ .spec = *spec,
+                                 .retry_after_ms = -1,
+                                 .started_us = spec->now_us };
+    if (!upstream_enter(spec->snapshot, spec->expert)) {
+        attempt->end = ATTEMPT_FULL;
+        return;
+    }
+    attempt->end = ATTEMPT_RUNNING;
+    call.url = arena_printf(spec->arena, "%s/chat/completions",
+                            upstream_endpoint(spec->snapshot, spec->expert));
+    if (call.url == NULL || pieces == NULL ||
+        chat_splice(spec->chat, &edit, spec->arena, pieces, &call.n_body, &bytes) !=
+            ERR_OK) {
+        over(attempt, ATTEMPT_NOMEM, NULL);
+        return;
+    }
+    call.body = pieces;
+    headers[call.n_headers++] =
+        (struct http_header){ "content-type", "application/json" };
+    headers[call.n_headers++] =
+        (struct http_header){ "accept", spec->chat->stream ? "text/event-stream"
+                                                           : "application/json" };
+    headers[call.n_headers++] =
+        (struct http_header){ "user-agent", "frugal-gateway/" FRUGAL_VERSION };
+    headers[call.n_headers++] =
+        (struct http_header){ "x-request-id", spec->request_id.p };
+    assert(spec->n_forwarded <= ATTEMPT_FORWARDED_MAX);
+    for (size_t i = 0; i < spec->n_forwarded; i++)
+        headers[call.n_headers++] = spec->forwarded[i];
+    call.timeouts = upstream_timeouts(expert);
+    if (spec->within_ms > 0 && spec->within_ms < call.timeouts.total_ms)
+        call.timeouts.total_ms = spec->within_ms;
+    call.ca_file = expert->ca_file;
+    attempt->call = http_start(spec->http, &call, &events, attempt);
+}
+
+void attempt_resume(struct attempt *attempt)
+{
+    if (attempt->call != NULL)
+        http_resume(attempt->call);
+}
+
+void attempt_close(struct attempt *attempt)
+{
+    enum attempt_end end;
+
+    if (attempt->end != ATTEMPT_RUNNING)
+        return;
+    assert(attempt->streaming);
+    attempt->sent = true;
+    http_cancel(attempt->call);
+    attempt->call = NULL;
+    end = end_of_stream(attempt, false);
+    over(attempt, end,
+         end != ATTEMPT_ANSWERED ? relay_fault_text(attempt->spec.relay->fault) : NULL);
+}
+
+void attempt_cancel(struct attempt *attempt)
+{
+    if (attempt->end != ATTEMPT_RUNNING)
+        return;
+    attempt->sent = attempt->call != NULL && http_call_sent(attempt->call);
+    http_cancel(attempt->call);
+    attempt->call = NULL;
+    over(attempt, ATTEMPT_CANCELLED, NULL);
+}
+
+void attempt_release(struct attempt *attempt)
+{
+    if (attempt->spec.snapshot != NULL)
+        attempt_cancel(attempt);
+    buf_release(&attempt->body);
+}

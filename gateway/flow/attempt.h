@@ -1,0 +1,122 @@
+/* attempt.h - one call of one expert's chat endpoint, and what became of it.
+ *
+ *   attempt_start(&attempt, &spec)      RUNNING, or ended at once (the expert is full)
+ *       spec.progress()                 bytes have come (a stream): look at the relay
+ *       spec.progress()                 with attempt.end != RUNNING: it is over
+ *   attempt_cancel(&attempt)            in any state
+ *   attempt_release(&attempt)
+ *
+ * A streamed 200 is fed into the relay as it comes. Everything else is collected in
+ * attempt.body, within a limit. When it is over, `end` says how: the table below is the
+ * one place that says which ends let another expert try, which are shown to the client,
+ * and what may have been bought.
+ *
+ * All of the spec is *borrowed until the attempt is over*. Threads: the worker's own.
+ */
+#ifndef GATEWAY_FLOW_ATTEMPT_H
+#define GATEWAY_FLOW_ATTEMPT_H
+
+#include <sys/uio.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/arena.h"
+#include "gateway/base/buf.h"
+#include "gateway/base/str.h"
+#include "gateway/domain/api_error.h"
+#include "gateway/domain/chat.h"
+#include "gateway/domain/metrics.h"
+#include "gateway/domain/usage.h"
+#include "gateway/flow/relay.h"
+#include "gateway/flow/snapshot.h"
+#include "gateway/io/http.h"
+
+/* What is known of the money when an attempt is over. */
+enum attempt_fate {
+    ATTEMPT_BOUGHT,  /* it was carried out: usage, or an estimate */
+    ATTEMPT_FREE,    /* surely not: never sent, or refused */
+    ATTEMPT_UNKNOWN, /* perhaps: the worst case counts */
+};
+
+/* X(name, word, metric, error, retry, fate): retry: another expert may take over. */
+#define ATTEMPT_ENDS(X)                                                                  \
+    X(RUNNING, "running", OK, OK, false, UNKNOWN)                                        \
+    X(ANSWERED, "answered", OK, OK, false, BOUGHT)                                       \
+    X(REFUSED, "refused", STATUS_4XX, EXPERT_STATUS, false, FREE)                        \
+    X(TOO_LONG, "too_long", STATUS_4XX, EXPERT_STATUS, true, FREE)                       \
+    X(DENIED, "denied", STATUS_4XX, EXPERT_STATUS, true, FREE)                           \
+    X(LIMITED, "limited", STATUS_429, EXPERT_BUSY, true, FREE)                           \
+    X(FULL, "full", CONNECT, EXPERT_BUSY, true, FREE)                                    \
+    X(DOWN, "down", STATUS_5XX, EXPERT_STATUS, true, FREE)                               \
+    X(FAILED, "failed", STATUS_5XX, EXPERT_STATUS, true, UNKNOWN)                        \
+    X(CONNECT, "connect", CONNECT, EXPERT_CONNECT, true, FREE)                           \
+    X(TIMEOUT_CONNECT, "timeout_connect", TIMEOUT, EXPERT_TIMEOUT, true, FREE)           \
+    X(TIMEOUT, "timeout", TIMEOUT, EXPERT_TIMEOUT, true, UNKNOWN)                        \
+    X(CUT, "cut", CUT, EXPERT_BROKEN, true, UNKNOWN)                                     \
+    X(MALFORMED, "malformed", MALFORMED, EXPERT_BROKEN, true, UNKNOWN)                   \
+    X(NOMEM, "no_memory", CANCELLED, NOMEM, false, UNKNOWN)                              \
+    X(CANCELLED, "cancelled", CANCELLED, CLIENT_GONE, false, UNKNOWN)
+
+enum attempt_end {
+#define X(name, word, metric, error, retry, fate) ATTEMPT_##name,
+    ATTEMPT_ENDS(X)
+#undef X
+        ATTEMPT_IDLE /* not started */
+};
+
+const char *attempt_word(enum attempt_end end);
+enum metric_attempt attempt_metric(enum attempt_end end);
+enum api_err attempt_error(enum attempt_end end);
+bool attempt_retry(enum attempt_end end);
+enum attempt_fate attempt_fate(enum attempt_end end);
+
+#define ATTEMPT_FORWARDED_MAX 20 /* headers of the client that travel on */
+
+struct attempt_spec {
+    struct http *http;
+    struct snapshot *snapshot;
+    size_t expert;
+    const struct chat_request *chat;
+    int64_t limit_tokens; /* output limit to send; 0: as the client has it */
+    struct str request_id;
+    const struct http_header
+        *forwarded; /* of the client; at most ATTEMPT_FORWARDED_MAX */
+    size_t n_forwarded;
+    uint64_t now_us;    /* loop time */
+    unsigned within_ms; /* what is left of the request's deadline; 0: no limit */
+    struct arena *arena;
+    struct relay *relay; /* initialised; for a streamed answer; NULL: none is wanted */
+    /* From the loop, never from inside attempt_*. HTTP_PAUSE: attempt_resume follows. */
+    enum http_flow (*progress)(void *arg);
+    void *arg;
+};
+
+struct attempt {
+    enum attempt_end end;
+    struct attempt_spec spec;
+    struct http_call *call;
+    bool streaming; /* the body goes to the relay */
+    unsigned status;
+    struct buf body;        /* of an answer that is not streamed, or of an error */
+    int64_t retry_after_ms; /* -1: not said */
+    char expert_request_id[64];
+    const char *detail;         /* for the log; static or in the arena */
+    struct usage_answer answer; /* ANSWERED and not streamed */
+    bool sent;                  /* the request may have reached the expert */
+    uint64_t started_us;        /* loop time */
+    struct http_timings timings;
+};
+
+void attempt_start(struct attempt *attempt, const struct attempt_spec *spec);
+void attempt_resume(struct attempt *attempt);
+/* For a stream whose relay is ENDED or BROKEN: nothing more is read, `end` follows from
+ * the relay. */
+void attempt_close(struct attempt *attempt);
+/* RUNNING becomes CANCELLED; the connection is closed in this turn. */
+void attempt_cancel(struct attempt *attempt);
+/* Cancels, frees the body. Takes a zeroed one. */
+void attempt_release(struct attempt *attempt);
+
+#endif

@@ -1,0 +1,511 @@
+/* decision.c - which expert shall answer; see decision.h.
+ *
+ * Here the purchase of evidence is carried out; whether a piece is worth its price is the
+ * fuser's to say (fuser_next). Two rules hold throughout: nothing is bought that the purse
+ * has not reserved, and whatever goes wrong ends in a plan with a named reason.
+ */
+#include "gateway/flow/decision.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "gateway/base/buf.h"
+#include "gateway/base/log.h"
+#include "gateway/domain/price.h"
+#include "gateway/flow/probe.h"
+#include "gateway/flow/upstream.h"
+
+static const struct config_embedding *embedding_of(const struct decision *decision,
+                                                   size_t embedder)
+{
+    const struct config *config = decision->snapshot->config;
+
+    assert(config->embedders[embedder].kind == CONFIG_EMBEDDER_REMOTE);
+    return &config->experts[config->embedders[embedder].expert].embedding;
+}
+
+/* -- the plan ---------------------------------------------------------------------------- */
+
+static bool planned(const struct plan *plan, size_t expert)
+{
+    for (size_t i = 0; i < plan->n; i++) {
+        if (plan->choices[i].expert == expert)
+            return true;
+    }
+    return false;
+}
+
+static void plan_add(struct decision *decision, size_t expert,
+                     const struct fuser_ranked *ranked)
+{
+    struct plan *plan = &decision->plan;
+
+    if (!order_allows(decision->order, expert) || planned(plan, expert))
+        return;
+    plan->choices[plan->n] = (struct plan_choice){
+        .expert = (uint8_t)expert,
+        .predicted = ranked != NULL,
+        .quality = ranked != NULL ? (float)ranked->quality : NAN,
+        .quality_se = ranked != NULL ? (float)ranked->quality_se : NAN,
+        .output_tokens = ranked != NULL ? (float)ranked->output_tokens : NAN,
+    };
+    plan->n++;
+}
+
+/* Those of whom nothing is known stand at the end, the cheapest first. */
+static void plan_add_rest(struct decision *decision)
+{
+    const struct order *order = decision->order;
+
+    for (;;) {
+        size_t cheapest = CONFIG_MAX_EXPERTS;
+        int64_t least = 0;
+
+        for (size_t i = 0; i < order->config->n_experts; i++) {
+            int64_t price;
+
+            if (!order_allows(order, i) || planned(&decision->plan, i))
+                continue;
+            price = order_expected(order, i, NAN);
+            if (cheapest == CONFIG_MAX_EXPERTS || price < least) {
+                cheapest = i;
+                least = price;
+            }
+        }
+        if (cheapest == CONFIG_MAX_EXPERTS)
+            return;
+        plan_add(decision, cheapest, NULL);
+    }
+}
+
+static void ready(struct decision *decision, enum reason reason)
+{
+    decision->plan.reason = reason;
+    if (reason != REASON_DIRECT)
+        plan_add_rest(decision);
+    decision->state = DECISION_READY;
+    decision->ready_us = (int64_t)loop_now_us(decision->tools.loop);
+    loop_timer_clear(decision->tools.loop, &decision->timer);
+}
+
+static void ready_with_default(struct decision *decision, enum reason reason)
+{
+    plan_add(decision, decision->order->preferred, NULL);
+    if (decision->verdict != NULL) {
+        for (size_t i = 0; i < decision->verdict->n_ranked; i++)
+            plan_add(decision, decision->verdict->ranked[i].generator, NULL);
+    }
+    ready(decision, reason);
+}
+
+/* The best by utility whether it can be afforded or not. */
+static const struct fuser_ranked *best_of(const struct fuser_verdict *verdict)
+{
+    const struct fuser_ranked *best = NULL;
+
+    for (size_t i = 0; i < verdict->n_ranked; i++) {
+        const struct fuser_ranked *r = &verdict->ranked[i];
+
+        if (best == NULL || (r->good_enough && !best->good_enough) ||
+            (r->good_enough == best->good_enough && r->utility > best->utility))
+            best = r;
+    }
+    return best;
+}
+
+/* By the verdict's ranking. Under "reject" the best expert stands first even when it is
+ * not affordable: the attempt then ends in the 402 that was asked for. */
+static void ready_with_ranking(struct decision *decision, enum reason reason)
+{
+    const struct fuser_verdict *verdict = decision->verdict;
+    const struct fuser_ranked *first = &verdict->ranked[0];
+    const struct fuser_ranked *best = best_of(verdict);
+
+    if (decision->order->ceiling_pico != MONEY_NONE &&
+        decision->order->on_budget == CONFIG_ON_BUDGET_REJECT)
+        first = best;
+    else if (first != best && !best->affordable)
+        reason = REASON_CEILING;
+    if (!first->good_enough && decision->order->min_quality > 0)
+        reason = REASON_MIN_QUALITY;
+    plan_add(decision, first->generator, first);
+    for (size_t i = 0; i < verdict->n_ranked; i++)
+        plan_add(decision, verdict->ranked[i].generator, &verdict->ranked[i]);
+    ready(decision, reason);
+}
+
+static void conclude(struct decision *decision)
+{
+    struct fuser_verdict *verdict = decision->verdict;
+
+    fuser_verdict(decision->session, purse_remaining(decision->purse), verdict);
+    if (verdict->n_ranked == 0)
+        ready_with_default(decision, REASON_DEFAULT);
+    else if (verdict->evidence == FUSER_EVIDENCE_GOOD)
+        ready_with_ranking(decision, REASON_ROUTED);
+    else if (verdict->evidence == FUSER_EVIDENCE_TOO_FAR)
+        ready_with_default(decision, REASON_TOO_FAR);
+    else if (verdict->evidence == FUSER_EVIDENCE_TOO_FEW)
+        ready_with_default(decision, REASON_TOO_FEW);
+    else if (decision->late)
+        ready_with_default(decision, REASON_DECISION_TIMEOUT);
+    else if (decision->failed)
+        ready_with_default(decision, REASON_EMBEDDER_FAILED);
+    else if (verdict->stop == FUSER_STOP_NOT_WORTH)
+        ready_with_ranking(decision, REASON_NOT_WORTH);
+    else if (verdict->stop == FUSER_STOP_CEILING)
+        ready_with_ranking(decision, REASON_CEILING);
+    else
+        ready_with_default(decision, REASON_DEFAULT);
+}
+
+/* -- the walk ---------------------------------------------------------------------------- */
+
+static void stepped(void *arg, const struct fuser_step *step)
+{
+    struct decision *decision = arg;
+
+    if (!decision->ended) {
+        if (step->action == FUSER_ANSWER || decision->late) {
+            conclude(decision);
+        } else {
+            decision->embedder = step->embedder;
+            decision->state = DECISION_QUERY;
+        }
+    }
+    decision->wake(decision->arg);
+}
+
+static void go_on(struct decision *decision)
+{
+    decision->state = DECISION_WAITING;
+    decider_add(decision->tools.decider, &decision->entry);
+}
+
+/* Books what a call of the embedder cost and whether it works. */
+static void count_call(struct decision *decision, enum metric_attempt how,
+                       int64_t spent_before)
+{
+    const struct config *config = decision->snapshot->config;
+    size_t expert = config->embedders[decision->embedder].expert;
+    size_t slot = decision->snapshot->slots[expert];
+    int64_t spent = decision->purse->spent_pico - spent_before;
+    atomic_uint *in_row =
+        &decision->snapshot->embedders[decision->embedder].failed_in_row;
+
+    upstream_leave(decision->snapshot, expert);
+    metrics_move(decision->tools.metrics, METRIC_UPSTREAM_IN_FLIGHT, slot, -1);
+    metrics_add(decision->tools.metrics, METRIC_EMBEDDINGS, slot, how, 1);
+    metrics_add(decision->tools.metrics, METRIC_COST, slot, METRIC_SPEND_EVIDENCE,
+                (uint64_t)spent);
+    decision->evidence_pico = money_add(decision->evidence_pico, spent);
+    if (how == METRIC_ATTEMPT_OK)
+        atomic_store_explicit(in_row, 0, memory_order_relaxed);
+    else if (how != METRIC_ATTEMPT_CANCELLED)
+        atomic_fetch_add_explicit(in_row, 1, memory_order_relaxed);
+}
+
+static void log_failure(const struct decision *decision, const char *why)
+{
+    struct log_line line;
+
+    log_begin(&line, LOG_WARN, "embedder_failed");
+    log_str(&line, "request_id", decision->tools.request_id);
+    log_text(&line, "embedder",
+             decision->snapshot->config->embedders[decision->embedder].name);
+    log_text(&line, "why", why);
+    log_end(&line);
+}
+
+static void not_delivered(struct decision *decision, int64_t spent_before)
+{
+    decision->failed = true;
+    decision->undelivered |= 1u << decision->embedder;
+    fuser_fail(decision->session, decision->embedder,
+               decision->purse->spent_pico - spent_before);
+}
+
+static enum metric_attempt how_it_ended(const struct embedder_answer *answer)
+{
+    switch (answer->result) {
+    case EMBEDDER_OK:
+        return METRIC_ATTEMPT_OK;
+    case EMBEDDER_STATUS:
+        if (answer->status == 429)
+            return METRIC_ATTEMPT_STATUS_429;
+        return answer->status >= 500 ? METRIC_ATTEMPT_STATUS_5XX
+                                     : METRIC_ATTEMPT_STATUS_4XX;
+    case EMBEDDER_TRANSPORT:
+        break;
+    default:
+        return METRIC_ATTEMPT_MALFORMED;
+    }
+    switch (answer->transport) {
+    case HTTP_CONNECT:
+    case HTTP_DNS:
+    case HTTP_TLS:
+        return METRIC_ATTEMPT_CONNECT;
+    case HTTP_TIMEOUT_CONNECT:
+    case HTTP_TIMEOUT_FIRST_BYTE:
+    case HTTP_TIMEOUT_IDLE:
+    case HTTP_TIMEOUT_TOTAL:
+        return METRIC_ATTEMPT_TIMEOUT;
+    default:
+        return METRIC_ATTEMPT_CUT;
+    }
+}
+
+/* An embedder that refused has sold nothing; one that broke may have. */
+static void pay(struct decision *decision, const struct embedder_answer *answer)
+{
+    const struct config_embedding *embedding = embedding_of(decision, decision->embedder);
+    int64_t expected = price_embedding_expected(embedding, decision->text.n);
+
+    if (answer->result == EMBEDDER_OK && answer->prompt_tokens >= 0)
+        (void)purse_settle(decision->purse, &decision->hold,
+                           price_embedding_settle(embedding, answer->prompt_tokens));
+    else if (!answer->sent || (answer->result == EMBEDDER_STATUS && answer->status < 500))
+        purse_release(decision->purse, &decision->hold);
+    else
+        purse_unknown(decision->purse, &decision->hold, expected);
+}
+
+static void answered(void *arg, const struct embedder_answer *answer)
+{
+    struct decision *decision = arg;
+    int64_t spent = decision->purse->spent_pico;
+    enum metric_attempt how = how_it_ended(answer);
+    const char *why =
+        answer->detail != NULL ? answer->detail : embedder_result_text(answer->result);
+    struct fuser_error error = { 0 };
+
+    decision->call = NULL;
+    pay(decision, answer);
+    if (how == METRIC_ATTEMPT_OK &&
+        fuser_tell(decision->session, decision->embedder, answer->vectors, answer->dim,
+                   decision->purse->spent_pico - spent,
+                   (double)answer->elapsed_us / 1000.0, &error) != FUSER_OK) {
+        how = METRIC_ATTEMPT_MALFORMED;
+        why = error.text;
+    }
+    if (how != METRIC_ATTEMPT_OK) {
+        not_delivered(decision, spent);
+        log_failure(decision, why);
+    }
+    count_call(decision, how, spent);
+    go_on(decision);
+    decision->wake(decision->arg);
+}
+
+/* Of a call that is given up the fate is unknown. */
+static void give_up_call(struct decision *decision, enum metric_attempt how)
+{
+    int64_t spent = decision->purse->spent_pico;
+
+    if (decision->call == NULL)
+        return;
+    embedder_cancel(decision->call);
+    decision->call = NULL;
+    purse_unknown(decision->purse, &decision->hold,
+                  price_embedding_expected(embedding_of(decision, decision->embedder),
+                                           decision->text.n));
+    not_delivered(decision, spent);
+    count_call(decision, how, spent);
+}
+
+static void time_is_over(void *arg)
+{
+    struct decision *decision = arg;
+
+    decision->late = true;
+    if (decision->call != NULL) {
+        give_up_call(decision, METRIC_ATTEMPT_TIMEOUT);
+        log_failure(decision, "the deadline of the decision has passed");
+    } else if (!decider_remove(decision->tools.decider, &decision->entry)) {
+        return;
+    }
+    conclude(decision);
+    decision->wake(decision->arg);
+}
+
+void decision_buy(struct decision *decision)
+{
+    const struct config *config = decision->snapshot->config;
+    const struct config_embedding *embedding = embedding_of(decision, decision->embedder);
+    size_t expert = config->embedders[decision->embedder].expert;
+    struct embedder_text text = { .p = decision->text.p, .n = decision->text.n };
+    int64_t worst = price_embedding_worst(embedding, text.n);
+    struct embedder_spec spec;
+
+    assert(decision->state == DECISION_QUERY);
+    if (!upstream_enter(decision->snapshot, expert)) {
+        not_delivered(decision, decision->purse->spent_pico);
+        log_failure(decision, "too many calls under way");
+        go_on(decision);
+        return;
+    }
+    if (purse_reserve(decision->purse, worst, &decision->hold) != PURSE_OK) {
+        upstream_leave(decision->snapshot, expert);
+        decision->undelivered |= 1u << decision->embedder;
+        fuser_fail(decision->session, decision->embedder, 0);
+        go_on(decision);
+        return;
+    }
+    metrics_move(decision->tools.metrics, METRIC_UPSTREAM_IN_FLIGHT,
+                 decision->snapshot->slots[expert], 1);
+    decision->state = DECISION_WAITING;
+    spec = upstream_embedder_spec(decision->snapshot, decision->embedder, &text, 1, 0);
+    decision->call = embedder_start(decision->tools.http, &spec, answered, decision);
+}
+
+/* -- begin and end ----------------------------------------------------------------------- */
+
+static enum fuser_err open_session(struct decision *decision, struct fuser_error *error)
+{
+    const struct order *order = decision->order;
+    const struct config *config = order->config;
+    struct fuser_ask_generator generators[CONFIG_MAX_EXPERTS] = { 0 };
+    struct fuser_ask_embedder embedders[CONFIG_MAX_EMBEDDERS] = { 0 };
+    struct fuser_ask ask = {
+        .lambda = order->lambda,
+        .wait = order->wait_per_s,
+        .min_quality = order->min_quality,
+        .ceiling_pico = purse_remaining(decision->purse),
+        .text = decision->text.p != NULL ? decision->text.p : "",
+        .text_bytes = decision->text.n,
+        .max_output_tokens = (uint32_t)order->chat->output_limit,
+        .generators = generators,
+        .embedders = embedders,
+    };
+
+    if (order->chat->output_limit > UINT32_MAX)
+        ask.max_output_tokens = 0;
+    for (size_t i = 0; i < config->n_experts; i++) {
+        const struct config_generator *g = &config->experts[i].generator;
+
+        if (!order_allows(order, i))
+            continue;
+        generators[i] = (struct fuser_ask_generator){
+            .allowed = true,
+            .prompt_pico = price_prompt_pico(g, order->chat),
+            .input_pico = g->price.input_pico,
+            .output_pico = money_mul(g->price.output_pico, order->chat->n),
+            .request_pico = g->price.request_pico,
+            .worst_pico = order_least_worst(order, i),
+        };
+    }
+    for (size_t j = 0; j < config->n_embedders; j++) {
+        enum probe_state probe = atomic_load_explicit(
+            &decision->snapshot->embedders[j].probe, memory_order_relaxed);
+        bool remote = config->embedders[j].kind == CONFIG_EMBEDDER_REMOTE;
+
+        embedders[j].allowed =
+            probe_state_usable(probe) && (!remote || decision->text.n > 0);
+        if (remote) {
+            embedders[j].price_pico =
+                price_embedding_expected(embedding_of(decision, j), decision->text.n);
+            embedders[j].wait_ms = embedding_of(decision, j)->wait_ms;
+        }
+    }
+    return fuser_session_new(decision->snapshot->fuser, &ask, &decision->session, error);
+}
+
+static void start_walk(struct decision *decision, struct arena *arena)
+{
+    struct loop *loop = decision->tools.loop;
+    struct fuser_error error = { 0 };
+    uint64_t wait_us = (uint64_t)decision->order->decision_deadline_ms * 1000;
+
+    decision->verdict = arena_zalloc(arena, sizeof(*decision->verdict));
+    if (decision->verdict == NULL || open_session(decision, &error) != FUSER_OK) {
+        struct log_line line;
+
+        log_begin(&line, LOG_ERROR, "decision_failed");
+        log_str(&line, "request_id", decision->tools.request_id);
+        log_text(&line, "why", error.text[0] != '\0' ? error.text : "out of memory");
+        log_end(&line);
+        decision->verdict = NULL;
+        ready_with_default(decision, REASON_DEFAULT);
+        return;
+    }
+    decision->entry = (struct decider_entry){
+        .fuser = decision->snapshot->fuser,
+        .session = decision->session,
+        .floats = decision->snapshot->search_floats,
+        .fn = stepped,
+        .arg = decision,
+    };
+    decision->timer = (struct loop_timer){ .fn = time_is_over, .arg = decision };
+    if (loop_timer_set(loop, &decision->timer, loop_now_us(loop) + wait_us) != LOOP_OK)
+        log_message(LOG_ERROR, "no_memory", "a decision has no deadline");
+    go_on(decision);
+}
+
+void decision_begin(struct decision *decision, const struct decision_tools *tools,
+                    struct snapshot *snapshot, const struct order *order,
+                    struct purse *purse, struct str text, struct arena *arena)
+{
+    void (*wake)(void *) = decision->wake;
+    void *arg = decision->arg;
+
+    *decision = (struct decision){ .tools = *tools,
+                                   .snapshot = snapshot,
+                                   .order = order,
+                                   .purse = purse,
+                                   .text = text,
+                                   .wake = wake,
+                                   .arg = arg };
+    decision->began_us = (int64_t)loop_now_us(tools->loop);
+    if (order->policy == NULL)
+        ready_with_default(decision, REASON_DIRECT);
+    else if (order_allowed_count(order) == 1)
+        ready_with_default(decision, REASON_ONLY_EXPERT);
+    else if (snapshot->fuser == NULL)
+        ready_with_default(decision, REASON_NO_BUNDLE);
+    else if ((order->allowed & snapshot->known) == 0)
+        ready_with_default(decision, REASON_DEFAULT);
+    else
+        start_walk(decision, arena);
+}
+
+bool decision_end(struct decision *decision)
+{
+    if (decision->state == DECISION_IDLE)
+        return true;
+    give_up_call(decision, METRIC_ATTEMPT_CANCELLED);
+    loop_timer_clear(decision->tools.loop, &decision->timer);
+    if (decision->session != NULL &&
+        !decider_remove(decision->tools.decider, &decision->entry)) {
+        decision->ended = true;
+        return false;
+    }
+    fuser_session_free(decision->session);
+    decision->session = NULL;
+    decision->state = DECISION_IDLE;
+    return true;
+}
+
+struct str decision_queried(const struct decision *decision, struct arena *arena)
+{
+    const struct config *config = decision->snapshot->config;
+    const struct fuser_verdict *verdict = decision->verdict;
+    char text[CONFIG_MAX_EMBEDDERS * (CONFIG_MAX_NAME + 1)];
+    struct str copy = { 0 };
+    size_t n = 0;
+
+    for (size_t s = 0; verdict != NULL && s < verdict->n_steps; s++) {
+        int j = verdict->steps[s].embedder;
+        struct str name;
+
+        if (j < 0 || (decision->undelivered >> j & 1) != 0)
+            continue;
+        name = str_of(config->embedders[j].name);
+        if (n > 0)
+            text[n++] = ',';
+        for (size_t i = 0; i < name.n && n < sizeof text - 1; i++)
+            text[n++] = name.p[i];
+    }
+    if (arena_copy(arena, (struct str){ .p = text, .n = n }, &copy) != ERR_OK)
+        return (struct str){ 0 };
+    return copy;
+}

@@ -1,0 +1,107 @@
+/* decision.h - which expert shall answer: the walk through the evidence, and its plan.
+ *
+ *     decision_begin --> WAITING --step--> QUERY j --> decision_buy --> WAITING
+ *                           ^                                              |
+ *                           +---- vector told, or embedder failed ---------+
+ *                           |
+ *                           +--step--> READY: decision.plan
+ *
+ * The exchange drives it: each time `wake` is called it looks at decision_state. A
+ * decision always becomes READY: without bundle, without evidence, with embedders down or
+ * slow, the plan begins with the order's preferred expert and the reason says why. It
+ * never fails and never costs more than the purse has.
+ *
+ * The order (policy, allow list, prices), the purse and the text are *borrowed until
+ * decision_end*. Threads: the worker's own.
+ */
+#ifndef GATEWAY_FLOW_DECISION_H
+#define GATEWAY_FLOW_DECISION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fuser/fuser.h"
+#include "gateway/base/arena.h"
+#include "gateway/base/str.h"
+#include "gateway/domain/metrics.h"
+#include "gateway/domain/reason.h"
+#include "gateway/flow/decider.h"
+#include "gateway/flow/order.h"
+#include "gateway/flow/purse.h"
+#include "gateway/flow/snapshot.h"
+#include "gateway/io/embedder.h"
+#include "gateway/io/http.h"
+#include "gateway/io/loop.h"
+
+/* Who to ask, in this order: the first that can be afforded, then the next on failure. */
+struct plan {
+    enum reason reason;
+    size_t n;
+    struct plan_choice {
+        uint8_t expert;
+        bool predicted; /* the three below are known */
+        float quality;  /* 0..1 */
+        float quality_se;
+        float output_tokens;
+    } choices[CONFIG_MAX_EXPERTS];
+};
+
+enum decision_state {
+    DECISION_IDLE,    /* not begun, or ended */
+    DECISION_WAITING, /* for the search or for an embedder; wake is to come */
+    DECISION_QUERY,   /* decision_buy is due */
+    DECISION_READY,   /* the plan stands */
+};
+
+/* What a decision works with. */
+struct decision_tools {
+    struct loop *loop;
+    struct http *http;
+    struct decider *decider;
+    struct metrics_block *metrics;
+    struct str request_id; /* for the log */
+};
+
+struct decision {
+    enum decision_state state;
+    struct decision_tools tools;
+    struct snapshot *snapshot;
+    const struct order *order;
+    struct purse *purse;
+    struct str text;
+    void (*wake)(void *arg); /* from the loop, never from inside a decision_* call */
+    void *arg;
+
+    struct fuser_session *session; /* owned; NULL: nothing is to be learned here */
+    struct decider_entry entry;
+    struct loop_timer timer; /* the deadline of the evidence */
+    struct embedder_call *call;
+    struct purse_hold hold; /* of the call under way */
+    size_t embedder;        /* of QUERY and of the call */
+    uint64_t asked_us;
+    bool late;             /* the deadline has passed */
+    bool ended;            /* nobody waits for the search that is still away */
+    bool failed;           /* an embedder did not deliver */
+    unsigned undelivered;  /* bit j: embedders[j] was asked and gave nothing */
+    int64_t evidence_pico; /* spent on evidence */
+    int64_t began_us, ready_us;
+    struct fuser_verdict *verdict; /* in the arena; NULL: there is none */
+    struct plan plan;
+};
+
+/* The arena keeps the verdict. Becomes READY at once where nothing is to be learned, else
+ * WAITING. */
+void decision_begin(struct decision *decision, const struct decision_tools *tools,
+                    struct snapshot *snapshot, const struct order *order,
+                    struct purse *purse, struct str text, struct arena *arena);
+/* In state QUERY: buys that evidence, or bans the embedder where the purse is too small. */
+void decision_buy(struct decision *decision);
+/* Ends it in any state; cancels what runs. False: its search is on the pool, `wake` is
+ * still to come, and decision_end must be called once more then. */
+NODISCARD bool decision_end(struct decision *decision);
+
+/* Names of the embedders that delivered, "surface,lexical"; in the arena; empty: none. */
+struct str decision_queried(const struct decision *decision, struct arena *arena);
+
+#endif

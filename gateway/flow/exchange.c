@@ -1,0 +1,569 @@
+/* exchange.c - one request's life, as a list of steps. The only file that knows them all.
+ *
+ *   accept --> parse --> admit --> decide --> forward --> respond --> settle --> over
+ *                                   |  ^         |           ^
+ *                                   v  |         +--failover |
+ *                                  embed                     |
+ *      any of them --- error, deadline, client gone ---------+
+ *
+ * Each step is a function that returns the step to be in: itself, when it waits. go() is
+ * the only place where the step changes, run() the only place that calls steps. Events
+ * (bytes, timers, answers, the edge) note what happened and call run().
+ *
+ * What must always hold: an error ends in `respond`, which stops whatever still runs and
+ * tells the client as honestly as is still possible; money is settled exactly once per
+ * attempt; after exchange_gone no op is called; the memory goes when the edge has let go
+ * and nothing of ours is on the pool.
+ */
+#include "gateway/flow/exchange.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/log.h"
+#include "gateway/domain/routing_text.h"
+#include "gateway/flow/exchange_parts.h"
+#include "gateway/flow/intake.h"
+
+#define LINGER_MS        500 /* after [DONE], for the end of the expert's HTTP answer */
+#define FIRST_BODY_BYTES (64u << 10) /* allocated at once for an announced body */
+
+/* The word is what debug lines show. */
+#define EXCHANGE_STEPS(X)                                                                \
+    X(ACCEPT, accept)   /* the head is here: id, route, options, limits */               \
+    X(PARSE, parse)     /* the body arrives and is checked as it does */                 \
+    X(ADMIT, admit)     /* policy, experts, prices, ceiling, deadline */                 \
+    X(DECIDE, decide)   /* the fuser chooses, or asks for evidence */                    \
+    X(EMBED, embed)     /* a piece of evidence is bought */                              \
+    X(FORWARD, forward) /* an expert is asked, and the next if it fails */               \
+    X(RESPOND, respond) /* the client is answered */                                     \
+    X(SETTLE, settle)   /* cost, metrics, the log line */                                \
+    X(OVER, over)       /* until the edge lets go */
+
+enum step {
+#define X(name, function) STEP_##name,
+    EXCHANGE_STEPS(X)
+#undef X
+};
+
+#define X(name, function) static enum step step_##function(struct exchange *x);
+EXCHANGE_STEPS(X)
+#undef X
+
+static enum step (*const steps[])(struct exchange *) = {
+#define X(name, function) step_##function,
+    EXCHANGE_STEPS(X)
+#undef X
+};
+
+/* The single door. Steps only lead on, but for the walk between decide and embed. */
+static void go(struct exchange *x, enum step next)
+{
+    assert((int)next > x->step || (x->step == STEP_EMBED && next == STEP_DECIDE));
+    x->step = (int)next;
+}
+
+static void release(struct exchange *x);
+
+/* Until a step waits. An error leads to `respond` from wherever it came up. x may be gone
+ * when this returns. */
+static void run(struct exchange *x)
+{
+    for (;;) {
+        enum step next = STEP_RESPOND;
+
+        if (x->step == STEP_OVER) {
+            if (step_over(x) == STEP_OVER && x->gone && decision_end(&x->decision))
+                release(x);
+            return;
+        }
+        if (x->error.code == API_OK || x->step >= STEP_RESPOND)
+            next = steps[x->step](x);
+        if ((int)next == x->step)
+            return;
+        go(x, next);
+    }
+}
+
+/* Something from outside ends it: the deadline, a drain, the client. */
+static void interrupt(struct exchange *x, enum api_err code, const char *text)
+{
+    if (x->step >= STEP_SETTLE)
+        return;
+    (void)api_error_set(&x->error, code, NULL, text != NULL ? "%s" : NULL, text);
+    run(x);
+}
+
+struct loop *exchange_loop(const struct exchange *x)
+{
+    return worker_loop(x->worker);
+}
+
+const struct config *exchange_config(const struct exchange *x)
+{
+    return x->snapshot->config;
+}
+
+const struct plan_choice *exchange_choice(const struct exchange *x)
+{
+    return x->chosen < 0 ? NULL : &x->decision.plan.choices[x->chosen];
+}
+
+enum reason exchange_reason(const struct exchange *x)
+{
+    if (x->failed_over)
+        return REASON_FAILOVER;
+    return x->passed_over ? REASON_CEILING : x->decision.plan.reason;
+}
+
+void exchange_arm(struct exchange *x, struct loop_timer *timer, uint64_t due_us)
+{
+    if (loop_timer_set(exchange_loop(x), timer, due_us) != LOOP_OK)
+        (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
+}
+
+/* -- accept ------------------------------------------------------------------------------ */
+
+static bool wants_body(enum exchange_route route)
+{
+    return route == EXCHANGE_CHAT || route == EXCHANGE_DECISION;
+}
+
+/* Counted from here to its settlement, over all workers. */
+static bool overloaded(struct exchange *x)
+{
+    atomic_int *in_flight = &worker_service(x->worker)->in_flight;
+
+    if (atomic_fetch_add(in_flight, 1) >= exchange_config(x)->limits.in_flight) {
+        atomic_fetch_sub(in_flight, 1);
+        return true;
+    }
+    x->counted = true;
+    metrics_move(x->metrics, METRIC_IN_FLIGHT, 0, 1);
+    return false;
+}
+
+static enum err copy_head(struct exchange *x)
+{
+    const struct exchange_request *request = x->request;
+    char id[ID_TEXT_BYTES];
+    enum err err;
+
+    x->request_id = intake_request_id(request, &x->arena);
+    if (x->request_id.n == 0) {
+        worker_new_id(x->worker, "req", id);
+        err = arena_copy(&x->arena, str_of(id), &x->request_id);
+        if (err != ERR_OK)
+            return err;
+    }
+    err = arena_copy(&x->arena, request->method, &x->method);
+    if (err == ERR_OK)
+        err = arena_copy(&x->arena, request->path, &x->path);
+    if (err == ERR_OK)
+        err = arena_copy(&x->arena, request->argument, &x->argument);
+    if (err == ERR_OK)
+        err = arena_copy(&x->arena, request->peer, &x->peer);
+    return err;
+}
+
+static enum step step_accept(struct exchange *x)
+{
+    const struct config_limits *limits = &exchange_config(x)->limits;
+    int64_t length = x->request->content_length;
+    char *room;
+
+    if (copy_head(x) != ERR_OK) {
+        (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
+        return STEP_RESPOND;
+    }
+    if (!wants_body(x->route))
+        return STEP_RESPOND;
+    if (overloaded(x)) {
+        x->error.retry_after = 1;
+        (void)api_error_set(&x->error, API_OVERLOADED, NULL, NULL);
+        return STEP_RESPOND;
+    }
+    if (length > limits->body_bytes) {
+        (void)api_error_set(&x->error, API_TOO_LARGE, NULL,
+                            "the body is larger than %lld bytes",
+                            (long long)limits->body_bytes);
+        return STEP_RESPOND;
+    }
+    if (intake_headers(x->request, &x->options, &x->arena, x->forwarded,
+                       ATTEMPT_FORWARDED_MAX, &x->n_forwarded, &x->error) != API_OK)
+        return STEP_RESPOND;
+    scan_init(&x->scan, (unsigned)limits->depth);
+    buf_init(&x->body, (size_t)limits->body_bytes);
+    if (length > 0)
+        (void)!buf_room(&x->body,
+                        length < FIRST_BODY_BYTES ? (size_t)length : FIRST_BODY_BYTES,
+                        &room);
+    exchange_arm(x, &x->deadline,
+                 x->accepted_us + (uint64_t)limits->request_timeout_ms * 1000);
+    return STEP_PARSE;
+}
+
+/* -- parse ------------------------------------------------------------------------------- */
+
+static enum step step_parse(struct exchange *x)
+{
+    if (!x->complete)
+        return STEP_PARSE;
+    if (scan_end(&x->scan) != SCAN_OK)
+        (void)chat_scan_error(&x->scan, &x->error);
+    else if (chat_parse(&x->chat, &x->scan, buf_str(&x->body), &x->arena, &x->error) ==
+             API_OK)
+        (void)!frugal_options_body(&x->options, x->chat.frugal, &x->arena, &x->error);
+    x->parsed_us = loop_now_us(exchange_loop(x));
+    return x->error.code == API_OK ? STEP_ADMIT : STEP_RESPOND;
+}
+
+/* -- admit ------------------------------------------------------------------------------- */
+
+/* Experts that were seen to charge more than their worst case. */
+static uint64_t liars(const struct exchange *x)
+{
+    uint64_t mask = 0;
+
+    for (size_t i = 0; i < exchange_config(x)->n_experts; i++) {
+        if (atomic_load_explicit(&x->snapshot->gauges[i]->liar, memory_order_relaxed))
+            mask |= UINT64_C(1) << i;
+    }
+    return mask;
+}
+
+static enum step step_admit(struct exchange *x)
+{
+    if (order_make(&x->order, exchange_config(x), &x->chat, &x->options, liars(x),
+                   &x->error) != API_OK)
+        return STEP_RESPOND;
+    purse_init(&x->purse, x->order.ceiling_pico);
+    x->ordered = true;
+    worker_new_id(x->worker, "dec", x->decision_id);
+    exchange_arm(x, &x->deadline, x->accepted_us + (uint64_t)x->order.deadline_ms * 1000);
+    buf_init(&x->text, ROUTING_TEXT_MAX);
+    if (x->order.policy != NULL && x->snapshot->fuser != NULL &&
+        routing_text(&x->chat, &x->text) != ERR_OK)
+        (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
+    return x->error.code == API_OK ? STEP_DECIDE : STEP_RESPOND;
+}
+
+/* -- decide and embed -------------------------------------------------------------------- */
+
+static void begin_decision(struct exchange *x)
+{
+    struct decision_tools tools = { .loop = exchange_loop(x),
+                                    .http = worker_http(x->worker),
+                                    .decider = worker_decider(x->worker),
+                                    .metrics = x->metrics,
+                                    .request_id = x->request_id };
+
+    decision_begin(&x->decision, &tools, x->snapshot, &x->order, &x->purse,
+                   buf_str(&x->text), &x->arena);
+}
+
+static enum step step_decide(struct exchange *x)
+{
+    if (x->decision.state == DECISION_IDLE)
+        begin_decision(x);
+    if (x->decision.state == DECISION_QUERY)
+        return STEP_EMBED;
+    if (x->decision.state == DECISION_WAITING)
+        return STEP_DECIDE;
+    x->decided_us = loop_now_us(exchange_loop(x));
+    if (!forward_choose(x)) {
+        (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
+        return STEP_RESPOND;
+    }
+    explain_keep(x);
+    return x->route == EXCHANGE_DECISION ? STEP_RESPOND : STEP_FORWARD;
+}
+
+static enum step step_embed(struct exchange *x)
+{
+    decision_buy(&x->decision);
+    return STEP_DECIDE;
+}
+
+static void decision_woke(void *arg)
+{
+    run(arg);
+}
+
+/* -- forward ----------------------------------------------------------------------------- */
+
+/* Bytes of the expert have come, or its answer is over. */
+enum http_flow exchange_progressed(void *arg)
+{
+    struct exchange *x = arg;
+    uint64_t hold_us = (uint64_t)exchange_config(x)->limits.hold_ms * 1000;
+
+    if (x->step == STEP_FORWARD && x->attempt.streaming && x->relay.events > 0 &&
+        x->relay.state == RELAY_HOLDING && x->hold_timer.slot == 0)
+        exchange_arm(x, &x->hold_timer, loop_now_us(exchange_loop(x)) + hold_us);
+    run(x);
+    return x->paused ? HTTP_PAUSE : HTTP_CONTINUE;
+}
+
+/* Asks whoever is chosen, and the next ones while asking fails at once. */
+static enum step ask_on(struct exchange *x)
+{
+    for (;;) {
+        if (purse_reserve(&x->purse, x->terms.worst_pico, &x->hold) != PURSE_OK)
+            assert(!"order_fit and the purse agree");
+        forward_ask(x);
+        if (x->attempt.end == ATTEMPT_RUNNING)
+            return STEP_FORWARD;
+        settle_attempt(x);
+        if (!attempt_retry(x->attempt.end) || !forward_choose(x)) {
+            forward_give_up(x);
+            return STEP_RESPOND;
+        }
+        x->failed_over = true;
+    }
+}
+
+static enum step step_forward(struct exchange *x)
+{
+    enum attempt_end end = x->attempt.end;
+
+    if (x->attempts == 0 && x->attempt.spec.snapshot == NULL)
+        return ask_on(x);
+    if (end == ATTEMPT_RUNNING && x->attempt.streaming && x->relay.state == RELAY_BROKEN)
+        attempt_close(&x->attempt);
+    end = x->attempt.end;
+    if (end == ATTEMPT_RUNNING)
+        return x->attempt.streaming && x->relay.committed ? STEP_RESPOND : STEP_FORWARD;
+    if (end == ATTEMPT_ANSWERED || x->relay.committed)
+        return STEP_RESPOND;
+    settle_attempt(x);
+    if (attempt_retry(end) && x->attempts < exchange_config(x)->limits.attempts) {
+        size_t failed = x->snapshot->slots[x->expert];
+
+        if (forward_choose(x)) {
+            metrics_add(x->metrics, METRIC_FAILOVERS, failed, 0, 1);
+            x->failed_over = true;
+            return ask_on(x);
+        }
+    }
+    forward_give_up(x);
+    return STEP_RESPOND;
+}
+
+static void hold_is_over(void *arg)
+{
+    struct exchange *x = arg;
+
+    if (x->attempt.end != ATTEMPT_RUNNING)
+        return;
+    if (x->relay.state == RELAY_HOLDING)
+        relay_commit(&x->relay);
+    else if (x->relay.state == RELAY_ENDED)
+        attempt_close(&x->attempt);
+    run(x);
+}
+
+/* -- respond ----------------------------------------------------------------------------- */
+
+/* Nothing is left running. */
+static void stop(struct exchange *x)
+{
+    loop_timer_clear(exchange_loop(x), &x->deadline);
+    loop_timer_clear(exchange_loop(x), &x->hold_timer);
+    attempt_cancel(&x->attempt);
+    if (x->hold.open)
+        settle_attempt(x);
+    (void)!decision_end(&x->decision);
+}
+
+static enum step respond_failure(struct exchange *x)
+{
+    stop(x);
+    if (x->gone)
+        return STEP_SETTLE;
+    if (x->head_sent)
+        respond_cut(x);
+    else
+        respond_error(x);
+    return STEP_SETTLE;
+}
+
+/* The stream flows until relay and attempt are both at their end. */
+static enum step respond_stream(struct exchange *x)
+{
+    size_t high = (size_t)exchange_config(x)->limits.queue_bytes;
+    uint64_t linger = loop_now_us(exchange_loop(x)) + LINGER_MS * 1000;
+
+    if (high <= EXCHANGE_LOW_BYTES || high > EXCHANGE_HIGH_BYTES)
+        high = EXCHANGE_HIGH_BYTES;
+    if (!x->head_sent)
+        respond_stream_head(x);
+    if (respond_stream_body(x) > high)
+        x->paused = true;
+    if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_BROKEN)
+        attempt_close(&x->attempt);
+    if (x->attempt.end == ATTEMPT_RUNNING) {
+        if (x->relay.state == RELAY_ENDED && x->hold_timer.slot == 0)
+            exchange_arm(x, &x->hold_timer, linger);
+        return x->error.code == API_OK ? STEP_RESPOND : respond_failure(x);
+    }
+    (void)respond_stream_body(x);
+    if (x->attempt.end != ATTEMPT_ANSWERED) {
+        settle_attempt(x);
+        forward_give_up(x);
+        return respond_failure(x);
+    }
+    stop(x);
+    x->ops->end(x->client);
+    return STEP_SETTLE;
+}
+
+static enum step step_respond(struct exchange *x)
+{
+    if (x->error.code != API_OK || x->gone)
+        return respond_failure(x);
+    if (x->chosen < 0 || x->route == EXCHANGE_DECISION) {
+        stop(x);
+        local_answer(x);
+        return STEP_SETTLE;
+    }
+    if (x->attempt.streaming)
+        return respond_stream(x);
+    stop(x);
+    if (x->attempt.end == ATTEMPT_ANSWERED)
+        respond_answer(x);
+    else
+        respond_refusal(x);
+    return STEP_SETTLE;
+}
+
+/* -- settle, over ------------------------------------------------------------------------ */
+
+/* What the client still has to receive lies with the edge: the big pieces go now. */
+static enum step step_settle(struct exchange *x)
+{
+    if (x->counted) {
+        atomic_fetch_sub(&worker_service(x->worker)->in_flight, 1);
+        metrics_move(x->metrics, METRIC_IN_FLIGHT, 0, -1);
+    }
+    settle_request(x);
+    attempt_release(&x->attempt);
+    relay_release(&x->relay);
+    buf_release(&x->body);
+    return STEP_OVER;
+}
+
+static enum step step_over(struct exchange *x)
+{
+    (void)x;
+    return STEP_OVER;
+}
+
+static void release(struct exchange *x)
+{
+    worker_leave(x->worker, &x->seat);
+    buf_release(&x->text);
+    arena_release(&x->arena);
+    snapshot_unref(x->snapshot);
+    free(x);
+}
+
+/* -- the edge's calls -------------------------------------------------------------------- */
+
+static void deadline_passed(void *arg)
+{
+    struct exchange *x = arg;
+
+    interrupt(x, x->step == STEP_PARSE ? API_CLIENT_SLOW : API_DEADLINE, NULL);
+}
+
+static void shut(struct worker_seat *seat)
+{
+    interrupt(CONTAINER_OF(seat, struct exchange, seat), API_DRAINING, NULL);
+}
+
+struct exchange *exchange_new(struct worker *worker,
+                              const struct exchange_request *request,
+                              const struct client_ops *ops, void *client)
+{
+    struct exchange *x = calloc(1, sizeof *x);
+
+    if (x == NULL)
+        return NULL;
+    x->worker = worker;
+    x->metrics = worker_metrics(worker);
+    x->ops = ops;
+    x->client = client;
+    x->snapshot = snapshot_ref(worker_snapshot(worker));
+    x->request = request;
+    x->route = request->route;
+    x->chosen = -1;
+    x->attempt.end = ATTEMPT_IDLE;
+    x->accepted_us = loop_now_us(worker_loop(worker));
+    x->deadline = (struct loop_timer){ .fn = deadline_passed, .arg = x };
+    x->hold_timer = (struct loop_timer){ .fn = hold_is_over, .arg = x };
+    x->decision.wake = decision_woke;
+    x->decision.arg = x;
+    x->seat.shut = shut;
+    arena_init(&x->arena, (size_t)exchange_config(x)->limits.arena_bytes);
+    frugal_options_init(&x->options);
+    worker_enter(worker, &x->seat);
+    run(x);
+    x->request = NULL;
+    return x;
+}
+
+bool exchange_body(struct exchange *x, const void *bytes, size_t n)
+{
+    enum err err;
+
+    if (x->step != STEP_PARSE)
+        return false;
+    if (scan_feed(&x->scan, bytes, n) != SCAN_OK) {
+        (void)chat_scan_error(&x->scan, &x->error);
+        run(x);
+        return false;
+    }
+    err = buf_add(&x->body, bytes, n);
+    if (err != ERR_OK) {
+        (void)api_error_set(&x->error, err == ERR_NOMEM ? API_NOMEM : API_TOO_LARGE, NULL,
+                            NULL);
+        run(x);
+        return false;
+    }
+    return true;
+}
+
+void exchange_complete(struct exchange *x)
+{
+    if (x->step != STEP_PARSE)
+        return;
+    x->complete = true;
+    run(x);
+}
+
+void exchange_bad_body(struct exchange *x)
+{
+    if (x->step == STEP_PARSE)
+        interrupt(x, API_BAD_VALUE, "the body is not framed as HTTP says");
+}
+
+void exchange_writable(struct exchange *x)
+{
+    if (!x->paused)
+        return;
+    x->paused = false;
+    attempt_resume(&x->attempt);
+}
+
+void exchange_gone(struct exchange *x)
+{
+    x->gone = true;
+    if (x->step >= STEP_SETTLE) {
+        run(x);
+        return;
+    }
+    x->left = true;
+    interrupt(x, API_CLIENT_GONE, NULL);
+}

@@ -1,0 +1,141 @@
+/* exchange_parts.h - what the files of the exchange share. For them alone: exchange.c
+ * (the steps), forward.c (who is asked), respond.c (what the client gets), settle.c (what it
+ * cost), explain.c (the decision as JSON) and local.c (answers that no expert gives).
+ *
+ * exchange.c owns every member and is the only one that changes `step`; the others read,
+ * and write only what their own header lines below name.
+ */
+#ifndef GATEWAY_FLOW_EXCHANGE_PARTS_H
+#define GATEWAY_FLOW_EXCHANGE_PARTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/arena.h"
+#include "gateway/base/buf.h"
+#include "gateway/base/id.h"
+#include "gateway/domain/api_error.h"
+#include "gateway/domain/chat.h"
+#include "gateway/domain/frugal_headers.h"
+#include "gateway/domain/scan.h"
+#include "gateway/flow/attempt.h"
+#include "gateway/flow/decision.h"
+#include "gateway/flow/exchange.h"
+#include "gateway/flow/order.h"
+#include "gateway/flow/purse.h"
+#include "gateway/flow/relay.h"
+#include "gateway/flow/worker.h"
+
+struct exchange {
+    struct worker *worker;
+    struct metrics_block *metrics; /* the worker's */
+    struct worker_seat seat;       /* in the worker's list */
+    const struct client_ops *ops;
+    void *client;
+    struct snapshot *snapshot; /* owned reference */
+    struct arena arena;
+
+    int step;       /* exchange.c's; changed in one place */
+    bool counted;   /* in the number of requests in flight */
+    bool complete;  /* the request's body is here */
+    bool gone;      /* the client's side is over; no op may be called */
+    bool head_sent; /* op head was called */
+    bool left;      /* the client was gone before its answer was over */
+
+    /* the request */
+    const struct exchange_request *request; /* only while exchange_new runs */
+    enum exchange_route route;
+    struct str method, path, argument, peer; /* in the arena */
+    struct str request_id;                   /* the client's own, or ours */
+    char decision_id[ID_TEXT_BYTES];         /* empty: nothing was decided */
+    size_t n_forwarded;
+    struct http_header forwarded[ATTEMPT_FORWARDED_MAX];
+    struct scan scan;
+    struct buf body;
+    struct chat_request chat;
+    struct frugal_options options;
+    struct buf text; /* routing text */
+
+    /* its way */
+    struct api_error error; /* code OK: none */
+    struct order order;
+    bool ordered; /* order and purse are made */
+    struct purse purse;
+    struct decision decision;
+    size_t choice;     /* in decision.plan: who is next */
+    int chosen;        /* in decision.plan: who is asked, or answered; -1: nobody yet */
+    size_t expert;     /* the same as the configuration's index; valid if chosen >= 0 */
+    unsigned attempts; /* calls made so far */
+    bool passed_over;  /* a better choice was not affordable */
+    bool failed_over;  /* a better choice failed */
+    struct order_terms terms;
+    struct purse_hold hold; /* of the attempt */
+    struct attempt attempt;
+    struct relay relay;
+    bool relaying;      /* the relay is initialised */
+    bool paused;        /* the expert is not read, the client is slow */
+    struct usage usage; /* of the answer, where reported */
+    bool estimated;     /* the answer's cost is an estimate */
+    int64_t generation_pico;
+    struct str explanation; /* JSON of the decision, where asked for; in the arena */
+
+    struct loop_timer deadline; /* of the body, then of the request */
+    struct loop_timer hold_timer;
+
+    /* loop times in us; 0: not reached */
+    uint64_t accepted_us, parsed_us, decided_us, first_us, done_us;
+    unsigned status; /* shown to the client */
+};
+
+struct loop *exchange_loop(const struct exchange *x);
+const struct config *exchange_config(const struct exchange *x);
+/* What was decided and is being done: the chosen expert's place in the plan. */
+const struct plan_choice *exchange_choice(const struct exchange *x);
+/* The reason to show: the plan's, or what happened to it since. */
+enum reason exchange_reason(const struct exchange *x);
+/* For attempts: bytes of the expert have come, or its answer is over. */
+enum http_flow exchange_progressed(void *arg);
+/* Arms one of the exchange's timers; without memory the request fails. */
+void exchange_arm(struct exchange *x, struct loop_timer *timer, uint64_t due_us);
+
+/* respond.c: writes head_sent and status, and calls the ops. */
+void respond_error(struct exchange *x); /* before the head: status, headers, body */
+void respond_cut(struct exchange *x);   /* after it: error event, no [DONE], abort */
+void respond_stream_head(struct exchange *x);
+/* Moves what the relay has to the client; returns the bytes queued there. */
+size_t respond_stream_body(struct exchange *x);
+void respond_answer(struct exchange *x); /* an answer that was not streamed */
+/* The expert's own refusal, status and body as they came. */
+void respond_refusal(struct exchange *x);
+/* A whole answer of the gateway's own; type NULL: application/json. */
+void respond_own(struct exchange *x, unsigned status, const char *type, struct str body);
+
+/* explain.c */
+/* The decision as a JSON object: ranking, neighbours, steps, reason, prices. */
+void explain_decision(const struct exchange *x, struct buf *out);
+/* Keeps it in x->explanation where the client asked for it. */
+void explain_keep(struct exchange *x);
+
+/* forward.c: writes choice, chosen, expert, terms, attempts, attempt, relay, error. */
+/* The first in the plan, from `choice` on, that can be afforded now; false: nobody. */
+bool forward_choose(struct exchange *x);
+/* Starts the attempt at who was chosen; its money is reserved. */
+void forward_ask(struct exchange *x);
+/* All who could be asked were asked: the last failure becomes the client's error, unless
+ * the expert's own words are to be passed on. */
+void forward_give_up(struct exchange *x);
+
+/* local.c: answers without an expert. */
+void local_answer(struct exchange *x);
+
+/* settle.c: writes the purse, usage, estimated and generation_pico. */
+/* The attempt is over: money and metrics of it. */
+void settle_attempt(struct exchange *x);
+/* Cost of the whole request as it stands, with `usage` (may be NULL) for the answer. */
+void settle_cost(const struct exchange *x, const struct usage *usage,
+                 struct usage_cost *ret_cost);
+/* The request is over: metrics and the log line. */
+void settle_request(struct exchange *x);
+
+#endif

@@ -1,0 +1,151 @@
+/* intake.c - reads the head of a request; see intake.h.
+ *
+ * A header reaches an expert only if it is named here; what a client sends to us
+ * (Authorization above all) never travels on by accident.
+ */
+#include "gateway/flow/intake.h"
+
+#include <string.h>
+
+#define FORWARD_PREFIX "x-frugal-fwd-"
+
+/* What an expert takes from us, or what frames the message: never a client's to set. */
+static const char *const ours[] = {
+    "authorization",
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "accept",
+    "accept-encoding",
+    "connection",
+    "transfer-encoding",
+    "expect",
+    "proxy-authorization",
+    "keep-alive",
+    "te",
+    "upgrade",
+    "trailer",
+    "user-agent",
+    "x-request-id",
+    "cookie",
+};
+
+static bool is_token(struct str s)
+{
+    static const char punctuation[] = "!#$%&'*+-.^_`|~";
+
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+              (c >= '0' && c <= '9') || (c != '\0' && strchr(punctuation, c) != NULL)))
+            return false;
+    }
+    return s.n > 0;
+}
+
+static bool is_printable(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+
+        if (c < 0x20 || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static bool fit_as_id(struct str s)
+{
+    if (s.n == 0 || s.n > INTAKE_ID_MAX)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] <= 0x20 || s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '\\' ||
+            s.p[i] == '=')
+            return false;
+    }
+    return true;
+}
+
+struct str intake_request_id(const struct exchange_request *request, struct arena *arena)
+{
+    struct str id = { 0 };
+
+    for (size_t i = 0; i < request->n_headers; i++) {
+        const struct exchange_header *header = &request->headers[i];
+
+        if (!str_eq_nocase(header->name, STR("x-request-id")) ||
+            !fit_as_id(header->value))
+            continue;
+        if (arena_copy(arena, header->value, &id) != ERR_OK)
+            return (struct str){ 0 };
+        break;
+    }
+    return id;
+}
+
+static bool is_ours(struct str name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        if (str_eq_nocase(name, str_of(ours[i])))
+            return true;
+    }
+    return false;
+}
+
+static enum api_err forward(struct str name, struct str value, struct arena *arena,
+                            struct http_header *ret_header, struct api_error *error)
+{
+    struct str name_copy, value_copy;
+
+    if (arena_copy(arena, name, &name_copy) != ERR_OK ||
+        arena_copy(arena, value, &value_copy) != ERR_OK)
+        return api_error_set(error, API_NOMEM, NULL, NULL);
+    *ret_header = (struct http_header){ .name = name_copy.p, .value = value_copy.p };
+    return API_OK;
+}
+
+static enum api_err check_forward(struct str header, struct str name, struct str value,
+                                  bool room, struct api_error *error)
+{
+    char param[64];
+
+    if (is_token(name) && is_printable(value) && !is_ours(name) && room)
+        return API_OK;
+    header = str_first(header, sizeof param - 1);
+    memcpy(param, header.p, header.n);
+    param[header.n] = '\0';
+    return api_error_set(error, API_BAD_OPTION, param, "'%s' %s", param,
+                         room ? "cannot be forwarded"
+                              : "is one too many to be forwarded");
+}
+
+enum api_err intake_headers(const struct exchange_request *request,
+                            struct frugal_options *options, struct arena *arena,
+                            struct http_header *ret_forwarded, size_t max, size_t *ret_n,
+                            struct api_error *error)
+{
+    enum api_err err = API_OK;
+    size_t n = 0;
+
+    for (size_t i = 0; i < request->n_headers && err == API_OK; i++) {
+        struct str name = request->headers[i].name;
+        struct str value = request->headers[i].value;
+        struct str inner = str_skip(name, sizeof FORWARD_PREFIX - 1);
+
+        if (str_starts_nocase(name, FORWARD_PREFIX)) {
+            err = check_forward(name, inner, value, n < max, error);
+            if (err == API_OK)
+                err = forward(inner, value, arena, &ret_forwarded[n++], error);
+        } else if (str_eq_nocase(name, STR("traceparent")) ||
+                   str_eq_nocase(name, STR("tracestate"))) {
+            if (n < max && is_printable(value))
+                err = forward(name, value, arena, &ret_forwarded[n++], error);
+        } else {
+            err = frugal_options_header(options, name, value, arena, error);
+        }
+    }
+    *ret_n = n;
+    return err;
+}

@@ -1,0 +1,269 @@
+/* order.c - what a client ordered; see order.h.
+ *
+ * The promise kept here: order_fit is the only source of the limit that is sent and of the
+ * worst case that is reserved, and computes the one from the other, so an expert is never
+ * called with a limit that could cost more than its reservation.
+ */
+#include "gateway/flow/order.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "gateway/domain/price.h"
+
+static const struct config_generator *generator_of(const struct order *order,
+                                                   size_t expert)
+{
+    assert(expert < order->config->n_experts);
+    return &order->config->experts[expert].generator;
+}
+
+bool order_allows(const struct order *order, size_t expert)
+{
+    return (order->allowed >> expert & 1) != 0;
+}
+
+size_t order_allowed_count(const struct order *order)
+{
+    return (size_t)__builtin_popcountll(order->allowed);
+}
+
+static bool capped(const struct order *order)
+{
+    return order->ceiling_pico != MONEY_NONE;
+}
+
+/* An expert whose context surely cannot hold the prompt only costs an attempt; but if no
+ * other is left its own error says more than ours could. */
+static uint64_t drop_too_small(const struct order *order, uint64_t allowed)
+{
+    uint64_t left = allowed;
+
+    for (size_t i = 0; i < order->config->n_experts; i++) {
+        const struct config_generator *g = &order->config->experts[i].generator;
+
+        if ((allowed >> i & 1) != 0 && g->context_tokens > 0 &&
+            price_prompt_expected(g, order->chat) > g->context_tokens)
+            left &= ~(UINT64_C(1) << i);
+    }
+    return left != 0 ? left : allowed;
+}
+
+static enum api_err choose_model(struct order *order, struct api_error *error)
+{
+    const struct config *config = order->config;
+    struct str model = order->chat->model;
+    int policy = config_find_policy(config, model);
+    int expert = config_find_expert(config, model);
+
+    if (policy >= 0) {
+        order->policy = &config->policies[policy];
+        order->allowed = order->policy->experts;
+        order->preferred = order->policy->default_expert;
+        order->allowed |= UINT64_C(1) << order->preferred;
+        return API_OK;
+    }
+    if (expert < 0 || !config->experts[expert].has_generator)
+        return api_error_set(error, API_NO_MODEL, "model",
+                             "the model '%.*s' does not exist",
+                             (int)(model.n > 100 ? 100 : model.n), model.p);
+    order->preferred = (size_t)expert;
+    order->allowed = UINT64_C(1) << expert;
+    return API_OK;
+}
+
+static void prefer_among(struct order *order, uint64_t allowed)
+{
+    assert(allowed != 0);
+    order->allowed = allowed;
+    if (!order_allows(order, order->preferred))
+        order->preferred = (size_t)__builtin_ctzll(allowed);
+}
+
+static enum api_err narrow(struct order *order, const struct frugal_options *options,
+                           struct api_error *error)
+{
+    uint64_t mask;
+    enum api_err err = frugal_options_mask(options, order->config, &mask, error);
+
+    if (err != API_OK)
+        return err;
+    order->allowed &= mask;
+    if (order->allowed == 0)
+        return api_error_set(error, API_BAD_OPTION, "experts",
+                             "none of the experts asked for is allowed by this model");
+    prefer_among(order, drop_too_small(order, order->allowed));
+    return API_OK;
+}
+
+static void take_policy(struct order *order)
+{
+    const struct config_policy *policy = order->policy;
+
+    order->ceiling_pico = MONEY_NONE;
+    order->on_budget = CONFIG_ON_BUDGET_TRIM;
+    if (policy == NULL)
+        return;
+    order->lambda = policy->lambda;
+    order->wait_per_s = policy->wait_per_s;
+    order->min_quality = policy->min_quality;
+    order->ceiling_pico = policy->budget_pico;
+    order->on_budget = policy->on_budget;
+    order->decision_deadline_ms = policy->decision_deadline_ms;
+    order->policy_tokens = policy->max_output_tokens;
+}
+
+/* The request may ask for more thrift than its policy, or for another trade-off (lambda);
+ * it cannot lift the policy's ceiling, minimum or list. */
+static void take_options(struct order *order, const struct frugal_options *options)
+{
+    if (options->budget_pico < order->ceiling_pico)
+        order->ceiling_pico = options->budget_pico;
+    if (frugal_option_given(options, FRUGAL_ON_BUDGET) &&
+        (order->policy == NULL || order->policy->budget_pico == MONEY_NONE ||
+         options->on_budget > order->on_budget))
+        order->on_budget = options->on_budget;
+    if (frugal_has_lambda(options))
+        order->lambda = options->lambda;
+    if (frugal_option_given(options, FRUGAL_MIN_QUALITY) &&
+        options->min_quality > order->min_quality)
+        order->min_quality = options->min_quality;
+    if (frugal_option_given(options, FRUGAL_DEADLINE_MS) &&
+        options->deadline_ms < order->deadline_ms)
+        order->deadline_ms = options->deadline_ms;
+}
+
+enum api_err order_make(struct order *order, const struct config *config,
+                        const struct chat_request *chat,
+                        const struct frugal_options *options, uint64_t barred,
+                        struct api_error *error)
+{
+    enum api_err err;
+
+    *order = (struct order){ .config = config,
+                             .chat = chat,
+                             .deadline_ms = config->limits.request_deadline_ms };
+    err = choose_model(order, error);
+    if (err == API_OK)
+        err = narrow(order, options, error);
+    if (err != API_OK)
+        return err;
+    take_policy(order);
+    take_options(order, options);
+    if (capped(order) && chat->unpriced != NULL)
+        return api_error_set(
+            error, API_UNPRICED, chat->unpriced,
+            "'%s' has a price of its own and is not allowed under a budget",
+            chat->unpriced);
+    if (capped(order) && (order->allowed & ~barred) == 0)
+        return api_error_set(error, API_BUDGET, "budget_usd",
+                             "no allowed expert keeps to its output limit, so a budget "
+                             "cannot be kept");
+    if (capped(order))
+        prefer_among(order, order->allowed & ~barred);
+    return API_OK;
+}
+
+/* The output limit of an untrimmed answer; 0: none. Without a ceiling the request goes on
+ * as it came, whatever the policy's limit is. */
+static int64_t full_limit(const struct order *order, size_t expert)
+{
+    return price_output_limit(generator_of(order, expert), order->chat,
+                              capped(order) ? order->policy_tokens : 0);
+}
+
+/* The shortest answer that is still worth its prompt. */
+static int64_t least_limit(const struct order *order, size_t expert)
+{
+    int64_t full = full_limit(order, expert);
+
+    return full > 0 && full < ORDER_LEAST_TOKENS ? full : ORDER_LEAST_TOKENS;
+}
+
+int64_t order_expected(const struct order *order, size_t expert, double expected_tokens)
+{
+    const struct config_generator *g = generator_of(order, expert);
+    int64_t limit = full_limit(order, expert);
+    int64_t tokens = ORDER_EXPECTED_TOKENS;
+
+    if (!isnan(expected_tokens) && expected_tokens >= 0 && expected_tokens < 1e12)
+        tokens = (int64_t)ceil(expected_tokens);
+    if (limit > 0 && tokens > limit)
+        tokens = limit;
+    return money_add(price_prompt_pico(g, order->chat),
+                     money_mul(money_mul(g->price.output_pico, tokens), order->chat->n));
+}
+
+int64_t order_least_worst(const struct order *order, size_t expert)
+{
+    const struct config_generator *g = generator_of(order, expert);
+    int64_t limit = full_limit(order, expert);
+
+    if (capped(order) && order->on_budget == CONFIG_ON_BUDGET_TRIM)
+        limit = least_limit(order, expert);
+    return price_worst(g, order->chat, limit);
+}
+
+bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
+               double expected_tokens, struct order_terms *ret_terms)
+{
+    const struct config_generator *g = generator_of(order, expert);
+    int64_t full = full_limit(order, expert);
+    struct order_terms terms = { .worst_pico = price_worst(g, order->chat, full) };
+    int64_t limit = full;
+
+    if (capped(order)) {
+        if (terms.worst_pico > remaining_pico || terms.worst_pico == MONEY_NONE) {
+            if (order->on_budget != CONFIG_ON_BUDGET_TRIM)
+                return false;
+            limit = price_trim(g, order->chat, full, remaining_pico);
+            if (limit < least_limit(order, expert))
+                return false;
+            terms.trimmed = true;
+            terms.worst_pico = price_worst(g, order->chat, limit);
+        }
+        assert(terms.worst_pico <= remaining_pico);
+        terms.limit_tokens = limit;
+    }
+    terms.expected_pico = order_expected(order, expert, expected_tokens);
+    if (terms.expected_pico > terms.worst_pico)
+        terms.expected_pico = terms.worst_pico;
+    *ret_terms = terms;
+    return true;
+}
+
+enum api_err order_too_dear(const struct order *order, int64_t spent_pico,
+                            struct api_error *error)
+{
+    char least_text[MONEY_TEXT_BYTES], ceiling_text[MONEY_TEXT_BYTES];
+    int64_t least = MONEY_NONE;
+    size_t cheapest = order->preferred;
+
+    for (size_t i = 0; i < order->config->n_experts; i++) {
+        int64_t worst;
+
+        if (!order_allows(order, i))
+            continue;
+        worst =
+            price_worst(generator_of(order, i), order->chat,
+                        order->on_budget == CONFIG_ON_BUDGET_TRIM ? least_limit(order, i)
+                                                                  : full_limit(order, i));
+        if (worst < least) {
+            least = worst;
+            cheapest = i;
+        }
+    }
+    money_format(order->ceiling_pico, ceiling_text);
+    if (least == MONEY_NONE)
+        return api_error_set(
+            error, API_BUDGET, "budget_usd",
+            "no allowed expert has an upper bound for this request, so a "
+            "budget of %s USD cannot be kept",
+            ceiling_text);
+    money_format(money_add(least, spent_pico), least_text);
+    return api_error_set(
+        error, API_BUDGET, "budget_usd",
+        "this request can cost %s USD at least in the worst case (expert "
+        "'%s'), which is above its budget of %s USD",
+        least_text, order->config->experts[cheapest].name, ceiling_text);
+}

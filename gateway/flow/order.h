@@ -1,0 +1,78 @@
+/* order.h - what a client ordered: which experts may answer, for how much, until when.
+ *
+ *   order_make(&order, config, &chat, &options, &error)     policy + request + headers
+ *   order_fit(&order, i, remaining, &terms)                 may expert i be called now?
+ *
+ * A model is a policy (virtual) or an expert (direct). What policy and request say about
+ * the same thing, the stricter holds. Pure; one thread; everything is borrowed from the
+ * configuration, the chat and the options, which must outlive the order.
+ */
+#ifndef GATEWAY_FLOW_ORDER_H
+#define GATEWAY_FLOW_ORDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/err.h"
+#include "gateway/domain/api_error.h"
+#include "gateway/domain/chat.h"
+#include "gateway/domain/config.h"
+#include "gateway/domain/frugal_headers.h"
+
+/* A trimmed answer may not be shorter than this (unless the client wants it shorter):
+ * nobody pays for a prompt in order to get three tokens. */
+#define ORDER_LEAST_TOKENS 16
+/* Output taken as expected where neither calibration nor a limit says anything. */
+#define ORDER_EXPECTED_TOKENS 256
+
+struct order {
+    const struct config *config;
+    const struct chat_request *chat;
+    const struct config_policy *policy; /* NULL: direct */
+    uint64_t allowed;                   /* bit i: experts[i] may answer */
+    size_t preferred; /* the policy's default where allowed, or the direct expert */
+    double lambda, wait_per_s, min_quality;
+    int64_t ceiling_pico; /* MONEY_NONE: none */
+    enum config_on_budget on_budget;
+    int64_t deadline_ms;          /* of the whole request, from its first byte */
+    int64_t decision_deadline_ms; /* of the evidence, from the parsed request */
+    int64_t policy_tokens;        /* output limit of the policy; 0: none */
+};
+
+/* barred: experts that are not to be called under a ceiling, since they have charged more
+ * than their worst case. NO_MODEL, BAD_OPTION (also when no expert is left), UNPRICED and
+ * BUDGET (under a ceiling). */
+NODISCARD enum api_err order_make(struct order *order, const struct config *config,
+                                  const struct chat_request *chat,
+                                  const struct frugal_options *options, uint64_t barred,
+                                  struct api_error *error);
+
+bool order_allows(const struct order *order, size_t expert);
+size_t order_allowed_count(const struct order *order);
+
+/* On which terms an expert is called. */
+struct order_terms {
+    int64_t limit_tokens;  /* output limit to send; 0: the request's own, unchanged */
+    int64_t worst_pico;    /* to reserve; MONEY_NONE: no bound, and no ceiling either */
+    int64_t expected_pico; /* by expected_tokens, or by a guess */
+    bool trimmed;          /* the limit is lower than what was asked for */
+};
+
+/* expected_tokens: of the output; NAN: not known. False: the worst case does not fit into
+ * remaining_pico, or has no bound. */
+bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
+               double expected_tokens, struct order_terms *ret_terms);
+
+/* Worst case of the least that the order's on_budget would do at this expert: what the
+ * fuser takes as the price to be afforded. */
+int64_t order_least_worst(const struct order *order, size_t expert);
+/* Expected price by expected output tokens (NAN: a guess). */
+int64_t order_expected(const struct order *order, size_t expert, double expected_tokens);
+
+/* The 402, naming the least price at which an allowed expert could have been asked.
+ * spent_pico: gone before, for evidence and attempts. */
+enum api_err order_too_dear(const struct order *order, int64_t spent_pico,
+                            struct api_error *error);
+
+#endif

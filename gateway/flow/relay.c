@@ -1,0 +1,211 @@
+/* relay.c - an expert's stream of events on its way to the client; see relay.h.
+ *
+ * What must always hold: before the commit point `out` has whole events within the hold
+ * limits plus one event; after it the client gets every event in its order, as it came,
+ * but for usage. [DONE] is passed on only when it came.
+ */
+#include "gateway/flow/relay.h"
+
+#include <assert.h>
+
+#include "gateway/domain/delta.h"
+
+#define SCRATCH_BYTES (512u << 10)
+#define READ_BYTES    (1u << 20) /* more than one feed ever brings */
+
+const char *relay_fault_text(enum relay_fault fault)
+{
+    static const char *const texts[] = {
+#define X(name, word, text) text,
+        RELAY_FAULTS(X)
+#undef X
+    };
+
+    return texts[fault];
+}
+
+static void no_cost(void *arg, const struct usage *usage, struct usage_cost *ret_cost)
+{
+    (void)arg;
+    (void)usage;
+    *ret_cost = (struct usage_cost){ .cost_pico = MONEY_NONE };
+}
+
+void relay_init(struct relay *relay, const struct relay_rules *rules,
+                void (*cost)(void *arg, const struct usage *usage,
+                             struct usage_cost *ret_cost),
+                void *arg)
+{
+    *relay = (struct relay){ .rules = *rules,
+                             .cost = cost != NULL ? cost : no_cost,
+                             .arg = arg };
+    buf_init(&relay->out, rules->hold_bytes + 2 * rules->event_bytes + READ_BYTES);
+    sse_init(&relay->sse, rules->event_bytes);
+    arena_init(&relay->scratch, SCRATCH_BYTES);
+}
+
+void relay_release(struct relay *relay)
+{
+    buf_release(&relay->out);
+    sse_release(&relay->sse);
+    arena_release(&relay->scratch);
+}
+
+static void break_off(struct relay *relay, enum relay_fault fault)
+{
+    relay->state = RELAY_BROKEN;
+    relay->fault = fault;
+}
+
+void relay_commit(struct relay *relay)
+{
+    if (relay->state != RELAY_HOLDING)
+        return;
+    relay->state = RELAY_OPEN;
+    relay->committed = true;
+}
+
+static void put_raw(struct relay *relay, struct str raw)
+{
+    buf_put_str(&relay->out, raw);
+    buf_put(&relay->out, "\n\n");
+}
+
+static void put_pieces(struct relay *relay, const struct iovec *pieces, size_t n)
+{
+    buf_put(&relay->out, "data: ");
+    for (size_t i = 0; i < n; i++)
+        buf_put_str(&relay->out,
+                    (struct str){ .p = pieces[i].iov_base, .n = pieces[i].iov_len });
+    buf_put(&relay->out, "\n\n");
+}
+
+/* An event with usage: priced for who asked, out of sight for who did not. */
+static void put_usage(struct relay *relay, const struct sse_event *event,
+                      const struct delta *delta)
+{
+    struct iovec pieces[USAGE_MAX_PIECES];
+    struct usage_cost cost;
+    size_t n = 0, bytes;
+
+    if (!relay->rules.usage_wanted) {
+        if (delta_is_usage_chunk(delta))
+            return;
+        delta_strip_usage(event->data, pieces, &n);
+        put_pieces(relay, pieces, n);
+        return;
+    }
+    relay->cost(relay->arg, &delta->usage, &cost);
+    arena_clear(&relay->scratch);
+    if (usage_splice(event->data, &cost, &relay->scratch, pieces, &n, &bytes) == ERR_OK)
+        put_pieces(relay, pieces, n);
+    else
+        put_raw(relay, event->raw);
+}
+
+static void take_delta(struct relay *relay, const struct delta *delta)
+{
+    if (delta->has_usage && delta->usage.known)
+        relay->usage = delta->usage;
+    relay->content |= delta->content;
+    relay->finished |= delta->finished;
+    relay->done |= delta->done;
+    relay->output_bytes += delta->output_bytes;
+    relay->events++;
+}
+
+static void in_band_error(struct relay *relay, const struct sse_event *event,
+                          const struct delta *delta)
+{
+    relay->error_status = delta->error_status;
+    if (relay->committed) {
+        put_raw(relay, event->raw);
+        relay->shown_error = true;
+    }
+    break_off(relay, RELAY_FAULT_IN_BAND);
+}
+
+static void pass_event(struct relay *relay, const struct sse_event *event)
+{
+    struct delta delta;
+
+    if (!event->has_data) {
+        if (relay->committed)
+            put_raw(relay, event->raw);
+        return;
+    }
+    delta = delta_read(event->data);
+    if (!delta.valid) {
+        break_off(relay, event->unterminated ? RELAY_FAULT_CUT : RELAY_FAULT_MALFORMED);
+        return;
+    }
+    if (delta.is_error) {
+        in_band_error(relay, event, &delta);
+        return;
+    }
+    take_delta(relay, &delta);
+    if (delta.done && relay->events == 1) {
+        break_off(relay, RELAY_FAULT_MALFORMED);
+        return;
+    }
+    if (delta.has_usage)
+        put_usage(relay, event, &delta);
+    else
+        put_raw(relay, event->raw);
+    relay->held++;
+    if (relay->state == RELAY_HOLDING &&
+        (delta.content || delta.done || relay->held >= relay->rules.hold_chunks ||
+         relay->out.n >= relay->rules.hold_bytes))
+        relay_commit(relay);
+    if (delta.done)
+        relay->state = RELAY_ENDED;
+}
+
+static bool running(const struct relay *relay)
+{
+    return relay->state == RELAY_HOLDING || relay->state == RELAY_OPEN;
+}
+
+static void pass_ready_event(struct relay *relay)
+{
+    struct sse_event event = sse_take(&relay->sse);
+
+    pass_event(relay, &event);
+    if (relay->out.failed)
+        break_off(relay, RELAY_FAULT_NOMEM);
+}
+
+void relay_feed(struct relay *relay, const char *bytes, size_t n)
+{
+    while (n > 0 && running(relay)) {
+        size_t used = sse_feed(&relay->sse, bytes, n);
+
+        bytes += used;
+        n -= used;
+        if (sse_ready(&relay->sse))
+            pass_ready_event(relay);
+        else if (sse_failed(&relay->sse))
+            break_off(relay, RELAY_FAULT_TOO_LARGE);
+        else
+            assert(n == 0);
+    }
+}
+
+/* Some servers end without [DONE], and a few without the last empty line. A finish reason
+ * and a complete HTTP answer are as good an end; a bare end of bytes is none. */
+void relay_finish(struct relay *relay, bool whole)
+{
+    if (!running(relay))
+        return;
+    sse_finish(&relay->sse);
+    if (sse_ready(&relay->sse))
+        pass_ready_event(relay);
+    if (!running(relay))
+        return;
+    if (!whole || !relay->finished) {
+        break_off(relay, RELAY_FAULT_CUT);
+        return;
+    }
+    relay_commit(relay);
+    relay->state = RELAY_ENDED;
+}

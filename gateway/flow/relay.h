@@ -1,0 +1,100 @@
+/* relay.h - an expert's stream of events on its way to the client: held, passed, mended.
+ *
+ *   expert's bytes --sse--> event --delta--> held (out) ---commit---> out ---> client
+ *                                     |         |
+ *                                     |         +-- content, or a hold limit
+ *                                     +-- usage: priced and passed on, or dropped
+ *
+ *   relay_init(&relay, &rules, cost, arg)
+ *   for each piece:   relay_feed(&relay, p, n)      then look at state and out
+ *   hold time over:   relay_commit(&relay)
+ *   transport ended:  relay_finish(&relay)          whole = it ended as HTTP says
+ *   relay_release(&relay)
+ *
+ * The commit point: nothing is shown to the client before the first event that carries
+ * more than a role, or before a hold limit runs out, so that until then another expert can
+ * still take over. Afterwards `out` is what the client is to get; whoever drains it calls
+ * buf_consume.
+ *
+ * A stream is ENDED only if the expert said so ([DONE], or a finish reason and a proper
+ * end of its HTTP answer). Anything else is BROKEN, and after the commit point the client
+ * is told so by the caller, never by a clean end. Pure; one thread.
+ */
+#ifndef GATEWAY_FLOW_RELAY_H
+#define GATEWAY_FLOW_RELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "gateway/base/arena.h"
+#include "gateway/base/buf.h"
+#include "gateway/base/money.h"
+#include "gateway/domain/sse.h"
+#include "gateway/domain/usage.h"
+
+struct relay_rules {
+    size_t hold_bytes, hold_chunks; /* of events held back */
+    size_t event_bytes;             /* of one event; larger: BROKEN */
+    bool usage_wanted;              /* the client asked for the usage chunk */
+};
+
+enum relay_state {
+    RELAY_HOLDING, /* out must not be sent yet */
+    RELAY_OPEN,    /* committed: out goes to the client */
+    RELAY_ENDED,   /* the expert is done; out has the rest */
+    RELAY_BROKEN,  /* see why; out is void if it never was committed */
+};
+
+#define RELAY_FAULTS(X)                                                                  \
+    X(NONE, "none", "nothing is wrong")                                                  \
+    X(CUT, "cut", "the stream was cut")                                                  \
+    X(MALFORMED, "malformed", "an event is not a chat completion chunk")                 \
+    X(TOO_LARGE, "too_large", "an event is over the limit")                              \
+    X(IN_BAND, "in_band", "the expert reported an error in its stream")                  \
+    X(NOMEM, "no_memory", "out of memory")
+
+enum relay_fault {
+#define X(name, word, text) RELAY_FAULT_##name,
+    RELAY_FAULTS(X)
+#undef X
+};
+const char *relay_fault_text(enum relay_fault fault);
+
+struct relay {
+    enum relay_state state;
+    enum relay_fault fault;
+    bool committed;      /* OPEN was reached */
+    struct buf out;      /* for the client; see above */
+    struct usage usage;  /* last one reported */
+    bool content;        /* something that a client would miss has come */
+    bool done;           /* [DONE] */
+    bool finished;       /* a finish reason */
+    bool shown_error;    /* the expert's own error event was passed on */
+    int error_status;    /* IN_BAND: HTTP status it names, or 0 */
+    size_t output_bytes; /* of text in the deltas: an estimate where usage is missing */
+    size_t events;       /* with data */
+
+    /* private */
+    struct relay_rules rules;
+    struct sse sse;
+    size_t held;          /* events in out before the commit point */
+    struct arena scratch; /* of one event */
+    void (*cost)(void *arg, const struct usage *usage, struct usage_cost *ret_cost);
+    void *arg;
+};
+
+/* cost: asked for each usage that goes to the client. */
+void relay_init(struct relay *relay, const struct relay_rules *rules,
+                void (*cost)(void *arg, const struct usage *usage,
+                             struct usage_cost *ret_cost),
+                void *arg);
+void relay_release(struct relay *relay); /* takes a zeroed one */
+
+/* Takes all bytes; after ENDED and BROKEN they are ignored. */
+void relay_feed(struct relay *relay, const char *bytes, size_t n);
+/* HOLDING becomes OPEN; otherwise nothing. */
+void relay_commit(struct relay *relay);
+/* whole: the HTTP answer was complete. */
+void relay_finish(struct relay *relay, bool whole);
+
+#endif

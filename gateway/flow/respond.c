@@ -1,0 +1,248 @@
+/* respond.c - what the client gets: heads, bodies, errors.
+ *
+ * A head goes out once, from here. What may be in it is decided by what is known: the
+ * request's id always, the decision once there is one, the expert once one has answered,
+ * the cost once it is settled (never for a stream: there it rides on the last usage).
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/domain/jread.h"
+#include "gateway/flow/exchange_parts.h"
+
+#define FIELDS_MAX  24
+#define ERROR_BYTES 4096
+
+struct head {
+    struct exchange *x;
+    struct exchange_field fields[FIELDS_MAX];
+    size_t n;
+};
+
+static void add(struct head *head, const char *name, struct str value)
+{
+    assert(head->n < FIELDS_MAX);
+    if (value.n == 0)
+        return;
+    head->fields[head->n++] = (struct exchange_field){ str_of(name), value };
+}
+
+/* A field that finds no memory is left out: the answer matters more. */
+static void addf(struct head *head, const char *name, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+static void addf(struct head *head, const char *name, const char *format, ...)
+{
+    char text[128], *copy;
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    copy = arena_printf(&head->x->arena, "%s", text);
+    if (copy != NULL)
+        add(head, name, str_of(copy));
+}
+
+static void add_usd(struct head *head, const char *name, int64_t pico)
+{
+    char text[MONEY_TEXT_BYTES];
+
+    if (pico != MONEY_NONE)
+        addf(head, name, "%s", money_format(pico, text));
+}
+
+static void add_decision(struct head *head)
+{
+    struct exchange *x = head->x;
+    const struct plan_choice *choice = exchange_choice(x);
+
+    if (x->decision_id[0] == '\0')
+        return;
+    add(head, "x-frugal-decision-id", str_of(x->decision_id));
+    if (choice == NULL)
+        return;
+    add(head, "x-frugal-expert",
+        str_of(exchange_config(x)->experts[choice->expert].name));
+    add(head, "x-frugal-reason", str_of(reason_word(exchange_reason(x))));
+    if (choice->predicted)
+        addf(head, "x-frugal-predicted-quality", "%.4f", (double)choice->quality);
+    add(head, "x-frugal-queried", decision_queried(&x->decision, &x->arena));
+    add_usd(head, "x-frugal-cost-estimate-usd",
+            money_add(x->decision.evidence_pico, x->terms.expected_pico));
+    if (x->attempt.expert_request_id[0] != '\0')
+        add(head, "x-frugal-expert-request-id", str_of(x->attempt.expert_request_id));
+}
+
+static void head_begin(struct head *head, struct exchange *x)
+{
+    head->x = x;
+    head->n = 0;
+    add(head, "x-request-id", x->request_id);
+}
+
+static void head_send(struct head *head, unsigned status, int64_t content_length)
+{
+    struct exchange *x = head->x;
+
+    assert(!x->gone && !x->head_sent);
+    x->head_sent = true;
+    x->status = status;
+    x->first_us = loop_now_us(exchange_loop(x));
+    x->ops->head(x->client, status, head->fields, head->n, content_length);
+}
+
+static void send_whole(struct head *head, unsigned status, struct str body)
+{
+    struct exchange *x = head->x;
+
+    head_send(head, status, (int64_t)body.n);
+    if (body.n > 0)
+        (void)x->ops->body(x->client, body.p, body.n);
+    x->ops->end(x->client);
+}
+
+/* -- errors ------------------------------------------------------------------------------ */
+
+static void add_error(struct head *head, enum api_err code, int64_t retry_after_s)
+{
+    const char *retry = api_error_should_retry(code);
+
+    add(head, "content-type", STR("application/json"));
+    add(head, "x-frugal-error-source", str_of(api_error_source(code)));
+    if (retry != NULL)
+        add(head, "x-should-retry", str_of(retry));
+    if (retry_after_s > 0)
+        addf(head, "retry-after", "%lld", (long long)retry_after_s);
+}
+
+void respond_error(struct exchange *x)
+{
+    struct head head;
+    struct buf body;
+
+    head_begin(&head, x);
+    add_decision(&head);
+    add_error(&head, x->error.code, x->error.retry_after);
+    if (x->error.code == API_BAD_METHOD)
+        add(&head, "allow", x->argument);
+    if (x->purse.spent_pico > 0)
+        add_usd(&head, "x-frugal-cost-usd", x->purse.spent_pico);
+    buf_init(&body, ERROR_BYTES);
+    api_error_body(&x->error, &body);
+    send_whole(&head, (unsigned)api_error_status(x->error.code),
+               body.failed ? STR("{\"error\":{\"message\":\"out of memory\",\"type\":"
+                                 "\"server_error\",\"param\":null,\"code\":null}}")
+                           : buf_str(&body));
+    buf_release(&body);
+}
+
+void respond_cut(struct exchange *x)
+{
+    struct buf event;
+
+    assert(x->head_sent && !x->gone);
+    if (!x->relay.shown_error) {
+        buf_init(&event, ERROR_BYTES);
+        api_error_event(&x->error, &event);
+        if (event.n > 0 && !event.failed)
+            (void)x->ops->body(x->client, event.p, event.n);
+        buf_release(&event);
+    }
+    x->ops->abort(x->client);
+}
+
+/* An error object of the expert's goes on as it is; anything else would confuse an SDK. */
+static bool is_error_body(struct str body)
+{
+    struct jread_value root;
+
+    return jread_parse(body, 64, &root) && root.type == JREAD_MAP &&
+           jread_get(root, "error").type != JREAD_NOTHING;
+}
+
+void respond_refusal(struct exchange *x)
+{
+    struct str body = buf_str(&x->attempt.body);
+    struct head head;
+    struct buf own;
+
+    buf_init(&own, ERROR_BYTES);
+    if (!is_error_body(body)) {
+        struct api_error error = { 0 };
+
+        (void)api_error_set(&error, API_EXPERT_STATUS, NULL,
+                            "the expert refused the request with status %u",
+                            x->attempt.status);
+        api_error_body(&error, &own);
+        body = buf_str(&own);
+    }
+    head_begin(&head, x);
+    add_decision(&head);
+    add_error(&head, API_EXPERT_STATUS, 0);
+    add_usd(&head, "x-frugal-cost-usd", x->purse.spent_pico);
+    send_whole(&head, x->attempt.status, body);
+    buf_release(&own);
+}
+
+/* -- answers ----------------------------------------------------------------------------- */
+
+void respond_stream_head(struct exchange *x)
+{
+    struct head head;
+
+    head_begin(&head, x);
+    add(&head, "content-type", STR("text/event-stream"));
+    add(&head, "cache-control", STR("no-cache"));
+    add(&head, "x-accel-buffering", STR("no"));
+    add_decision(&head);
+    head_send(&head, 200, -1);
+}
+
+size_t respond_stream_body(struct exchange *x)
+{
+    size_t queued = 0;
+
+    if (x->relay.out.n == 0)
+        return 0;
+    queued = x->ops->body(x->client, x->relay.out.p, x->relay.out.n);
+    buf_consume(&x->relay.out, x->relay.out.n);
+    return queued;
+}
+
+void respond_answer(struct exchange *x)
+{
+    struct str body = buf_str(&x->attempt.body);
+    struct iovec pieces[USAGE_MAX_PIECES] = { { (void *)body.p, body.n } };
+    struct usage_cost cost;
+    struct head head;
+    size_t n = 1, bytes = body.n;
+
+    settle_cost(x, NULL, &cost);
+    if (usage_splice(body, &cost, &x->arena, pieces, &n, &bytes) != ERR_OK) {
+        pieces[0] = (struct iovec){ (void *)body.p, body.n };
+        n = 1;
+        bytes = body.n;
+    }
+    head_begin(&head, x);
+    add(&head, "content-type", STR("application/json"));
+    add_decision(&head);
+    add_usd(&head, "x-frugal-cost-usd", cost.cost_pico);
+    head_send(&head, 200, (int64_t)bytes);
+    for (size_t i = 0; i < n; i++)
+        (void)x->ops->body(x->client, pieces[i].iov_base, pieces[i].iov_len);
+    x->ops->end(x->client);
+}
+
+void respond_own(struct exchange *x, unsigned status, const char *type, struct str body)
+{
+    struct head head;
+
+    head_begin(&head, x);
+    add(&head, "content-type", str_of(type != NULL ? type : "application/json"));
+    if (x->decision_id[0] != '\0')
+        add_decision(&head);
+    send_whole(&head, status, body);
+}

@@ -1,0 +1,273 @@
+/* settle.c - what a request cost, counted once and said in one line.
+ *
+ * Money is settled when an attempt is over, on the usage that the expert reported. Where
+ * it reported none the cost is estimated and marked, and against the ceiling the worst
+ * case counts. Neither prompt text nor a key ever gets into the line.
+ */
+#include <math.h>
+
+#include "gateway/base/log.h"
+#include "gateway/domain/price.h"
+#include "gateway/flow/exchange_parts.h"
+
+static size_t slot_of(const struct exchange *x)
+{
+    return x->snapshot->slots[x->expert];
+}
+
+static const struct config_generator *generator_of(const struct exchange *x)
+{
+    return &exchange_config(x)->experts[x->expert].generator;
+}
+
+static struct usage reported(const struct exchange *x)
+{
+    if (x->attempt.end != ATTEMPT_ANSWERED)
+        return (struct usage){ 0 };
+    return x->attempt.streaming ? x->relay.usage : x->attempt.answer.usage;
+}
+
+/* What an attempt without usage probably cost: its prompt, and as many tokens as its text
+ * is long. */
+static int64_t estimate(const struct exchange *x)
+{
+    const struct config_generator *g = generator_of(x);
+    size_t bytes = 0;
+
+    if (x->attempt.streaming)
+        bytes = x->relay.output_bytes;
+    else if (x->attempt.end == ATTEMPT_ANSWERED)
+        bytes = x->attempt.answer.output_bytes;
+    return money_add(price_prompt_pico(g, &x->chat),
+                     money_mul(g->price.output_pico, usage_estimate_tokens(bytes)));
+}
+
+static void settle_bought(struct exchange *x)
+{
+    struct usage usage = reported(x);
+    size_t slot = slot_of(x);
+
+    if (!usage.known) {
+        purse_unknown(&x->purse, &x->hold, estimate(x));
+        x->estimated = true;
+        metrics_add(x->metrics, METRIC_NO_USAGE, slot, 0, 1);
+        return;
+    }
+    x->usage = usage;
+    metrics_add(x->metrics, METRIC_TOKENS, slot, METRIC_TOKENS_INPUT,
+                (uint64_t)usage.input_tokens);
+    metrics_add(x->metrics, METRIC_TOKENS, slot, METRIC_TOKENS_OUTPUT,
+                (uint64_t)usage.output_tokens);
+    if (purse_settle(&x->purse, &x->hold,
+                     price_settle(&generator_of(x)->price, &usage))) {
+        metrics_add(x->metrics, METRIC_OVER_BOUND, slot, 0, 1);
+        atomic_store(&x->snapshot->gauges[x->expert]->liar, true);
+        log_message(LOG_WARN, "over_reservation",
+                    "expert '%s' charged more than its worst case; it is not asked under "
+                    "ceilings any more",
+                    exchange_config(x)->experts[x->expert].name);
+    }
+}
+
+static void count_attempt(struct exchange *x, int64_t spent)
+{
+    const struct attempt *attempt = &x->attempt;
+    size_t slot = slot_of(x);
+
+    metrics_add(x->metrics, METRIC_ATTEMPTS, slot, attempt_metric(attempt->end), 1);
+    metrics_add(x->metrics, METRIC_COST, slot, METRIC_SPEND_GENERATION, (uint64_t)spent);
+    if (attempt->end == ATTEMPT_FULL)
+        return;
+    metrics_move(x->metrics, METRIC_UPSTREAM_IN_FLIGHT, slot, -1);
+    metrics_observe(x->metrics, METRIC_ATTEMPT_DURATION, slot,
+                    (int64_t)(loop_now_us(exchange_loop(x)) - attempt->started_us));
+    if (attempt->end != ATTEMPT_ANSWERED && attempt->end != ATTEMPT_CANCELLED &&
+        x->head_sent)
+        metrics_add(x->metrics, METRIC_STREAMS_CUT, slot, 0, 1);
+}
+
+static void log_failed_attempt(const struct exchange *x)
+{
+    struct log_line line;
+
+    log_begin(&line, LOG_WARN, "attempt_failed");
+    log_str(&line, "request_id", x->request_id);
+    log_text(&line, "expert", exchange_config(x)->experts[x->expert].name);
+    log_text(&line, "end", attempt_word(x->attempt.end));
+    if (x->attempt.status != 0)
+        log_int(&line, "status", x->attempt.status);
+    log_text(&line, "why", x->attempt.detail);
+    log_end(&line);
+}
+
+void settle_attempt(struct exchange *x)
+{
+    int64_t spent = x->purse.spent_pico;
+    enum attempt_fate fate = attempt_fate(x->attempt.end);
+
+    if (!x->attempt.sent && fate == ATTEMPT_UNKNOWN)
+        fate = ATTEMPT_FREE;
+    if (fate == ATTEMPT_BOUGHT) {
+        settle_bought(x);
+    } else if (fate == ATTEMPT_FREE) {
+        purse_release(&x->purse, &x->hold);
+    } else {
+        purse_unknown(&x->purse, &x->hold, estimate(x));
+        x->estimated = true;
+    }
+    spent = x->purse.spent_pico - spent;
+    x->generation_pico = money_add(x->generation_pico, spent);
+    count_attempt(x, spent);
+    if (x->attempt.end != ATTEMPT_ANSWERED && x->attempt.end != ATTEMPT_CANCELLED)
+        log_failed_attempt(x);
+}
+
+void settle_cost(const struct exchange *x, const struct usage *usage,
+                 struct usage_cost *ret_cost)
+{
+    struct usage_cost cost = {
+        .cost_pico = x->purse.spent_pico,
+        .estimated = x->estimated,
+        .generation_pico = x->generation_pico,
+        .evidence_pico = x->decision.evidence_pico,
+        .decision_id = str_of(x->decision_id),
+        .expert = str_of(exchange_config(x)->experts[x->expert].name),
+    };
+
+    if (usage != NULL && usage->known) {
+        int64_t answer = price_settle(&generator_of(x)->price, usage);
+
+        cost.cost_pico = money_add(cost.cost_pico, answer);
+        cost.generation_pico = money_add(cost.generation_pico, answer);
+    }
+    cost.explain = x->explanation;
+    *ret_cost = cost;
+}
+
+/* -- the request ------------------------------------------------------------------------- */
+
+static enum metric_route metric_route(enum exchange_route route)
+{
+    switch (route) {
+    case EXCHANGE_CHAT:
+        return METRIC_ROUTE_CHAT;
+    case EXCHANGE_DECISION:
+        return METRIC_ROUTE_ROUTE;
+    case EXCHANGE_MODELS:
+    case EXCHANGE_MODEL:
+        return METRIC_ROUTE_MODELS;
+    case EXCHANGE_HEALTHZ:
+    case EXCHANGE_READYZ:
+    case EXCHANGE_METRICS:
+        return METRIC_ROUTE_HEALTH;
+    default:
+        return METRIC_ROUTE_OTHER;
+    }
+}
+
+static void count_request(const struct exchange *x)
+{
+    enum metric_route route = metric_route(x->route);
+    uint64_t now = x->done_us, expert_us = 0;
+    const struct plan_choice *choice = exchange_choice(x);
+
+    metrics_add(x->metrics, METRIC_REQUESTS, route, x->error.code, 1);
+    metrics_observe(x->metrics, METRIC_DURATION, route, (int64_t)(now - x->accepted_us));
+    if (x->left)
+        metrics_add(x->metrics, METRIC_CLIENTS_GONE, 0, 0, 1);
+    if (x->decided_us != 0) {
+        metrics_observe(x->metrics, METRIC_DECISION, 0,
+                        (int64_t)(x->decided_us - x->parsed_us));
+        if (choice != NULL)
+            metrics_add(x->metrics, METRIC_DECISIONS, x->snapshot->slots[choice->expert],
+                        exchange_reason(x), 1);
+    }
+    if (x->attempts == 0 || x->first_us == 0)
+        return;
+    if (x->attempt.timings.first_byte_us != 0 && x->attempts == 1)
+        expert_us = x->attempt.timings.first_byte_us;
+    if (x->attempt.streaming && x->error.code == API_OK)
+        metrics_observe(x->metrics, METRIC_FIRST_TOKEN, slot_of(x),
+                        (int64_t)(x->first_us - x->accepted_us));
+    if (expert_us != 0 && x->first_us - x->accepted_us >= expert_us)
+        metrics_observe(x->metrics, METRIC_OVERHEAD, 0,
+                        (int64_t)(x->first_us - x->accepted_us - expert_us));
+}
+
+static double ms_since(uint64_t from_us, uint64_t to_us)
+{
+    return to_us > from_us ? (double)(to_us - from_us) / 1000.0 : 0;
+}
+
+static void log_money(struct log_line *line, const struct exchange *x)
+{
+    if (!x->ordered)
+        return;
+    if (x->attempts > 0 || x->route == EXCHANGE_DECISION)
+        log_usd(line, "estimate_usd",
+                money_add(x->decision.evidence_pico, x->terms.expected_pico));
+    log_usd(line, "cost_usd", x->purse.spent_pico);
+    if (x->purse.bound_pico != x->purse.spent_pico)
+        log_usd(line, "bound_usd", x->purse.bound_pico);
+    if (x->purse.estimated)
+        log_bool(line, "estimated", true);
+    log_usd(line, "ceiling_usd", x->order.ceiling_pico);
+    if (x->usage.known) {
+        log_int(line, "input_tokens", x->usage.input_tokens);
+        log_int(line, "output_tokens", x->usage.output_tokens);
+    }
+}
+
+static void log_decision(struct log_line *line, struct exchange *x)
+{
+    const struct plan_choice *choice = exchange_choice(x);
+
+    if (x->decision_id[0] == '\0')
+        return;
+    log_text(line, "decision_id", x->decision_id);
+    if (x->order.policy != NULL)
+        log_text(line, "policy", x->order.policy->name);
+    if (choice == NULL)
+        return;
+    log_text(line, "expert", exchange_config(x)->experts[choice->expert].name);
+    log_text(line, "reason", reason_word(exchange_reason(x)));
+    if (choice->predicted)
+        log_fixed(line, "predicted_quality", (double)choice->quality, 4);
+    log_str(line, "queried", decision_queried(&x->decision, &x->arena));
+    log_int(line, "attempts", x->attempts);
+}
+
+static void log_request(struct exchange *x)
+{
+    struct log_line line;
+    bool health = metric_route(x->route) == METRIC_ROUTE_HEALTH && x->status == 200;
+
+    if (!exchange_config(x)->log_requests)
+        return;
+    log_begin(&line, health ? LOG_DEBUG : LOG_INFO, "request");
+    log_str(&line, "request_id", x->request_id);
+    log_str(&line, "method", x->method);
+    log_str(&line, "path", x->path);
+    log_int(&line, "status",
+            x->left ? api_error_status(API_CLIENT_GONE) : (int)x->status);
+    log_text(&line, "result", api_error_word(x->error.code));
+    log_decision(&line, x);
+    if (x->attempts > 0)
+        log_bool(&line, "stream", x->chat.stream);
+    log_money(&line, x);
+    if (x->decided_us != 0)
+        log_fixed(&line, "decision_ms", ms_since(x->parsed_us, x->decided_us), 3);
+    if (x->first_us != 0)
+        log_fixed(&line, "first_ms", ms_since(x->accepted_us, x->first_us), 3);
+    log_fixed(&line, "total_ms", ms_since(x->accepted_us, x->done_us), 3);
+    log_str(&line, "peer", x->peer);
+    log_int(&line, "snapshot", (int64_t)x->snapshot->number);
+    log_end(&line);
+}
+
+void settle_request(struct exchange *x)
+{
+    x->done_us = loop_now_us(exchange_loop(x));
+    count_request(x);
+    log_request(x);
+}

@@ -1,0 +1,231 @@
+/* snapshot.c - everything a request is decided by, frozen; see snapshot.h.
+ *
+ * Loading is all or nothing: whatever is wrong in the configuration, the bundle or between
+ * the two leaves no trace but the error's text.
+ */
+#include "gateway/flow/snapshot.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/domain/routing_text.h"
+#include "gateway/flow/probe.h"
+
+static enum err fail(struct snapshot_error *error, enum err code, const char *text)
+{
+    if (error != NULL && error->text[0] == '\0')
+        snprintf(error->text, sizeof error->text, "%s", text);
+    return code;
+}
+
+static void gauge_unref(struct expert_gauge *gauge)
+{
+    if (gauge != NULL && atomic_fetch_sub(&gauge->refs, 1) == 1)
+        free(gauge);
+}
+
+static struct expert_gauge *gauge_of(const struct snapshot *before, const char *name)
+{
+    struct expert_gauge *gauge;
+
+    for (size_t i = 0; before != NULL && i < before->config->n_experts; i++) {
+        gauge = before->gauges[i];
+        if (strcmp(gauge->name, name) == 0) {
+            atomic_fetch_add(&gauge->refs, 1);
+            return gauge;
+        }
+    }
+    gauge = calloc(1, sizeof *gauge);
+    if (gauge == NULL)
+        return NULL;
+    atomic_init(&gauge->refs, 1);
+    snprintf(gauge->name, sizeof gauge->name, "%s", name);
+    return gauge;
+}
+
+static enum err make_gauges(struct snapshot *snapshot, const struct snapshot *before,
+                            struct metrics *metrics)
+{
+    const struct config *config = snapshot->config;
+
+    snapshot->gauges = calloc(config->n_experts, sizeof(*snapshot->gauges));
+    snapshot->slots = calloc(config->n_experts, sizeof(*snapshot->slots));
+    if (snapshot->gauges == NULL || snapshot->slots == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < config->n_experts; i++) {
+        snapshot->gauges[i] = gauge_of(before, config->experts[i].name);
+        if (snapshot->gauges[i] == NULL)
+            return ERR_NOMEM;
+        if (metrics != NULL)
+            snapshot->slots[i] = metrics_expert(metrics, config->experts[i].name);
+    }
+    return ERR_OK;
+}
+
+/* Built-in embedders need no probe; remote ones wait for theirs. */
+static enum err make_embedders(struct snapshot *snapshot)
+{
+    const struct config *config = snapshot->config;
+
+    if (config->n_embedders == 0)
+        return ERR_OK;
+    snapshot->embedders = calloc(config->n_embedders, sizeof(*snapshot->embedders));
+    if (snapshot->embedders == NULL)
+        return ERR_NOMEM;
+    for (size_t j = 0; j < config->n_embedders; j++) {
+        enum probe_state state = PROBE_PENDING;
+
+        if (snapshot->fuser == NULL || fuser_embedder_in_bundle(snapshot->fuser, j) < 0)
+            state = PROBE_UNKNOWN;
+        else if (config->embedders[j].kind != CONFIG_EMBEDDER_REMOTE)
+            state = PROBE_READY;
+        atomic_init(&snapshot->embedders[j].probe, (int)state);
+    }
+    return ERR_OK;
+}
+
+/* What the bundle and the configuration know of each other. */
+static void compare(struct snapshot *snapshot, const struct fuser_bundle *bundle)
+{
+    const struct config *config = snapshot->config;
+    size_t floats = 0;
+
+    for (size_t i = 0; i < config->n_experts; i++) {
+        if (fuser_knows_generator(snapshot->fuser, i))
+            snapshot->known |= UINT64_C(1) << i;
+    }
+    for (size_t g = 0; g < fuser_bundle_generators(bundle); g++) {
+        struct str name = str_of(fuser_bundle_generator(bundle, g));
+
+        if (config_find_expert(config, name) < 0)
+            snapshot->bundle_ignored++;
+    }
+    for (size_t j = 0; j < config->n_embedders; j++) {
+        int e = fuser_embedder_in_bundle(snapshot->fuser, j);
+
+        if (e >= 0)
+            floats += fuser_bundle_embedder(bundle, (size_t)e)->dim;
+    }
+    snapshot->search_floats = floats * fuser_bundle_rows(bundle);
+}
+
+/* A bundle whose texts were cut in another way than ours would be asked the wrong
+ * questions. */
+static bool same_text(const struct fuser_bundle *bundle)
+{
+    const char *version = fuser_bundle_text_version(bundle);
+
+    return version == NULL || version[0] == '\0' ||
+           strcmp(version, ROUTING_TEXT_VERSION) == 0;
+}
+
+static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *error)
+{
+    const struct config *config = snapshot->config;
+    const char *experts[CONFIG_MAX_EXPERTS], *embedders[CONFIG_MAX_EMBEDDERS];
+    struct fuser_names names = { .generators = experts,
+                                 .n_generators = config->n_experts,
+                                 .embedders = embedders,
+                                 .n_embedders = config->n_embedders };
+    struct fuser_error why = { 0 };
+    struct fuser_bundle *bundle = NULL;
+    char text[sizeof error->text];
+    enum err err = ERR_OK;
+
+    if (config->bundle == NULL)
+        return ERR_OK;
+    for (size_t i = 0; i < config->n_experts; i++)
+        experts[i] = config->experts[i].name;
+    for (size_t j = 0; j < config->n_embedders; j++)
+        embedders[j] = config->embedders[j].name;
+    if (fuser_bundle_load(config->bundle, &bundle, &why) != FUSER_OK)
+        goto refused;
+    if (!same_text(bundle)) {
+        snprintf(why.text, sizeof why.text, "its texts are '%s', ours are '%s'",
+                 fuser_bundle_text_version(bundle), ROUTING_TEXT_VERSION);
+        goto refused;
+    }
+    if (fuser_new(bundle, &names, &snapshot->fuser, &why) != FUSER_OK)
+        goto refused;
+    compare(snapshot, bundle);
+    goto done;
+refused:
+    snprintf(text, sizeof text, "%s: /bundle: cannot use '%s': %s", config->path,
+             config->bundle, why.text[0] != '\0' ? why.text : fuser_err_text(why.code));
+    err = fail(error, ERR_INVALID, text);
+done:
+    fuser_bundle_unref(bundle);
+    return err;
+}
+
+enum err snapshot_load(const char *config_path, uint64_t number,
+                       const struct snapshot *before, struct metrics *metrics,
+                       struct snapshot **ret_snapshot, struct snapshot_error *error)
+{
+    struct config_error why = { 0 };
+    struct snapshot *snapshot;
+    char text[sizeof error->text];
+    enum err err;
+
+    snapshot = calloc(1, sizeof *snapshot);
+    if (snapshot == NULL)
+        return fail(error, ERR_NOMEM, err_text(ERR_NOMEM));
+    atomic_init(&snapshot->refs, 1);
+    snapshot->number = number;
+    snapshot->loaded_s = clock_wall_s(&clock_system);
+    err = config_load(config_path, &snapshot->config, &why);
+    if (err != ERR_OK) {
+        (void)fail(error, err, config_error_text(&why, text, sizeof text));
+        goto failed;
+    }
+    err = load_bundle(snapshot, error);
+    if (err != ERR_OK)
+        goto failed;
+    err = make_gauges(snapshot, before, metrics);
+    if (err == ERR_OK)
+        err = make_embedders(snapshot);
+    if (err != ERR_OK) {
+        (void)fail(error, err, err_text(err));
+        goto failed;
+    }
+    *ret_snapshot = snapshot;
+    return ERR_OK;
+failed:
+    snapshot_free(snapshot);
+    return err;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+    unsigned before = atomic_fetch_add_explicit(&snapshot->refs, 1, memory_order_relaxed);
+
+    assert(before > 0);
+    return snapshot;
+}
+
+void snapshot_unref(struct snapshot *snapshot)
+{
+    if (snapshot == NULL || atomic_fetch_sub(&snapshot->refs, 1) != 1)
+        return;
+    if (snapshot->reaper != NULL)
+        snapshot->reaper(snapshot->reaper_context, snapshot);
+    else
+        snapshot_free(snapshot);
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+    if (snapshot == NULL)
+        return;
+    for (size_t i = 0; snapshot->gauges != NULL && i < snapshot->config->n_experts; i++)
+        gauge_unref(snapshot->gauges[i]);
+    free(snapshot->gauges);
+    free(snapshot->slots);
+    free(snapshot->embedders);
+    fuser_unref(snapshot->fuser);
+    config_unref(snapshot->config);
+    free(snapshot);
+}

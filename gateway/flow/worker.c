@@ -1,0 +1,367 @@
+/* worker.c - one thread, one event loop, all that its exchanges share; see worker.h.
+ *
+ * End of a worker:
+ *
+ *   drain --> listeners quiesce --> no exchange left ---------------------> stop
+ *                              \--> the limit: exchanges are shut --> last writes --> stop
+ *                                                                     (FLUSH_MS)
+ */
+#include "gateway/flow/worker.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include <omp.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/flow/probe.h"
+
+#define LISTENERS_MAX 2
+#define FLUSH_MS      250 /* for the last words to clients once exchanges were shut */
+
+/* Something another thread asks of the worker; owned by its mail. */
+struct order_mail {
+    struct loop_mail mail;
+    struct worker *worker;
+    struct snapshot *snapshot; /* publish; owned reference */
+    unsigned limit_ms;         /* drain */
+};
+
+struct worker {
+    struct service *service;
+    unsigned index;
+    struct loop *loop;
+    struct http *http;
+    struct metrics_block *metrics;
+    struct snapshot *snapshot; /* owned reference */
+    struct decider decider;
+    struct id_source ids;
+    struct probe *probe; /* of the snapshot; on worker 0 */
+    struct worker_seat *seats;
+    size_t n_seats;
+    bool draining;
+    bool shut; /* the drain's limit is over */
+    struct loop_timer drain_timer;
+    struct loop_task stop_task;
+    size_t n_listeners;
+    struct {
+        const struct listener_ops *ops;
+        void *listener;
+    } listeners[LISTENERS_MAX];
+    pthread_t thread;
+    bool started;
+    struct loop_mail ended; /* to the main thread */
+};
+
+struct loop *worker_loop(struct worker *worker)
+{
+    return worker->loop;
+}
+
+struct http *worker_http(struct worker *worker)
+{
+    return worker->http;
+}
+
+struct metrics_block *worker_metrics(struct worker *worker)
+{
+    return worker->metrics;
+}
+
+struct service *worker_service(struct worker *worker)
+{
+    return worker->service;
+}
+
+unsigned worker_index(const struct worker *worker)
+{
+    return worker->index;
+}
+
+struct snapshot *worker_snapshot(struct worker *worker)
+{
+    return worker->snapshot;
+}
+
+struct decider *worker_decider(struct worker *worker)
+{
+    return &worker->decider;
+}
+
+const char *worker_new_id(struct worker *worker, const char *prefix,
+                          char text[ID_TEXT_BYTES])
+{
+    return id_new(&worker->ids, prefix, text);
+}
+
+size_t worker_exchanges(const struct worker *worker)
+{
+    return worker->n_seats;
+}
+
+bool worker_draining(const struct worker *worker)
+{
+    return worker->draining;
+}
+
+/* -- the snapshot ------------------------------------------------------------------------ */
+
+/* Gauges of the bundle belong to the whole process; worker 0 shows them. */
+static void show_snapshot(struct worker *worker)
+{
+    const struct snapshot *snapshot = worker->snapshot;
+    const struct config *config = snapshot->config;
+    int64_t rows = 0, without = 0;
+
+    if (snapshot->fuser != NULL)
+        rows = (int64_t)fuser_bundle_rows(fuser_bundle_of(snapshot->fuser));
+    for (size_t i = 0; i < config->n_experts; i++) {
+        if (config->experts[i].has_generator && (snapshot->known >> i & 1) == 0)
+            without++;
+    }
+    metrics_set(worker->metrics, METRIC_BUNDLE_LOADED, 0, snapshot->fuser != NULL);
+    metrics_set(worker->metrics, METRIC_BUNDLE_ROWS, 0, rows);
+    metrics_set(worker->metrics, METRIC_EXPERTS_WITHOUT_ROWS, 0, without);
+    metrics_set(worker->metrics, METRIC_BUNDLE_EXPERTS_IGNORED, 0,
+                (int64_t)snapshot->bundle_ignored);
+}
+
+static void take_snapshot(struct worker *worker)
+{
+    if (worker->index != 0)
+        return;
+    probe_stop(worker->probe);
+    worker->probe = probe_start(worker->loop, worker->http, worker->snapshot);
+    show_snapshot(worker);
+}
+
+static void published(void *arg)
+{
+    struct order_mail *order = arg;
+    struct worker *worker = order->worker;
+    struct snapshot *before = worker->snapshot;
+
+    worker->snapshot = order->snapshot;
+    take_snapshot(worker);
+    snapshot_unref(before);
+    free(order);
+}
+
+static struct order_mail *order_new(struct worker *worker, void (*fn)(void *))
+{
+    struct order_mail *order = calloc(1, sizeof *order);
+
+    if (order == NULL)
+        return NULL;
+    order->worker = worker;
+    order->mail = (struct loop_mail){ .fn = fn, .arg = order };
+    return order;
+}
+
+enum err worker_publish(struct worker *worker, struct snapshot *snapshot)
+{
+    struct order_mail *order = order_new(worker, published);
+
+    if (order == NULL)
+        return ERR_NOMEM;
+    order->snapshot = snapshot_ref(snapshot);
+    loop_post(worker->loop, &order->mail);
+    return ERR_OK;
+}
+
+/* -- the drain --------------------------------------------------------------------------- */
+
+static void stop_now(void *arg)
+{
+    loop_stop(((struct worker *)arg)->loop);
+}
+
+/* Not at once: answers that were just queued are written at the end of this turn. */
+static void stop_if_idle(struct worker *worker)
+{
+    if (!worker->draining || worker->n_seats > 0)
+        return;
+    loop_timer_clear(worker->loop, &worker->drain_timer);
+    loop_defer(worker->loop, &worker->stop_task, LOOP_LAST);
+}
+
+static void drain_is_over(void *arg)
+{
+    struct worker *worker = arg;
+    struct worker_seat *seat, *next;
+
+    if (worker->shut) {
+        loop_stop(worker->loop);
+        return;
+    }
+    worker->shut = true;
+    log_message(LOG_WARN, "drain_limit", "%zu requests are cut", worker->n_seats);
+    if (loop_timer_set(worker->loop, &worker->drain_timer,
+                       loop_now_us(worker->loop) + FLUSH_MS * 1000) != LOOP_OK)
+        loop_stop(worker->loop);
+    for (seat = worker->seats; seat != NULL; seat = next) {
+        next = seat->next;
+        seat->shut(seat);
+    }
+    stop_if_idle(worker);
+}
+
+static void drained(void *arg)
+{
+    struct order_mail *order = arg;
+    struct worker *worker = order->worker;
+    uint64_t due = loop_now_us(worker->loop) + (uint64_t)order->limit_ms * 1000;
+
+    free(order);
+    if (worker->draining) {
+        if (due < worker->drain_timer.due_us && !worker->shut)
+            drain_is_over(worker);
+        return;
+    }
+    worker->draining = true;
+    probe_stop(worker->probe);
+    worker->probe = NULL;
+    for (size_t i = 0; i < worker->n_listeners; i++)
+        worker->listeners[i].ops->quiesce(worker->listeners[i].listener);
+    if (loop_timer_set(worker->loop, &worker->drain_timer, due) != LOOP_OK)
+        drain_is_over(worker);
+    stop_if_idle(worker);
+}
+
+enum err worker_drain(struct worker *worker, unsigned limit_ms)
+{
+    struct order_mail *order = order_new(worker, drained);
+
+    if (order == NULL)
+        return ERR_NOMEM;
+    order->limit_ms = limit_ms;
+    loop_post(worker->loop, &order->mail);
+    return ERR_OK;
+}
+
+void worker_enter(struct worker *worker, struct worker_seat *seat)
+{
+    seat->next = worker->seats;
+    seat->prev = &worker->seats;
+    if (worker->seats != NULL)
+        worker->seats->prev = &seat->next;
+    worker->seats = seat;
+    worker->n_seats++;
+}
+
+void worker_leave(struct worker *worker, struct worker_seat *seat)
+{
+    assert(worker->n_seats > 0);
+    *seat->prev = seat->next;
+    if (seat->next != NULL)
+        seat->next->prev = seat->prev;
+    worker->n_seats--;
+    stop_if_idle(worker);
+}
+
+/* -- life cycle -------------------------------------------------------------------------- */
+
+enum err worker_new(struct service *service, unsigned index, struct snapshot *snapshot,
+                    struct metrics_block *metrics, struct worker **ret_worker)
+{
+    struct http_settings settings = {
+        .connections_max = (unsigned)snapshot->config->limits.upstream_connections,
+        .resolve = service->resolve,
+    };
+    struct worker *worker = calloc(1, sizeof *worker);
+
+    if (worker == NULL)
+        return ERR_NOMEM;
+    worker->service = service;
+    worker->index = index;
+    worker->metrics = metrics;
+    if (loop_new(&worker->loop) != LOOP_OK)
+        goto failed;
+    worker->http = http_new(worker->loop, &settings);
+    if (worker->http == NULL)
+        goto failed;
+    decider_init(&worker->decider, worker->loop, service->pool);
+    id_source_init(&worker->ids, &clock_system, service->instance, NULL, NULL);
+    worker->drain_timer = (struct loop_timer){ .fn = drain_is_over, .arg = worker };
+    worker->stop_task = (struct loop_task){ .fn = stop_now, .arg = worker };
+    worker->snapshot = snapshot_ref(snapshot);
+    *ret_worker = worker;
+    return ERR_OK;
+failed:
+    worker_free(worker);
+    return ERR_NOMEM;
+}
+
+void worker_attach(struct worker *worker, const struct listener_ops *ops, void *listener)
+{
+    assert(!worker->started && worker->n_listeners < LISTENERS_MAX);
+    worker->listeners[worker->n_listeners].ops = ops;
+    worker->listeners[worker->n_listeners].listener = listener;
+    worker->n_listeners++;
+}
+
+static void close_listeners(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->n_listeners; i++)
+        worker->listeners[i].ops->close(worker->listeners[i].listener);
+    worker->n_listeners = 0;
+}
+
+/* Searches that are still on the pool come back to this loop: it turns until they have. */
+static void *worker_main(void *arg)
+{
+    struct worker *worker = arg;
+
+    omp_set_num_threads(1);
+    take_snapshot(worker);
+    loop_run(worker->loop);
+    close_listeners(worker);
+    while (worker->n_seats > 0 || worker->decider.away > 0)
+        loop_turn(worker->loop, 100);
+    probe_stop(worker->probe);
+    worker->probe = NULL;
+    if (worker->service->ended != NULL)
+        worker->service->ended(worker->service->ended_context, &worker->ended);
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+enum err worker_start(struct worker *worker)
+{
+    sigset_t all, before;
+    int failed;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&worker->thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0)
+        return ERR_NOMEM;
+    worker->started = true;
+    return ERR_OK;
+}
+
+void worker_join(struct worker *worker)
+{
+    if (!worker->started)
+        return;
+    pthread_join(worker->thread, NULL);
+    worker->started = false;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (worker == NULL)
+        return;
+    assert(!worker->started);
+    close_listeners(worker);
+    if (worker->http != NULL)
+        decider_release(&worker->decider);
+    http_free(worker->http);
+    loop_free(worker->loop);
+    snapshot_unref(worker->snapshot);
+    free(worker);
+}

@@ -1,0 +1,487 @@
+/* main.c - frugald: the command line, the start, the signals, the end.
+ *
+ *   main thread    load -> listen -> workers -> loop: signals, dead snapshots, ended workers
+ *   worker threads one loop each: accept, exchange, upstream calls
+ *
+ *   SIGHUP         load another snapshot and publish it; on failure the old one stays
+ *   SIGTERM, INT   drain: stop accepting, finish what is in flight within limits.drain_ms;
+ *                  a second one ends it at once, as honestly as there is time for
+ */
+#include <assert.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#include <cblas.h>
+#include <omp.h>
+
+#include "gateway/base/buf.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/edge/listen.h"
+#include "gateway/edge/server.h"
+#include "gateway/flow/snapshot.h"
+#include "gateway/flow/worker.h"
+
+#define WORKERS_MAX    METRICS_MAX_BLOCKS - 1 /* one block is the main thread's */
+#define POOL_THREADS   2
+#define POOL_QUEUE_MAX 256
+#define HELP_BYTES     (256u << 10)
+
+struct process {
+    const char *config_path;
+    struct loop *loop;
+    struct loop_watch signals;
+    int signal_fd;
+    struct snapshot *snapshot; /* in force; owned reference */
+    uint64_t loaded;           /* snapshots so far */
+    struct metrics_block *metrics;
+    struct service service;
+    unsigned n_workers;
+    struct worker *workers[METRICS_MAX_BLOCKS];
+    unsigned n_running;
+    bool draining;
+};
+
+static const char usage[] =
+    "usage: frugald --config FILE [--check-config]\n"
+    "\n"
+    "  --config FILE    serve by this configuration\n"
+    "  --check-config   read the configuration and what it names, say what is wrong, "
+    "end\n"
+    "  --help-config    list every setting of the configuration\n"
+    "  --help           show this text\n"
+    "  --version        show the version\n"
+    "\n"
+    "SIGHUP reloads the configuration, SIGTERM finishes what is in flight and ends.\n";
+
+/* -- snapshots --------------------------------------------------------------------------- */
+
+static void bury(void *arg)
+{
+    snapshot_free(arg);
+}
+
+static void reap(void *context, struct snapshot *dead)
+{
+    struct process *process = context;
+
+    dead->mail = (struct loop_mail){ .fn = bury, .arg = dead };
+    loop_post(process->loop, &dead->mail);
+}
+
+/* What bundle and configuration do not know of each other is worth a line at start. */
+static void log_snapshot(const struct snapshot *snapshot, const char *event)
+{
+    const struct config *config = snapshot->config;
+    struct log_line line;
+
+    log_begin(&line, LOG_INFO, event);
+    log_int(&line, "snapshot", (int64_t)snapshot->number);
+    log_int(&line, "experts", (int64_t)config->n_experts);
+    log_int(&line, "policies", (int64_t)config->n_policies);
+    if (snapshot->fuser != NULL) {
+        const struct fuser_bundle *bundle = fuser_bundle_of(snapshot->fuser);
+
+        log_text(&line, "bundle", fuser_bundle_id(bundle));
+        log_int(&line, "rows", (int64_t)fuser_bundle_rows(bundle));
+        log_int(&line, "bundle_experts_ignored", (int64_t)snapshot->bundle_ignored);
+    }
+    log_end(&line);
+    for (size_t i = 0; snapshot->fuser != NULL && i < config->n_experts; i++) {
+        if (config->experts[i].has_generator && (snapshot->known >> i & 1) == 0)
+            log_message(
+                LOG_WARN, "expert_without_rows",
+                "expert '%s' is not in the bundle and is only asked directly or as "
+                "a default",
+                config->experts[i].name);
+    }
+}
+
+static void set_log_level(const struct config *config)
+{
+    enum log_level level;
+
+    if (log_level_parse(str_of(config->log_level), &level) == ERR_OK)
+        log_set_level(level);
+}
+
+/* Listeners and workers are made once; whoever changes them has to start anew. */
+static void warn_of_restart(const struct config *before, const struct config *after)
+{
+    const char *admin_before = before->admin != NULL ? before->admin : "";
+    const char *admin_after = after->admin != NULL ? after->admin : "";
+
+    if (strcmp(before->listen, after->listen) != 0 ||
+        strcmp(admin_before, admin_after) != 0 || before->workers != after->workers)
+        log_message(LOG_WARN, "restart_needed",
+                    "listen, admin and workers are taken over at the next start only");
+}
+
+static void reload(struct process *process)
+{
+    struct snapshot_error error = { .text = "" };
+    struct snapshot *snapshot, *before = process->snapshot;
+
+    if (process->draining)
+        return;
+    if (snapshot_load(process->config_path, process->loaded + 1, before,
+                      process->service.metrics, &snapshot, &error) != ERR_OK) {
+        metrics_add(process->metrics, METRIC_RELOADS_FAILED, 0, 0, 1);
+        log_message(LOG_ERROR, "reload_failed", "%s", error.text);
+        return;
+    }
+    process->loaded++;
+    snapshot->reaper = reap;
+    snapshot->reaper_context = process;
+    warn_of_restart(before->config, snapshot->config);
+    set_log_level(snapshot->config);
+    for (unsigned i = 0; i < process->n_workers; i++) {
+        if (worker_publish(process->workers[i], snapshot) != ERR_OK)
+            log_message(LOG_ERROR, "no_memory", "worker %u keeps the old snapshot", i);
+    }
+    process->snapshot = snapshot;
+    snapshot_unref(before);
+    metrics_add(process->metrics, METRIC_RELOADS, 0, 0, 1);
+    log_snapshot(snapshot, "reloaded");
+}
+
+/* -- signals ----------------------------------------------------------------------------- */
+
+static void drain(struct process *process)
+{
+    unsigned limit_ms = (unsigned)process->snapshot->config->limits.drain_ms;
+
+    if (process->draining)
+        limit_ms = 0;
+    process->draining = true;
+    atomic_store(&process->service.draining, true);
+    log_message(LOG_INFO, "draining", "%u ms at most", limit_ms);
+    for (unsigned i = 0; i < process->n_workers; i++) {
+        if (worker_drain(process->workers[i], limit_ms) != ERR_OK)
+            loop_stop(worker_loop(process->workers[i]));
+    }
+}
+
+static void signalled(void *arg, uint32_t events)
+{
+    struct process *process = arg;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(process->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            reload(process);
+        else
+            drain(process);
+    }
+}
+
+/* From the worker's thread, its last word. */
+static void worker_ended(void *context, struct loop_mail *mail);
+
+static void count_ended(void *arg)
+{
+    struct process *process = arg;
+
+    assert(process->n_running > 0);
+    if (--process->n_running == 0)
+        loop_stop(process->loop);
+}
+
+static void worker_ended(void *context, struct loop_mail *mail)
+{
+    struct process *process = context;
+
+    *mail = (struct loop_mail){ .fn = count_ended, .arg = process };
+    loop_post(process->loop, mail);
+}
+
+/* Blocked in every thread and read from a descriptor, so that nothing runs in a handler. */
+static int watch_signals(struct process *process)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    sigset_t set;
+
+    if (sigaction(SIGPIPE, &ignore, NULL) != 0)
+        return -1;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return -1;
+    process->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (process->signal_fd < 0)
+        return -1;
+    process->signals = (struct loop_watch){ .fn = signalled, .arg = process };
+    if (loop_watch(process->loop, &process->signals, process->signal_fd, EPOLLIN) !=
+        LOOP_OK)
+        return -1;
+    return 0;
+}
+
+/* -- start ------------------------------------------------------------------------------- */
+
+/* Each client and each call of an expert is a descriptor. */
+static void raise_nofile(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_message(LOG_WARN, "nofile", "the limit of open files stays as it is");
+}
+
+/* A team of threads per search would fight the workers for the processors. */
+static void one_thread_each(void)
+{
+    omp_set_num_threads(1);
+}
+
+static int open_listener(struct process *process, const char *address,
+                         enum route_surface surface, unsigned n)
+{
+    const struct config *config = process->snapshot->config;
+    const struct config_limits *limits = &config->limits;
+    struct server_settings settings = {
+        .surface = surface,
+        .connections_max = (unsigned)((limits->connections + n - 1) / n),
+        .head_bytes = (size_t)limits->header_bytes,
+        .idle_s = (unsigned)((limits->keep_alive_ms + 999) / 1000),
+    };
+    char real[LISTEN_ADDRESS_BYTES];
+    struct listen_error error = { .text = "" };
+    int fds[METRICS_MAX_BLOCKS];
+    struct log_line line;
+
+    if (listen_open(address, n, fds, real, &error) != 0) {
+        log_message(LOG_ERROR, "start_failed", "%s", error.text);
+        return -1;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        struct server *server;
+
+        settings.listen_fd = fds[i];
+        server = server_new(process->workers[i], &settings);
+        if (server == NULL) {
+            for (unsigned rest = i + 1; rest < n; rest++)
+                close(fds[rest]);
+            log_message(LOG_ERROR, "start_failed", "cannot serve on '%s'", real);
+            return -1;
+        }
+        worker_attach(process->workers[i], &server_listener_ops, server);
+    }
+    log_begin(&line, LOG_INFO, "listening");
+    log_text(&line, "listener", surface == ROUTE_PUBLIC ? "public" : "admin");
+    log_text(&line, "address", real);
+    log_end(&line);
+    return 0;
+}
+
+static int make_workers(struct process *process)
+{
+    int64_t wanted = process->snapshot->config->workers;
+
+    if (wanted > WORKERS_MAX)
+        wanted = WORKERS_MAX;
+    for (; process->n_workers < (unsigned)wanted; process->n_workers++) {
+        struct metrics_block *block = metrics_block(process->service.metrics);
+
+        if (block == NULL ||
+            worker_new(&process->service, process->n_workers, process->snapshot, block,
+                       &process->workers[process->n_workers]) != ERR_OK)
+            return -1;
+    }
+    return 0;
+}
+
+static int make_shared(struct process *process)
+{
+    struct service *service = &process->service;
+
+    if (!http_global_init())
+        return -1;
+    if (metrics_new(&service->metrics) != ERR_OK)
+        return -1;
+    process->metrics = metrics_block(service->metrics);
+    service->resolve = resolve_new(NULL);
+    service->ended = worker_ended;
+    service->ended_context = process;
+    service->started_us = clock_us(&clock_system);
+    if (process->metrics == NULL || service->resolve == NULL)
+        return -1;
+    return pool_new(POOL_THREADS, POOL_QUEUE_MAX, one_thread_each, &service->pool) ==
+                   POOL_OK
+               ? 0
+               : -1;
+}
+
+static int start(struct process *process)
+{
+    const struct config *config = process->snapshot->config;
+
+    if (make_workers(process) != 0) {
+        log_message(LOG_ERROR, "start_failed", "cannot make the workers: out of memory");
+        return -1;
+    }
+    if (open_listener(process, config->listen, ROUTE_PUBLIC, process->n_workers) != 0)
+        return -1;
+    if (config->admin != NULL &&
+        open_listener(process, config->admin, ROUTE_ADMIN, 1) != 0)
+        return -1;
+    for (unsigned i = 0; i < process->n_workers; i++) {
+        if (worker_start(process->workers[i]) != ERR_OK) {
+            log_message(LOG_ERROR, "start_failed", "cannot start a thread");
+            return -1;
+        }
+        process->n_running++;
+    }
+    return 0;
+}
+
+/* Threads that run when the start fails half-way are drained like any others. */
+static void stop(struct process *process)
+{
+    struct service *service = &process->service;
+
+    if (process->n_running > 0) {
+        drain(process);
+        loop_run(process->loop);
+    }
+    for (unsigned i = 0; i < process->n_workers; i++)
+        worker_join(process->workers[i]);
+    pool_free(service->pool);
+    for (unsigned i = 0; i < process->n_workers; i++)
+        worker_free(process->workers[i]);
+    resolve_free(service->resolve);
+    snapshot_unref(process->snapshot);
+    if (process->loop != NULL) {
+        loop_turn(process->loop, 0);
+        if (process->signal_fd >= 0) {
+            loop_unwatch(process->loop, &process->signals);
+            close(process->signal_fd);
+        }
+        loop_free(process->loop);
+    }
+    metrics_free(service->metrics);
+}
+
+static int serve(const char *config_path)
+{
+    struct process process = { .config_path = config_path, .signal_fd = -1, .loaded = 1 };
+    struct snapshot_error error = { .text = "" };
+    int code = EXIT_FAILURE;
+
+    raise_nofile();
+    one_thread_each();
+    openblas_set_num_threads(1);
+    if (loop_new(&process.loop) != LOOP_OK || watch_signals(&process) != 0 ||
+        make_shared(&process) != 0) {
+        log_message(LOG_ERROR, "start_failed",
+                    "the system refuses memory or descriptors");
+        goto done;
+    }
+    if (snapshot_load(config_path, 1, NULL, process.service.metrics, &process.snapshot,
+                      &error) != ERR_OK) {
+        log_message(LOG_ERROR, "start_failed", "%s", error.text);
+        goto done;
+    }
+    process.snapshot->reaper = reap;
+    process.snapshot->reaper_context = &process;
+    process.service.instance = (uint16_t)process.snapshot->config->instance;
+    set_log_level(process.snapshot->config);
+    if (start(&process) != 0)
+        goto done;
+    log_snapshot(process.snapshot, "ready");
+    loop_run(process.loop);
+    log_message(LOG_INFO, "ended", "every request is settled");
+    code = EXIT_SUCCESS;
+done:
+    stop(&process);
+    return code;
+}
+
+/* -- command line ------------------------------------------------------------------------ */
+
+static int check(const char *config_path)
+{
+    struct snapshot_error error = { .text = "" };
+    struct snapshot *snapshot;
+
+    if (snapshot_load(config_path, 1, NULL, NULL, &snapshot, &error) != ERR_OK) {
+        fprintf(stderr, "frugald: %s\n", error.text);
+        return EXIT_FAILURE;
+    }
+    printf("%s: fine: %zu experts, %zu embedders, %zu policies, %s\n", config_path,
+           snapshot->config->n_experts, snapshot->config->n_embedders,
+           snapshot->config->n_policies,
+           snapshot->fuser != NULL ? fuser_bundle_id(fuser_bundle_of(snapshot->fuser))
+                                   : "no bundle");
+    snapshot_unref(snapshot);
+    return EXIT_SUCCESS;
+}
+
+static int help_config(void)
+{
+    struct buf out;
+
+    buf_init(&out, HELP_BYTES);
+    config_print_help(&out);
+    (void)fwrite(out.p, 1, out.n, stdout);
+    buf_release(&out);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "check-config", no_argument, NULL, 'k' },
+        { "help-config", no_argument, NULL, 's' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'v' },
+        { NULL, 0, NULL, 0 },
+    };
+    const char *config_path = NULL;
+    bool only_check = false;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            config_path = optarg;
+            break;
+        case 'k':
+            only_check = true;
+            break;
+        case 's':
+            return help_config();
+        case 'h':
+            (void)fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        case 'v':
+            (void)puts("frugald " FRUGAL_VERSION);
+            return EXIT_SUCCESS;
+        default:
+            (void)fputs(usage, stderr);
+            return 2;
+        }
+    }
+    if (config_path == NULL || optind < argc) {
+        (void)fprintf(stderr, "frugald: %s\n%s",
+                      config_path == NULL ? "--config is missing" : "too many arguments",
+                      usage);
+        return 2;
+    }
+    return only_check ? check(config_path) : serve(config_path);
+}

@@ -87,16 +87,20 @@ $(B)/lib%.a:
 $(B)/libfuser.a: $(call objs,$(FUSER)) $(B)/.sources
 $(B)/libgateway.a: $(call objs,$(GATEWAY)) $(B)/.sources
 $(B)/libexperts.a: $(call objs,$(filter-out %/main.c,$(EXPERTS))) $(B)/.sources
+$(B)/libctl.a: $(call objs,$(filter-out %/main.c,$(CTL))) $(B)/.sources
 
 LIBS := $(B)/libgateway.a $(B)/libfuser.a
 link = $(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ $(1) $(LDLIBS)
 $(B)/frugald: $(B)/gateway/main.c.o $(LIBS)
 	$(call link)
-$(B)/frugalctl: $(call objs,$(CTL)) $(LIBS)
+$(B)/frugalctl: $(B)/tools/ctl/main.c.o $(B)/libctl.a $(LIBS)
 	$(call link)
 $(B)/frugal-experts: $(B)/tools/experts/main.c.o $(B)/libexperts.a $(LIBS)
 	$(call link)
 $(B)/unit/experts/%: $(B)/tests/unit/experts/%.c.o $(B)/libexperts.a $(LIBS)
+	@mkdir -p $(@D)
+	$(call link,-lcmocka)
+$(B)/unit/ctl/%: $(B)/tests/unit/ctl/%.c.o $(B)/libctl.a $(LIBS)
 	@mkdir -p $(@D)
 	$(call link,-lcmocka)
 $(B)/unit/%: $(B)/tests/unit/%.c.o $(LIBS)

@@ -1,0 +1,93 @@
+/* asker.h - asks experts many questions at once, within limits of number and money.
+ *
+ *      asker_new(settings, source)
+ *      asker_run(asker)           until nothing is left to ask, or asker_stop()
+ *           source->next(expert)        whenever that expert has a free place
+ *           source->answered(answer)    exactly once per question that next() gave
+ *      asker_free(asker)
+ *
+ *   next -> reserve worst case -> POST /chat/completions -> settle -> answered
+ *              ^                        | 408 409 429 5xx, cut, timeout
+ *              +------- wait -----------+ at most `attempts` times
+ *
+ * Places: at most `concurrency` calls in all and max_in_flight per expert; experts are
+ * served in turn. Money: before each attempt its worst case is taken from the purse, so
+ * that the ceiling holds whatever happens; an attempt of unknown fate stays counted at its
+ * worst case. Retry-after is obeyed. An expert that fails ASKER_GIVE_UP questions in a row,
+ * or refuses key or model, is given up: it is asked nothing more in this run.
+ *
+ * Threads: one; the loop is the caller's. asker_stop may be called from callbacks of the
+ * loop.
+ */
+#ifndef TOOLS_CTL_ASKER_H
+#define TOOLS_CTL_ASKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/domain/config.h"
+#include "gateway/domain/usage.h"
+#include "gateway/io/http.h"
+#include "gateway/io/loop.h"
+#include "tools/ctl/fault.h"
+#include "tools/ctl/question.h"
+
+#define ASKER_GIVE_UP      5
+#define ASKER_ANSWER_BYTES (16u << 20)
+#define ASKER_WAIT_MAX_MS  60000
+
+struct asker;
+
+struct asker_question {
+    size_t expert;             /* index in the configuration */
+    size_t prompt;             /* the source's own number */
+    struct question *question; /* owned by the source, until answered */
+};
+
+struct asker_answer {
+    bool ok;
+    const char *error;         /* not ok: one line */
+    const char *text;          /* ok: what the expert said; "" for nothing */
+    const char *finish_reason; /* or NULL */
+    int64_t input_tokens, output_tokens;
+    bool estimated;    /* no usage was reported: tokens are taken from the bytes */
+    int64_t cost_pico; /* of this answer */
+    double latency_ms; /* of the attempt that succeeded */
+    int64_t lost_pico; /* worst cases of attempts whose fate is unknown; also when ok */
+};
+
+struct asker_source {
+    /* False: nothing (more) for this expert. */
+    bool (*next)(void *context, size_t expert, struct asker_question *ret_question);
+    void (*answered)(void *context, const struct asker_question *question,
+                     const struct asker_answer *answer);
+};
+
+struct asker_settings {
+    struct loop *loop;           /* borrowed */
+    struct http *http;           /* borrowed */
+    const struct config *config; /* borrowed */
+    size_t concurrency;          /* > 0 */
+    unsigned attempts;           /* per question, > 0 */
+    int64_t ceiling_pico;        /* of everything asked; MONEY_NONE: none */
+};
+
+struct asker *asker_new(const struct asker_settings *settings,
+                        const struct asker_source *source, void *context);
+/* Nothing may be in flight. NULL is fine. */
+void asker_free(struct asker *asker);
+void asker_run(struct asker *asker);
+/* Nothing new is asked; what is in flight is waited for. Called again: it is cancelled,
+ * and counts as lost. */
+void asker_stop(struct asker *asker);
+
+bool asker_stopped(const struct asker *asker);
+/* A question could not be asked since its worst case does not fit below the ceiling. */
+bool asker_short(const struct asker *asker);
+size_t asker_in_flight(const struct asker *asker);
+int64_t asker_spent_pico(const struct asker *asker); /* settled; lost ones at the bound */
+/* Why the expert was given up, or NULL. */
+const char *asker_given_up(const struct asker *asker, size_t expert);
+
+#endif

@@ -1,0 +1,271 @@
+/* build.c - frugalctl build: the store's rows become the bundle that the gateway loads.
+ *
+ *   prompts, cells, vectors --> fuser_rows --> fuser_bundle_build --> FILE.new --> FILE
+ *
+ * Vectors of remote embedders that the store lacks are fetched first and kept there.
+ */
+#include <math.h>
+#include <sys/stat.h>
+
+#include <jansson.h>
+
+#include "fuser/fuser.h"
+#include "gateway/base/money.h"
+#include "gateway/domain/routing_text.h"
+#include "tools/ctl/command.h"
+#include "tools/ctl/network.h"
+#include "tools/ctl/progress.h"
+#include "tools/ctl/report.h"
+#include "tools/ctl/rowset.h"
+#include "tools/ctl/store.h"
+#include "tools/ctl/table.h"
+
+struct build_options {
+    const char *store, *out, *config;
+    struct option_list embedders, splits, experts;
+    int64_t k, neighbours, seed;
+    double prior;
+    bool json;
+};
+
+#define AT(member) .offset = offsetof(struct build_options, member)
+static const struct option_spec build_specs[] = {
+    { .name = "store",
+      .kind = OPTION_TEXT,
+      .value = "FILE",
+      .help = "calibration store, filled by import or calibrate",
+      .rule = OPTION_REQUIRED,
+      AT(store) },
+    { .name = "out",
+      .kind = OPTION_TEXT,
+      .value = "FILE",
+      .help =
+          "the bundle; written aside and renamed, so a running gateway never sees half "
+          "of it",
+      .rule = OPTION_REQUIRED,
+      AT(out) },
+    { .name = "embedders",
+      .kind = OPTION_LIST,
+      .value = "NAMES",
+      .help =
+          "surface and lexical are built in and free; other names are experts with an "
+          "embedding, see --config",
+      .fallback = "surface,lexical",
+      AT(embedders) },
+    { .name = "config",
+      .kind = OPTION_TEXT,
+      .value = "FILE",
+      .help = "the gateway's configuration: where remote embedders are asked for vectors "
+              "that the store lacks",
+      AT(config) },
+    { .name = "split",
+      .kind = OPTION_LIST,
+      .value = "NAMES",
+      .help = "only prompts of these splits; all when absent",
+      AT(splits) },
+    { .name = "experts",
+      .kind = OPTION_LIST,
+      .value = "NAMES",
+      .help = "only these experts; every one with a known quality when absent",
+      AT(experts) },
+    { .name = "k",
+      .kind = OPTION_COUNT,
+      .value = "N",
+      .help = "neighbours of an estimate; 0: the fuser's default",
+      .fallback = "0",
+      .max = 4096,
+      AT(k) },
+    { .name = "neighbours",
+      .kind = OPTION_COUNT,
+      .value = "N",
+      .help = "neighbours whose losses decide whether more evidence is bought; 0: the "
+              "fuser's default",
+      .fallback = "0",
+      .max = 4096,
+      AT(neighbours) },
+    { .name = "prior",
+      .kind = OPTION_NUMBER,
+      .value = "ROWS",
+      .help = "weight of the domain's mean, in rows; -1: the fuser's default",
+      .fallback = "-1",
+      .min = -1,
+      .max = 1e6,
+      AT(prior) },
+    { .name = "seed",
+      .kind = OPTION_COUNT,
+      .value = "N",
+      .help = "every random choice follows from it",
+      .fallback = "1",
+      .max = 9e15,
+      AT(seed) },
+    { .name = "json",
+      .kind = OPTION_FLAG,
+      .help = "print one JSON document instead of a table",
+      AT(json) },
+};
+#undef AT
+
+struct building {
+    const struct build_options *options;
+    struct store *store;
+    struct config *config; /* NULL: no --config */
+    struct rowset set;
+    struct fuser_rows *rows;
+    struct fuser_bundle *bundle;
+    struct progress bar;
+};
+
+static bool show_building(void *context, const char *stage, double done)
+{
+    struct building *build = context;
+
+    if (build->bar.label != stage) {
+        progress_end(&build->bar);
+        progress_init(&build->bar, stage, 1);
+    }
+    progress_set(&build->bar, done, NULL);
+    return true;
+}
+
+static enum fault_err make_bundle(struct building *build, struct fault *fault)
+{
+    const struct build_options *options = build->options;
+    struct fuser_error error = { 0 };
+    struct fuser_build how = {
+        .k = (uint32_t)options->k,
+        .walk_m = (uint32_t)options->neighbours,
+        .prior_rows = options->prior,
+        .seed = (uint64_t)options->seed,
+        .text_version = ROUTING_TEXT_VERSION,
+        .progress = show_building,
+        .progress_context = build,
+    };
+
+    progress_init(&build->bar, "building", 1);
+    enum fuser_err code = fuser_bundle_build(build->rows, &how, &build->bundle, &error);
+    if (code == FUSER_OK)
+        code = fuser_bundle_save(build->bundle, options->out, &error);
+    progress_end(&build->bar);
+    return code == FUSER_OK ? FAULT_OK : rowset_fuser_fault(code, &error, fault);
+}
+
+static double file_bytes(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 ? (double)status.st_size : NAN;
+}
+
+static void print_people(const struct building *build)
+{
+    static const struct table_column columns[] = { { "expert", TABLE_LEFT },
+                                                   { "known rows", TABLE_RIGHT } };
+    const struct fuser_bundle *bundle = build->bundle;
+    struct table *table = table_new(columns, ARRAY_LEN(columns));
+
+    (void)printf("bundle %s: %zu rows, %.1f MB -> %s\n", fuser_bundle_id(bundle),
+                 fuser_bundle_rows(bundle), file_bytes(build->options->out) / 1e6,
+                 build->options->out);
+    (void)printf("embedders:");
+    for (size_t e = 0; e < fuser_bundle_embedders(bundle); e++) {
+        const struct fuser_embedder_info *info = fuser_bundle_embedder(bundle, e);
+        (void)printf("%s %s (%s, %u numbers)", e > 0 ? "," : "", info->name, info->model,
+                     info->dim);
+    }
+    (void)printf("\n");
+    if (build->set.fetched.texts > 0)
+        (void)printf("fetched %zu vectors for %.6f USD\n", build->set.fetched.texts,
+                     money_to_usd(build->set.fetched.cost_pico));
+    (void)printf("\n");
+    for (size_t j = 0; j < fuser_bundle_generators(bundle); j++) {
+        table_cell(table, "%s", fuser_bundle_generator(bundle, j));
+        table_cell(table, "%zu", fuser_bundle_known_rows(bundle, j));
+    }
+    table_print(table, stdout);
+    table_free(table);
+}
+
+static void print_json(const struct building *build)
+{
+    const struct fuser_bundle *bundle = build->bundle;
+    json_t *experts = json_array(), *embedders = json_array();
+
+    for (size_t j = 0; j < fuser_bundle_generators(bundle); j++)
+        (void)json_array_append_new(
+            experts,
+            json_pack("{s:s, s:I}", "name", fuser_bundle_generator(bundle, j),
+                      "known_rows", (json_int_t)fuser_bundle_known_rows(bundle, j)));
+    for (size_t e = 0; e < fuser_bundle_embedders(bundle); e++) {
+        const struct fuser_embedder_info *info = fuser_bundle_embedder(bundle, e);
+        (void)json_array_append_new(embedders, json_pack("{s:s, s:s, s:I}", "name",
+                                                         info->name, "model", info->model,
+                                                         "dim", (json_int_t)info->dim));
+    }
+    report_print_json(json_pack("{s:s, s:s, s:I, s:f, s:I, s:f, s:o, s:o}", "id",
+                                fuser_bundle_id(bundle), "path", build->options->out,
+                                "rows", (json_int_t)fuser_bundle_rows(bundle), "bytes",
+                                file_bytes(build->options->out), "fetched_vectors",
+                                (json_int_t)build->set.fetched.texts, "fetched_usd",
+                                money_to_usd(build->set.fetched.cost_pico), "embedders",
+                                embedders, "experts", experts));
+}
+
+static enum fault_err open_set(struct building *build, struct fault *fault)
+{
+    const struct build_options *options = build->options;
+    struct rowset_wish wish = {
+        .store_path = options->store,
+        .embedders = &options->embedders,
+        .experts = &options->experts,
+        .splits = &options->splits,
+    };
+    enum fault_err err = FAULT_OK;
+
+    if (options->config != NULL)
+        err = network_config(options->config, &build->config, fault);
+    if (err == FAULT_OK)
+        err = store_open(options->store, STORE_EXISTING, &build->store, fault);
+    wish.config = build->config;
+    wish.store = build->store;
+    if (err == FAULT_OK)
+        err = rowset_open(&build->set, &wish, fault);
+    if (err == FAULT_OK)
+        err = rowset_rows(&build->set, &build->rows, fault);
+    return err;
+}
+
+static enum fault_err build_run(const void *given, const char *const *operands,
+                                size_t n_operands, struct fault *fault)
+{
+    struct building build = { .options = given };
+
+    (void)operands;
+    (void)n_operands;
+    enum fault_err err = open_set(&build, fault);
+    if (err == FAULT_OK)
+        err = make_bundle(&build, fault);
+    if (err == FAULT_OK && build.options->json)
+        print_json(&build);
+    else if (err == FAULT_OK)
+        print_people(&build);
+    fuser_bundle_unref(build.bundle);
+    fuser_rows_free(build.rows);
+    rowset_release(&build.set);
+    store_close(build.store);
+    config_unref(build.config);
+    return err;
+}
+
+const struct command command_build = {
+    .operands = "",
+    .about =
+        "Makes the bundle that the gateway routes by from the calibration store: the\n"
+        "rows, their vectors, the search index and the tables. Load it by \"bundle\" in\n"
+        "the gateway's configuration; a running gateway takes a new one on SIGHUP.\n\n"
+        "Prices are not in it: they come from the configuration, and a new price needs\n"
+        "no new bundle. Vectors of remote embedders are paid for once and kept in the\n"
+        "store.\n",
+    .options = { build_specs, ARRAY_LEN(build_specs) },
+    .options_bytes = sizeof(struct build_options),
+    .run = build_run,
+};

@@ -1,0 +1,39 @@
+/* command.h - one subcommand of frugalctl: a line in COMMANDS, a file, a table of options.
+ *
+ * main.c finds the command, parses its options by its table into a zeroed struct of
+ * options_bytes and calls run. What run returns ends the program with
+ * fault_exit_code(): 0 done, 1 failed, 2 wrong usage; the fault's text goes to standard
+ * error. Results go to standard output, as a table for people or, with --json, as one
+ * JSON document for programs.
+ */
+#ifndef TOOLS_CTL_COMMAND_H
+#define TOOLS_CTL_COMMAND_H
+
+#include <stddef.h>
+
+#include "tools/ctl/fault.h"
+#include "tools/ctl/options.h"
+
+/* name, one line of help: adding a command is a line here and `command_NAME` in a file.
+ */
+#define COMMANDS(X)                                                                      \
+    X(import, "read prompts, qualities and costs of known experts into a store")         \
+    X(calibrate, "ask the configured experts, grade their answers, keep both")           \
+    X(build, "make the bundle that the gateway routes by")                               \
+    X(route, "show how a prompt would be routed, and why")
+
+struct command {
+    const char *operands; /* "DIR", or "" */
+    const char *about;    /* paragraphs for --help, ending in a newline */
+    struct option_table options;
+    size_t options_bytes;
+    size_t min_operands, max_operands;
+    enum fault_err (*run)(const void *options, const char *const *operands,
+                          size_t n_operands, struct fault *fault);
+};
+
+#define X(name, summary) extern const struct command command_##name;
+COMMANDS(X)
+#undef X
+
+#endif

@@ -1,0 +1,140 @@
+/* store.h - calibration data on disk: what is known, and what was paid for.
+ *
+ *   prompts    id, the request's messages, routing text and its version, domain, split,
+ *              reference, grader
+ *   experts    name; the prices its cells were made with
+ *   cells      prompt x expert: quality, tokens, cost, latency. A missing row or NULL is
+ *              "not known", never 0
+ *   vectors    prompt x embedder x model
+ *   answers    prompt x expert x model x sample: text, usage, cost. Paid for: never asked
+ *              again, graded again at will
+ *   spending   calls of unknown fate at their bound, so that no money is forgotten
+ *
+ * One SQLite file in WAL mode, schema versioned by user_version and marked by
+ * application_id; an older schema is brought up step by step at opening, a newer one
+ * refused. What store_commit returned for is on disk after a crash of the program.
+ *
+ * Threads: one. Strings given to a callback are borrowed until it returns. Units: tokens
+ * are counts, money is pico-USD, latency milliseconds. NAN (doubles) and MONEY_NONE
+ * (money) stand for NULL.
+ */
+#ifndef TOOLS_CTL_STORE_H
+#define TOOLS_CTL_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/base/money.h"
+#include "tools/ctl/fault.h"
+
+struct store;
+
+enum store_mode {
+    STORE_CREATE,   /* made when absent */
+    STORE_EXISTING, /* absent: an error, since nothing would be found in it */
+};
+
+NODISCARD enum fault_err store_open(const char *path, enum store_mode mode,
+                                    struct store **ret_store, struct fault *fault);
+/* Rolls an open transaction back. */
+void store_close(struct store *store); /* takes NULL */
+
+/* Everything between the two is on disk or none of it. Not nested. */
+NODISCARD enum fault_err store_begin(struct store *store, struct fault *fault);
+NODISCARD enum fault_err store_commit(struct store *store, struct fault *fault);
+
+struct store_prompt {
+    const char *id;
+    const char *messages; /* JSON array, as in a request */
+    const char *text;     /* routing text */
+    const char *text_version;
+    const char *domain, *split, *reference, *grade; /* NULL: none */
+};
+
+/* Adds the prompt, or brings domain, split, reference, grade and routing text of a known
+ * id up to date; vectors of another routing text are dropped. FAULT_INPUT when the id is known with other messages: its cells would be
+ * of another question. */
+NODISCARD enum fault_err store_put_prompt(struct store *store,
+                                          const struct store_prompt *prompt,
+                                          int64_t *ret_prompt, struct fault *fault);
+/* splits: names, or n_splits 0 for every prompt. In the order in which they were added. */
+typedef enum fault_err (*store_prompt_fn)(void *context, int64_t prompt,
+                                          const struct store_prompt *known,
+                                          struct fault *fault);
+NODISCARD enum fault_err store_each_prompt(struct store *store, char *const *splits,
+                                           size_t n_splits, store_prompt_fn each,
+                                           void *context, struct fault *fault);
+
+/* The expert of that name, made when new. */
+NODISCARD enum fault_err store_expert(struct store *store, const char *name,
+                                      int64_t *ret_expert, struct fault *fault);
+/* Per token, as in effect when the cells were made. */
+NODISCARD enum fault_err store_set_prices(struct store *store, int64_t expert,
+                                          int64_t input_pico, int64_t output_pico,
+                                          struct fault *fault);
+struct store_expert {
+    int64_t expert;
+    const char *name;
+    int64_t input_pico, output_pico; /* per token, or MONEY_NONE */
+    int64_t known;                   /* cells with a quality */
+};
+typedef enum fault_err (*store_expert_fn)(void *context, const struct store_expert *known,
+                                          struct fault *fault);
+NODISCARD enum fault_err store_each_expert(struct store *store, store_expert_fn each,
+                                           void *context, struct fault *fault);
+
+struct store_cell {
+    double quality; /* 0..1 */
+    double input_tokens, output_tokens;
+    double latency_ms;
+    int64_t cost_pico;
+};
+/* Replaces what was known of this cell. */
+NODISCARD enum fault_err store_put_cell(struct store *store, int64_t prompt,
+                                        int64_t expert, const struct store_cell *cell,
+                                        struct fault *fault);
+typedef enum fault_err (*store_cell_fn)(void *context, int64_t prompt, int64_t expert,
+                                        const struct store_cell *cell,
+                                        struct fault *fault);
+NODISCARD enum fault_err store_each_cell(struct store *store, store_cell_fn each,
+                                         void *context, struct fault *fault);
+
+NODISCARD enum fault_err store_put_vector(struct store *store, int64_t prompt,
+                                          const char *embedder, const char *model,
+                                          const float *vector, size_t dim,
+                                          struct fault *fault);
+typedef enum fault_err (*store_vector_fn)(void *context, int64_t prompt,
+                                          const float *vector, size_t dim,
+                                          struct fault *fault);
+NODISCARD enum fault_err store_each_vector(struct store *store, const char *embedder,
+                                           const char *model, store_vector_fn each,
+                                           void *context, struct fault *fault);
+
+struct store_answer {
+    const char *model;         /* the upstream's name for what answered */
+    int64_t sample;            /* 0; more with repeated questions */
+    const char *text;          /* what it said */
+    const char *finish_reason; /* or NULL */
+    double input_tokens, output_tokens, latency_ms;
+    int64_t cost_pico;
+    bool estimated; /* the expert reported no usage */
+};
+NODISCARD enum fault_err store_put_answer(struct store *store, int64_t prompt,
+                                          int64_t expert,
+                                          const struct store_answer *answer,
+                                          struct fault *fault);
+typedef enum fault_err (*store_answer_fn)(void *context, int64_t prompt, int64_t expert,
+                                          const struct store_answer *answer,
+                                          struct fault *fault);
+/* All answers of one expert by one model, ordered by prompt and sample. */
+NODISCARD enum fault_err store_each_answer(struct store *store, int64_t expert,
+                                           const char *model, store_answer_fn each,
+                                           void *context, struct fault *fault);
+
+/* A call that may have cost up to bound_pico without an answer. */
+NODISCARD enum fault_err store_put_spending(struct store *store, int64_t prompt,
+                                            int64_t expert, const char *what,
+                                            int64_t bound_pico, struct fault *fault);
+
+#endif

@@ -1,0 +1,87 @@
+/* store_private.h - what the files of the store share: statements, binding, stepping.
+ *
+ * Only store*.c include it. A statement is made at first use and kept; store_ready hands
+ * it out reset. NAN and MONEY_NONE become NULL, and NULL becomes them, here and nowhere
+ * else.
+ */
+#ifndef TOOLS_CTL_STORE_PRIVATE_H
+#define TOOLS_CTL_STORE_PRIVATE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tools/ctl/store.h"
+
+#define STORE_STATEMENTS(X)                                                              \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                          \
+    X(COMMIT, "COMMIT")                                                                  \
+    X(FIND_PROMPT, "SELECT prompt, messages FROM prompts WHERE id = ?")                  \
+    X(ADD_PROMPT,                                                                        \
+      "INSERT INTO prompts (id, messages, text, text_version, domain, split,"            \
+      " reference, grade) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                              \
+    X(DROP_VECTORS, "DELETE FROM vectors WHERE prompt = ?1 AND EXISTS (SELECT 1 FROM"    \
+                    " prompts WHERE prompt = ?1 AND text IS NOT ?2)")                    \
+    X(SET_PROMPT, "UPDATE prompts SET text = ?2, text_version = ?3,"                     \
+                  " domain = coalesce(?4, domain), split = coalesce(?5, split),"         \
+                  " reference = coalesce(?6, reference), grade = coalesce(?7, grade)"    \
+                  " WHERE prompt = ?1")                                                  \
+    X(PROMPTS, "SELECT prompt, id, messages, text, text_version, domain, split,"         \
+               " reference, grade FROM prompts ORDER BY prompt")                         \
+    X(FIND_EXPERT, "SELECT expert FROM experts WHERE name = ?")                          \
+    X(ADD_EXPERT, "INSERT INTO experts (name) VALUES (?)")                               \
+    X(SET_PRICES, "UPDATE experts SET input_pico = ?2, output_pico = ?3"                 \
+                  " WHERE expert = ?1")                                                  \
+    X(EXPERTS, "SELECT expert, name, input_pico, output_pico,"                           \
+               " (SELECT count(quality) FROM cells WHERE cells.expert = experts.expert)" \
+               " FROM experts ORDER BY expert")                                          \
+    X(PUT_CELL, "INSERT OR REPLACE INTO cells (prompt, expert, quality, input_tokens,"   \
+                " output_tokens, cost_pico, latency_ms) VALUES (?, ?, ?, ?, ?, ?, ?)")   \
+    X(CELLS, "SELECT prompt, expert, quality, input_tokens, output_tokens, cost_pico,"   \
+             " latency_ms FROM cells ORDER BY prompt, expert")                           \
+    X(PUT_VECTOR, "INSERT OR REPLACE INTO vectors (prompt, embedder, model, vector)"     \
+                  " VALUES (?, ?, ?, ?)")                                                \
+    X(VECTORS, "SELECT prompt, vector FROM vectors WHERE embedder = ? AND model = ?"     \
+               " ORDER BY prompt")                                                       \
+    X(PUT_ANSWER, "INSERT OR REPLACE INTO answers (prompt, expert, model, sample, text," \
+                  " finish_reason, input_tokens, output_tokens, cost_pico, estimated,"   \
+                  " latency_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")               \
+    X(ANSWERS,                                                                           \
+      "SELECT prompt, sample, text, finish_reason, input_tokens, output_tokens,"         \
+      " cost_pico, estimated, latency_ms FROM answers WHERE expert = ?1 AND"             \
+      " model = ?2 ORDER BY prompt, sample")                                             \
+    X(PUT_SPENDING, "INSERT INTO spending (prompt, expert, what, bound_pico)"            \
+                    " VALUES (?, ?, ?, ?)")
+
+enum store_statement {
+#define X(name, sql) STORE_##name,
+    STORE_STATEMENTS(X)
+#undef X
+        STORE_N_STATEMENTS
+};
+
+struct store {
+    sqlite3 *db;
+    char *path;
+    sqlite3_stmt *prepared[STORE_N_STATEMENTS]; /* made at first use */
+};
+
+enum fault_err store_failed(struct store *store, struct fault *fault);
+/* A statement ready to be bound, or NULL. */
+sqlite3_stmt *store_ready(struct store *store, enum store_statement which);
+/* Runs a statement that gives no rows; bound: every bind before it worked. */
+NODISCARD enum fault_err store_run(struct store *store, sqlite3_stmt *statement,
+                                   bool bound, struct fault *fault);
+/* *ret_row: the statement stands on a row. At the end, or after an error, it is reset. */
+NODISCARD enum fault_err store_next(struct store *store, sqlite3_stmt *statement,
+                                    bool *ret_row, struct fault *fault);
+
+/* text may be NULL. */
+bool store_bind_text(sqlite3_stmt *statement, int at, const char *text);
+bool store_bind_whole(sqlite3_stmt *statement, int at, int64_t value);
+bool store_bind_number(sqlite3_stmt *statement, int at, double value);
+const char *store_column_text(sqlite3_stmt *statement, int at);
+int64_t store_column_whole(sqlite3_stmt *statement, int at);
+double store_column_number(sqlite3_stmt *statement, int at);
+
+#endif

@@ -1,0 +1,289 @@
+/* The store: what was committed is there, what is unknown stays unknown. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "tools/ctl/store.h"
+
+static char path[] = "/tmp/frugal-store-XXXXXX";
+static struct fault fault;
+
+static int fresh(void **state)
+{
+    struct store *store = NULL;
+
+    memset(&fault, 0, sizeof(fault));
+    (void)unlink(path);
+    if (store_open(path, STORE_CREATE, &store, &fault) != FAULT_OK)
+        return -1;
+    *state = store;
+    return 0;
+}
+
+static int closed(void **state)
+{
+    char side[64];
+
+    store_close(*state);
+    (void)unlink(path);
+    (void)snprintf(side, sizeof(side), "%s-wal", path);
+    (void)unlink(side);
+    (void)snprintf(side, sizeof(side), "%s-shm", path);
+    (void)unlink(side);
+    return 0;
+}
+
+static struct store_prompt a_prompt(const char *id, const char *messages)
+{
+    return (struct store_prompt){
+        .id = id, .messages = messages, .text = "text", .text_version = "text@1"
+    };
+}
+
+static int64_t put(struct store *store, const struct store_prompt *prompt)
+{
+    int64_t row = 0;
+
+    assert_int_equal(store_put_prompt(store, prompt, &row, &fault), FAULT_OK);
+    return row;
+}
+
+struct seen {
+    size_t count;
+    struct store_cell cell;
+    char domain[16], text[32];
+    float vector[4];
+    size_t dim;
+    int64_t known;
+};
+
+static enum fault_err see_cell(void *context, int64_t prompt, int64_t expert,
+                               const struct store_cell *cell, struct fault *why)
+{
+    struct seen *seen = context;
+
+    (void)prompt;
+    (void)expert;
+    (void)why;
+    seen->count++;
+    seen->cell = *cell;
+    return FAULT_OK;
+}
+
+static enum fault_err see_prompt(void *context, int64_t row,
+                                 const struct store_prompt *known, struct fault *why)
+{
+    struct seen *seen = context;
+
+    (void)row;
+    (void)why;
+    seen->count++;
+    (void)snprintf(seen->domain, sizeof(seen->domain), "%s",
+                   known->domain != NULL ? known->domain : "-");
+    return FAULT_OK;
+}
+
+static enum fault_err see_vector(void *context, int64_t prompt, const float *vector,
+                                 size_t dim, struct fault *why)
+{
+    struct seen *seen = context;
+
+    (void)prompt;
+    (void)why;
+    seen->count++;
+    seen->dim = dim;
+    memcpy(seen->vector, vector, dim * sizeof(float));
+    return FAULT_OK;
+}
+
+static enum fault_err see_answer(void *context, int64_t prompt, int64_t expert,
+                                 const struct store_answer *answer, struct fault *why)
+{
+    struct seen *seen = context;
+
+    (void)prompt;
+    (void)expert;
+    (void)why;
+    seen->count++;
+    (void)snprintf(seen->text, sizeof(seen->text), "%s", answer->text);
+    seen->cell.cost_pico = answer->cost_pico;
+    return FAULT_OK;
+}
+
+static enum fault_err see_expert(void *context, const struct store_expert *known,
+                                 struct fault *why)
+{
+    struct seen *seen = context;
+
+    (void)why;
+    seen->count++;
+    seen->known = known->known;
+    return FAULT_OK;
+}
+
+static void an_unknown_cell_is_never_zero(void **state)
+{
+    struct store *store = *state;
+    struct store_prompt prompt = a_prompt("a", "[1]");
+    struct store_cell cell = { NAN, 3, NAN, NAN, MONEY_NONE };
+    struct seen seen = { 0 };
+    int64_t row = put(store, &prompt), expert = 0;
+
+    assert_int_equal(store_expert(store, "x", &expert, &fault), FAULT_OK);
+    assert_int_equal(store_put_cell(store, row, expert, &cell, &fault), FAULT_OK);
+    assert_int_equal(store_each_cell(store, see_cell, &seen, &fault), FAULT_OK);
+    assert_int_equal(seen.count, 1);
+    assert_true(isnan(seen.cell.quality) && isnan(seen.cell.latency_ms));
+    assert_true(seen.cell.input_tokens == 3);
+    assert_int_equal(seen.cell.cost_pico, MONEY_NONE);
+    assert_int_equal(store_each_expert(store, see_expert, &seen, &fault), FAULT_OK);
+    assert_int_equal(seen.known, 0);
+}
+
+static void a_quality_outside_its_range_is_refused(void **state)
+{
+    struct store *store = *state;
+    struct store_prompt prompt = a_prompt("a", "[1]");
+    struct store_cell cell = { 1.5, 3, 3, 3, 3 };
+    int64_t row = put(store, &prompt), expert = 0;
+
+    assert_int_equal(store_expert(store, "x", &expert, &fault), FAULT_OK);
+    assert_int_equal(store_put_cell(store, row, expert, &cell, &fault), FAULT_STORE);
+}
+
+static void a_known_id_with_another_text_is_refused(void **state)
+{
+    struct store *store = *state;
+    struct store_prompt first = a_prompt("a", "[1]"), other = a_prompt("a", "[2]");
+    struct seen seen = { 0 };
+    int64_t row = put(store, &first), again = 0;
+
+    assert_int_equal(store_put_prompt(store, &other, &again, &fault), FAULT_INPUT);
+    assert_non_null(strstr(fault.text, "'a'"));
+    first.domain = "sums";
+    assert_int_equal(put(store, &first), row);
+    first.domain = NULL; /* does not take away what is known */
+    assert_int_equal(put(store, &first), row);
+    assert_int_equal(store_each_prompt(store, NULL, 0, see_prompt, &seen, &fault),
+                     FAULT_OK);
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.domain, "sums");
+}
+
+static void vectors_of_another_routing_text_are_dropped(void **state)
+{
+    struct store *store = *state;
+    struct store_prompt prompt = a_prompt("a", "[1]");
+    const float vector[] = { 0.5f, -1.0f, 2.0f };
+    struct seen seen = { 0 };
+    int64_t row = put(store, &prompt);
+
+    assert_int_equal(store_put_vector(store, row, "e", "m", vector, 3, &fault), FAULT_OK);
+    assert_int_equal(put(store, &prompt), row);
+    assert_int_equal(store_each_vector(store, "e", "m", see_vector, &seen, &fault),
+                     FAULT_OK);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.dim, 3);
+    assert_memory_equal(seen.vector, vector, sizeof(vector));
+    prompt.text = "another text";
+    assert_int_equal(put(store, &prompt), row);
+    seen.count = 0;
+    assert_int_equal(store_each_vector(store, "e", "m", see_vector, &seen, &fault),
+                     FAULT_OK);
+    assert_int_equal(seen.count, 0);
+}
+
+static void answers_belong_to_one_model(void **state)
+{
+    struct store *store = *state;
+    struct store_prompt prompt = a_prompt("a", "[1]");
+    struct store_answer answer = { .model = "m1", .text = "42", .cost_pico = 7 };
+    struct seen seen = { 0 };
+    int64_t row = put(store, &prompt), expert = 0;
+
+    assert_int_equal(store_expert(store, "x", &expert, &fault), FAULT_OK);
+    assert_int_equal(store_put_answer(store, row, expert, &answer, &fault), FAULT_OK);
+    assert_int_equal(store_each_answer(store, expert, "m2", see_answer, &seen, &fault),
+                     FAULT_OK);
+    assert_int_equal(seen.count, 0);
+    assert_int_equal(store_each_answer(store, expert, "m1", see_answer, &seen, &fault),
+                     FAULT_OK);
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.text, "42");
+    assert_int_equal(seen.cell.cost_pico, 7);
+}
+
+static void what_is_not_committed_is_not_there(void **state)
+{
+    struct store_prompt prompt = a_prompt("a", "[1]");
+    struct seen seen = { 0 };
+
+    assert_int_equal(store_begin(*state, &fault), FAULT_OK);
+    (void)put(*state, &prompt);
+    store_close(*state);
+    *state = NULL;
+    struct store *store = NULL;
+    assert_int_equal(store_open(path, STORE_EXISTING, &store, &fault), FAULT_OK);
+    *state = store;
+    assert_int_equal(store_each_prompt(store, NULL, 0, see_prompt, &seen, &fault),
+                     FAULT_OK);
+    assert_int_equal(seen.count, 0);
+}
+
+static void foreign_and_newer_files_are_refused(void **state)
+{
+    struct store *store = NULL;
+    sqlite3 *db = NULL;
+
+    store_close(*state);
+    *state = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(store_open(path, STORE_EXISTING, &store, &fault), FAULT_STORE);
+    assert_non_null(strstr(fault.text, "version 99"));
+    memset(&fault, 0, sizeof(fault));
+    assert_int_equal(sqlite3_exec(db, "PRAGMA application_id = 5", NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(store_open(path, STORE_CREATE, &store, &fault), FAULT_STORE);
+    assert_non_null(strstr(fault.text, "not a calibration store"));
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    (void)unlink(path);
+    memset(&fault, 0, sizeof(fault));
+    assert_int_equal(store_open(path, STORE_EXISTING, &store, &fault), FAULT_STORE);
+    assert_non_null(strstr(fault.text, "there is no store"));
+    assert_null(store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_unknown_cell_is_never_zero, fresh, closed),
+        cmocka_unit_test_setup_teardown(a_quality_outside_its_range_is_refused, fresh,
+                                        closed),
+        cmocka_unit_test_setup_teardown(a_known_id_with_another_text_is_refused, fresh,
+                                        closed),
+        cmocka_unit_test_setup_teardown(vectors_of_another_routing_text_are_dropped,
+                                        fresh, closed),
+        cmocka_unit_test_setup_teardown(answers_belong_to_one_model, fresh, closed),
+        cmocka_unit_test_setup_teardown(what_is_not_committed_is_not_there, fresh,
+                                        closed),
+        cmocka_unit_test_setup_teardown(foreign_and_newer_files_are_refused, fresh,
+                                        closed),
+    };
+    int fd = mkstemp(path);
+
+    if (fd < 0)
+        return 1;
+    (void)close(fd);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

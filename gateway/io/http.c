@@ -12,7 +12,8 @@
  * Sockets. After each request libcurl says "remove", and "read" again at the next one on the
  * same connection. Telling the kernel would be two system calls a request, so what the
  * kernel watches lags behind what libcurl wants: an event that nobody wants takes the
- * socket off, and the close callback tells when it is really gone.
+ * socket off. The close callback tells of most closed sockets; the others are found when
+ * their number comes back.
  */
 #include "gateway/io/http.h"
 
@@ -156,10 +157,7 @@ static void collect(struct http *http)
         }
         call->result.reused = call->result.sent && connects == 0;
         const enum http_result_code result = http_call_classify(call, code);
-        const char *detail = call->failed != HTTP_OK || call->detail[0] == '\0'
-                                 ? http_result_text(result)
-                                 : call->detail;
-        end(call, result, detail);
+        end(call, result, http_call_detail(call, result));
     }
     deliver(http);
 }
@@ -211,8 +209,15 @@ static struct sock *sock_make(struct http *http, curl_socket_t fd)
         http->socks = socks;
         http->n_socks = n;
     }
-    assert(http->socks[fd] == NULL);
-    struct sock *sock = calloc(1, sizeof *sock);
+    struct sock *sock = http->socks[fd];
+    if (sock != NULL) {
+        /* libcurl closes a socket that never connected (TLS included) without telling: the
+         * number is new, the kernel has forgotten the old socket. */
+        loop_unwatch(http->loop, &sock->watch);
+        sock->wanted = 0;
+        return sock;
+    }
+    sock = calloc(1, sizeof *sock);
     if (sock == NULL)
         return NULL;
     sock->http = http;
@@ -514,11 +519,6 @@ void http_cancel(struct http_call *call)
         return; /* on_name() recycles it */
     }
     recycle(call);
-}
-
-bool http_call_sent(const struct http_call *call)
-{
-    return call->result.sent;
 }
 
 /* -- life cycle -------------------------------------------------------------------------- */

@@ -540,3 +540,14 @@ enum http_result_code http_call_classify(const struct http_call *call, CURLcode 
         return HTTP_PROTOCOL;
     }
 }
+
+const char *http_call_detail(const struct http_call *call, enum http_result_code code)
+{
+    const bool ours = call->failed != HTTP_OK || call->detail[0] == '\0';
+    return ours ? http_result_text(code) : call->detail;
+}
+
+bool http_call_sent(const struct http_call *call)
+{
+    return call->result.sent;
+}

@@ -115,6 +115,8 @@ bool http_call_arm(struct http_call *call);
 enum http_result_code http_call_overdue(const struct http_call *call);
 /* What libcurl's verdict means to our callers. */
 enum http_result_code http_call_classify(const struct http_call *call, CURLcode code);
+/* Why, in words: libcurl's own, or ours where we ended it. */
+const char *http_call_detail(const struct http_call *call, enum http_result_code code);
 
 /* http.c: libcurl opens and closes sockets through these. */
 curl_socket_t http_open_socket(struct http *http, struct curl_sockaddr *address);

@@ -393,7 +393,7 @@ static enum fuser_err take_embedders(struct build *build)
 /* -- domains without labels
  * -------------------------------------------------------------- */
 
-/* Clusters of the widest embedder's vectors take the place of labels. */
+/* Clusters of the widest embedder's vectors take the place of labels where there are none. */
 static enum fuser_err cluster(struct build *build)
 {
     struct fuser_bundle *bundle = build->bundle;
@@ -409,7 +409,7 @@ static enum fuser_err cluster(struct build *build)
             widest = e;
     dim = bundle->embedders[widest].dim;
     k = m / CLUSTER_ROWS < CLUSTERS_MAX ? m / CLUSTER_ROWS : CLUSTERS_MAX;
-    if (k < 2)
+    if (bundle->labelled || k < 2)
         return FUSER_OK;
     sample = calloc(m, sizeof *sample);
     vectors = calloc(m, dim * sizeof *vectors);
@@ -529,31 +529,31 @@ static enum fuser_err identify(struct build *build)
     return err;
 }
 
-static enum fuser_err run(struct build *build)
+static enum fuser_err take_ids(struct build *build)
+{
+    return take_names(build, &build->bundle->ids, build->rows->n, id_of);
+}
+
+static enum fuser_err derive(struct build *build)
+{
+    return bundle_derive(build->bundle) ? ferr_nomem(build->error) : FUSER_OK;
+}
+
+static enum fuser_err fit_head(struct build *build)
 {
     struct fuser_bundle *bundle = build->bundle;
-    enum fuser_err err;
 
-    if ((err = take_settings(build)) || (err = set_order(build)) ||
-        (err = take_names(build, &bundle->ids, build->rows->n, id_of)) ||
-        (err = take_cells(build)) || (err = take_domains(build)) ||
-        (err = take_embedders(build)))
-        return err;
-    if (!bundle->labelled && (err = cluster(build)))
-        return err;
-    if (bundle_derive(bundle))
-        return ferr_nomem(build->error);
     bundle->head = &head_knn;
-    if (bundle->head->fit &&
-        (err = bundle->head->fit(bundle, &bundle->head_state, build->error)))
-        return err;
-    if ((err = make_tables(build)) || (err = take_probes(build)) ||
-        (err = identify(build)))
-        return err;
-    return progress(build, "tables", 1)
-               ? FUSER_OK
-               : ferr_set(build->error, FUSER_INVALID, "given up");
+    return bundle->head->fit
+               ? bundle->head->fit(bundle, &bundle->head_state, build->error)
+               : FUSER_OK;
 }
+
+/* Each needs what those before it made. */
+static enum fuser_err (*const steps[])(struct build *) = {
+    take_settings, set_order, take_ids, take_cells,  take_domains, take_embedders,
+    cluster,       derive,    fit_head, make_tables, take_probes,  identify,
+};
 
 enum fuser_err fuser_bundle_build(const struct fuser_rows *rows,
                                   const struct fuser_build *how,
@@ -561,7 +561,7 @@ enum fuser_err fuser_bundle_build(const struct fuser_rows *rows,
                                   struct fuser_error *error)
 {
     struct build build = { .rows = rows, .how = how, .error = error };
-    enum fuser_err err;
+    enum fuser_err err = FUSER_OK;
 
     ferr_clear(error);
     if (rows->n == 0)
@@ -569,7 +569,10 @@ enum fuser_err fuser_bundle_build(const struct fuser_rows *rows,
     build.bundle = bundle_new();
     if (!build.bundle)
         return ferr_nomem(error);
-    err = run(&build);
+    for (size_t i = 0; !err && i < sizeof steps / sizeof *steps; i++)
+        err = steps[i](&build);
+    if (!err && !progress(&build, "done", 1))
+        err = ferr_set(error, FUSER_INVALID, "given up");
     free(build.row_order);
     if (err) {
         fuser_bundle_unref(build.bundle);

@@ -4,7 +4,7 @@
  * rows in any order make the same bundle, and ties decided by the lower number are
  * decided by name.
  *
- *   build.c        rows -> bundle         bundle_file.c   bundle <-> file
+ *   build.c        rows -> bundle         bundle_write.c, bundle_read.c   bundle <-> file
  *   bundle.c       life and questions     loo.c           its tables
  */
 #ifndef FUSER_BUNDLE_H

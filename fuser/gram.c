@@ -19,6 +19,7 @@ static void bag_add(struct gram_bag *bag, uint32_t base, uint64_t hash)
 {
     uint32_t feature = base + (uint32_t)(hash >> (64 - GRAM_BITS));
 
+    assert(bag->n_used < GRAM_USED_MAX);
     if (bag->count[feature]++ == 0)
         bag->used[bag->n_used++] = (uint16_t)feature;
 }
@@ -70,7 +71,7 @@ void gram_count(struct gram_bag *bag, const struct glyphs *glyphs)
     size_t n = glyphs->n + 2;
 
     _Static_assert(GRAM_FEATURES <= UINT16_MAX + 1, "a feature fits into used[]");
-    _Static_assert(3 * GLYPHS_MAX <= UINT16_MAX, "a count fits into count[]");
+    _Static_assert(GRAM_USED_MAX <= UINT16_MAX, "a count fits into count[]");
     assert(glyphs->n <= GLYPHS_MAX);
     memset(bag->count, 0, sizeof bag->count);
     bag->n_used = 0;

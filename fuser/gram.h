@@ -19,9 +19,12 @@
 #define GRAM_SPACE    (1u << GRAM_BITS)
 #define GRAM_FEATURES (2 * GRAM_SPACE)
 
+/* A character ends at most three runs, one word and one pair. */
+#define GRAM_USED_MAX (5 * (GLYPHS_MAX + 2))
+
 struct gram_bag {
-    uint16_t count[GRAM_FEATURES]; /* at most 3 * GLYPHS_MAX: it cannot overflow */
-    uint16_t used[GRAM_FEATURES];
+    uint16_t count[GRAM_FEATURES]; /* at most GRAM_USED_MAX: it cannot overflow */
+    uint16_t used[GRAM_USED_MAX];
     size_t n_used;
 };
 

@@ -14,56 +14,141 @@
 
 #include "fuser/clones.h"
 
+#ifdef __clang__ /* same thing, other spelling */
+#    define TURN(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#    define TURN(a, b, i, j, k, l) __builtin_shuffle(a, b, (order){ i, j, k, l })
+#endif
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define LANES         16
 #define UNWANTED                                                                         \
-    1024.0f     /* more than any utility, yet leaves a float its fourth decimal */
-#define SKIP 64 /* distances looked at together: most blocks hold no candidate */
+    1024.0f      /* more than any utility, yet leaves a float its fourth decimal */
+#define AHEAD 12 /* rows fetched before their turn: they lie far apart */
+#define SKIP  64 /* distances looked at together: most blocks hold no candidate */
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
-/* Adds up the lanes as a fixed tree. A macro, for a vector type in a signature would
- * depend on the instruction set. */
-#define SUM_LANES(v)                                                                     \
-    (((((v)[0] + (v)[8]) + ((v)[4] + (v)[12])) +                                         \
-      (((v)[2] + (v)[10]) + ((v)[6] + (v)[14]))) +                                       \
-     ((((v)[1] + (v)[9]) + ((v)[5] + (v)[13])) +                                         \
-      (((v)[3] + (v)[11]) + ((v)[7] + (v)[15]))))
+#define ROWS                                                                             \
+    4 /* rows measured together: they share the loads of the query and the additions
+                  across the lanes */
+
+typedef float half __attribute__((vector_size(LANES / 2 * sizeof(float))));
+typedef float quarter __attribute__((vector_size(LANES / 4 * sizeof(float))));
+typedef int32_t order __attribute__((vector_size(LANES / 4 * sizeof(int32_t))));
+
+/* Sixteen lanes to four: lane i becomes (v[i] + v[i + 8]) + (v[i + 4] + v[i + 12]). Macros, for
+ * a vector type in a signature would depend on the instruction set. */
+#define FOLD(v, ret)                                                                     \
+    do {                                                                                 \
+        half low_, high_;                                                                \
+        quarter low4_, high4_;                                                           \
+                                                                                         \
+        memcpy(&low_, &(v), sizeof low_);                                                \
+        memcpy(&high_, (const char *)&(v) + sizeof low_, sizeof high_);                  \
+        low_ += high_;                                                                   \
+        memcpy(&low4_, &low_, sizeof low4_);                                             \
+        memcpy(&high4_, (const char *)&low_ + sizeof low4_, sizeof high4_);              \
+        (ret) = low4_ + high4_;                                                          \
+    } while (0)
+
+/* sum += (row - query)^2 over LANES floats */
+#define ADD_SQUARES(sum, row, query)                                                     \
+    do {                                                                                 \
+        lanes off_;                                                                      \
+                                                                                         \
+        memcpy(&off_, (row), sizeof off_);                                               \
+        off_ -= (query);                                                                 \
+        (sum) += off_ * off_;                                                            \
+    } while (0)
+
+/* The floats beyond the last whole vector. */
+ALWAYS_INLINE float rest_of(const float *row, const float *query, size_t from, size_t dim)
+{
+    float rest = 0;
+
+    for (size_t d = from; d < dim; d++)
+        rest += (row[d] - query[d]) * (row[d] - query[d]);
+    return rest;
+}
 
 FUSER_CLONES void kernel_l2_add(const float *rows, size_t n, size_t dim,
                                 const float *query, float *acc)
 {
-    for (size_t i = 0; i < n; i++) {
+    size_t whole = dim - dim % LANES, i = 0;
+
+    for (; i + ROWS <= n; i += ROWS) {
         const float *row = rows + i * dim;
-        lanes sum = { 0 }, odd = { 0 };
-        float rest = 0;
-        size_t d = 0;
+        lanes a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 }, q;
+        quarter s, t, u, v, even, odd;
 
-        for (; d + 2 * LANES <= dim; d += 2 * LANES) {
-            lanes a, b, c, e;
-
-            memcpy(&a, row + d, sizeof a);
-            memcpy(&b, query + d, sizeof b);
-            memcpy(&c, row + d + LANES, sizeof c);
-            memcpy(&e, query + d + LANES, sizeof e);
-            a -= b;
-            c -= e;
-            sum += a * a;
-            odd += c * c;
+        for (size_t at = 0; at < whole; at += LANES) {
+            memcpy(&q, query + at, sizeof q);
+            ADD_SQUARES(a, row + at, q);
+            ADD_SQUARES(b, row + dim + at, q);
+            ADD_SQUARES(c, row + 2 * dim + at, q);
+            ADD_SQUARES(d, row + 3 * dim + at, q);
         }
-        for (; d + LANES <= dim; d += LANES) {
-            lanes a, b;
-
-            memcpy(&a, row + d, sizeof a);
-            memcpy(&b, query + d, sizeof b);
-            a -= b;
-            sum += a * a;
-        }
-        for (; d < dim; d++)
-            rest += (row[d] - query[d]) * (row[d] - query[d]);
-        sum += odd;
-        acc[i] += SUM_LANES(sum) + rest;
+        FOLD(a, s);
+        FOLD(b, t);
+        FOLD(c, u);
+        FOLD(d, v);
+        /* Four rows of four lanes, turned: (0 + 2) + (1 + 3) of each in one go. */
+        even = TURN(s, t, 0, 1, 4, 5) + TURN(s, t, 2, 3, 6, 7);
+        odd = TURN(u, v, 0, 1, 4, 5) + TURN(u, v, 2, 3, 6, 7);
+        s = TURN(even, odd, 0, 2, 4, 6) + TURN(even, odd, 1, 3, 5, 7);
+        for (size_t r = 0; r < ROWS; r++)
+            acc[i + r] += s[r] + rest_of(row + r * dim, query, whole, dim);
     }
+    for (; i < n; i++) {
+        const float *row = rows + i * dim;
+        lanes a = { 0 }, q;
+        quarter s;
+
+        for (size_t at = 0; at < whole; at += LANES) {
+            memcpy(&q, query + at, sizeof q);
+            ADD_SQUARES(a, row + at, q);
+        }
+        FOLD(a, s);
+        acc[i] += ((s[0] + s[2]) + (s[1] + s[3])) + rest_of(row, query, whole, dim);
+    }
+}
+
+CLONES void kernel_weighted_sum(const float *rows, size_t dim, const uint16_t *which,
+                                const float *weight, size_t n, float *out)
+{
+    size_t from = 0;
+
+    /* Four vectors at a time stay in registers while all rows pass by. */
+    for (; from + 4 * LANES <= dim; from += 4 * LANES) {
+        lanes a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 }, x;
+
+        for (size_t i = 0; i < n; i++) {
+            const float *row = rows + which[i] * dim + from;
+
+            if (i + AHEAD < n)
+                for (size_t line = 0; line < 4; line++)
+                    __builtin_prefetch(rows + which[i + AHEAD] * dim + from +
+                                       line * LANES);
+            memcpy(&x, row, sizeof x);
+            a += x * weight[i];
+            memcpy(&x, row + LANES, sizeof x);
+            b += x * weight[i];
+            memcpy(&x, row + 2 * LANES, sizeof x);
+            c += x * weight[i];
+            memcpy(&x, row + 3 * LANES, sizeof x);
+            d += x * weight[i];
+        }
+        memcpy(out + from, &a, sizeof a);
+        memcpy(out + from + LANES, &b, sizeof b);
+        memcpy(out + from + 2 * LANES, &c, sizeof c);
+        memcpy(out + from + 3 * LANES, &d, sizeof d);
+    }
+    for (size_t d = from; d < dim; d++)
+        out[d] = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t d = from; d < dim; d++)
+            out[d] += rows[which[i] * dim + d] * weight[i];
 }
 
 FUSER_CLONES void kernel_axpy(const float *row, size_t dim, float weight, float *out)

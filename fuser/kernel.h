@@ -26,6 +26,10 @@ struct near {
 void kernel_l2_add(const float *rows, size_t n, size_t dim, const float *query,
                    float *acc);
 
+/* out = sum over i < n of weight[i] * rows[which[i]]; rows and out are dim wide. */
+void kernel_weighted_sum(const float *rows, size_t dim, const uint16_t *which,
+                         const float *weight, size_t n, float *out);
+
 /* out[d] += weight * row[d]. */
 void kernel_axpy(const float *row, size_t dim, float weight, float *out);
 

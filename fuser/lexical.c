@@ -213,18 +213,13 @@ bool lexical_embed(const struct lexical *lexical, const struct glyphs *glyphs,
                    float *ret_vector)
 {
     struct gram_bag bag;
-    float vector[LEXICAL_DIM_MAX];
+    float weight[GRAM_USED_MAX], vector[LEXICAL_DIM_MAX];
 
     gram_count(&bag, glyphs);
-    memset(vector, 0, lexical->dim * sizeof *vector);
-    for (size_t i = 0; i < bag.n_used; i++) {
-        uint16_t feature = bag.used[i];
-
-        if (i + 8 < bag.n_used)
-            __builtin_prefetch(lexical->projection + bag.used[i + 8] * lexical->dim);
-        kernel_axpy(lexical->projection + feature * lexical->dim, lexical->dim,
-                    weight_of(bag.count[feature], lexical->idf[feature]), vector);
-    }
+    for (size_t i = 0; i < bag.n_used; i++)
+        weight[i] = weight_of(bag.count[bag.used[i]], lexical->idf[bag.used[i]]);
+    kernel_weighted_sum(lexical->projection, lexical->dim, bag.used, weight, bag.n_used,
+                        vector);
     if (!kernel_unit(vector, lexical->dim))
         return false;
     memcpy(ret_vector, vector, lexical->dim * sizeof *vector);

@@ -1,24 +1,12 @@
-/* bundle_file.c - a bundle as one file.
+/* bundle_read.c - a bundle from its file, which may be anything.
  *
- *   0   "FRUGALBU"                     magic: another file is FOREIGN
- *   8   u32 version, u32 n_sections    another version is VERSION
- *   16  u64 checksum                   XXH3 of everything before the first section but
- * this 24  u64 bytes of the whole file    a shorter file is TRUNCATED 32  n_sections x
- * struct wire_section
- *       ... the sections, one after the other, without gaps
- *
- *   META  settings and counts          IDS_  row ids, one after the other, each ended by
- * 0 DOMN  domains and which has which  CELL  quality, input, output, latency SURF
- * surface@1                    LEXI  lexical@1 VECS  one per embedder             TABL
- * the leave-one-out tables PROB  probe texts                  HEAD  the head's state
- *
- * What must always hold: nothing of a file is believed before its checksum matched and
- * its numbers were found in range, for a checksum only tells accidents from intent.
+ * What must always hold: nothing of a file is believed before its checksum matched and its
+ * numbers were found in range, for a checksum only tells accidents from intent. Sections are
+ * read one at a time, so that a load needs little more memory than the bundle.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,250 +15,9 @@
 #include <xxhash.h>
 
 #include "fuser/bundle.h"
+#include "fuser/bundle_file.h"
 #include "fuser/err.h"
 #include "fuser/rows.h"
-
-#define VERSION     1
-#define PREFIX      32 /* bytes before the table of contents */
-#define HASHED_FROM 24
-
-static const char magic[8] = { 'F', 'R', 'U', 'G', 'A', 'L', 'B', 'U' };
-
-#define META WIRE_TAG('M', 'E', 'T', 'A')
-#define IDS  WIRE_TAG('I', 'D', 'S', '_')
-#define DOMN WIRE_TAG('D', 'O', 'M', 'N')
-#define CELL WIRE_TAG('C', 'E', 'L', 'L')
-#define SURF WIRE_TAG('S', 'U', 'R', 'F')
-#define LEXI WIRE_TAG('L', 'E', 'X', 'I')
-#define VECS WIRE_TAG('V', 'E', 'C', 'S')
-#define TABL WIRE_TAG('T', 'A', 'B', 'L')
-#define PROB WIRE_TAG('P', 'R', 'O', 'B')
-#define HEAD WIRE_TAG('H', 'E', 'A', 'D')
-
-_Static_assert(sizeof(struct wire_section) == 32, "the table of contents has no padding");
-
-/* -- writing
- * ----------------------------------------------------------------------------- */
-
-static void write_meta(const struct fuser_bundle *bundle, struct sink *sink)
-{
-    const struct bundle_settings *settings = &bundle->settings;
-
-    sink_u64(sink, bundle->cells.n);
-    sink_u32(sink, (uint32_t)bundle->cells.n_generators);
-    sink_u32(sink, (uint32_t)bundle->n_embedders);
-    sink_u32(sink, settings->k);
-    sink_u32(sink, settings->walk_m);
-    sink_f64(sink, settings->prior_rows);
-    sink_u64(sink, settings->seed);
-    sink_string(sink, bundle->text_version);
-    sink_string(sink, bundle->head->name);
-    for (size_t g = 0; g < bundle->cells.n_generators; g++)
-        sink_string(sink, bundle->generators[g]);
-    for (size_t e = 0; e < bundle->n_embedders; e++) {
-        sink_string(sink, bundle->embedders[e].name);
-        sink_string(sink, bundle->embedders[e].model);
-        sink_u32(sink, (uint32_t)bundle->embedders[e].kind);
-        sink_u32(sink, bundle->embedders[e].dim);
-    }
-}
-
-static void write_domains(const struct fuser_bundle *bundle, struct sink *sink)
-{
-    sink_u32(sink, bundle->labelled);
-    sink_u32(sink, (uint32_t)bundle->domains.n);
-    sink_u32(sink, (uint32_t)bundle->domains.bytes);
-    sink_bytes(sink, bundle->domains.block, bundle->domains.bytes);
-    sink_bytes(sink, bundle->domain_of, bundle->cells.n * sizeof *bundle->domain_of);
-}
-
-static void write_cells(const struct cells *cells, struct sink *sink)
-{
-    size_t bytes = cells->n * cells->n_generators * sizeof(float);
-
-    sink_bytes(sink, cells->quality, bytes);
-    sink_bytes(sink, cells->input, bytes);
-    sink_bytes(sink, cells->output, bytes);
-    sink_bytes(sink, cells->latency, bytes);
-}
-
-static void write_vectors(const struct fuser_bundle *bundle, size_t e, struct sink *sink)
-{
-    sink_u32(sink, bundle->n_missing[e]);
-    sink_bytes(sink, bundle->missing[e], bundle->n_missing[e] * sizeof(uint32_t));
-    sink_bytes(sink, index_vectors(bundle->index[e]),
-               bundle->cells.n * bundle->embedders[e].dim * sizeof(float));
-}
-
-static void write_tables(const struct loo *loo, struct sink *sink)
-{
-    size_t bytes = loo->n_subsets * loo->n_rows * loo->n_generators * sizeof(float);
-
-    sink_u32(sink, (uint32_t)loo->n_rows);
-    sink_bytes(sink, loo->rows, loo->n_rows * sizeof *loo->rows);
-    sink_bytes(sink, loo->quality, bytes);
-    sink_bytes(sink, loo->tokens, bytes);
-    sink_bytes(sink, loo->far, loo->n_subsets * sizeof *loo->far);
-}
-
-static void write_probes(const struct fuser_bundle *bundle, struct sink *sink)
-{
-    for (size_t e = 0; e < bundle->n_embedders; e++)
-        for (size_t p = 0; p < FUSER_PROBES; p++) {
-            const struct bundle_probe *probe = &bundle->probes[e][p];
-
-            sink_string(sink, probe->text ? probe->text : "");
-            sink_u32(sink, probe->row);
-        }
-}
-
-void bundle_write(const struct fuser_bundle *bundle, struct sink *sink)
-{
-    sink_begin(sink, META, 0);
-    write_meta(bundle, sink);
-    sink_end(sink);
-    sink_begin(sink, IDS, 0);
-    sink_bytes(sink, bundle->ids.block, bundle->ids.bytes);
-    sink_end(sink);
-    sink_begin(sink, DOMN, 0);
-    write_domains(bundle, sink);
-    sink_end(sink);
-    sink_begin(sink, CELL, 0);
-    write_cells(&bundle->cells, sink);
-    sink_end(sink);
-    sink_begin(sink, SURF, 0);
-    surface_save(&bundle->surface, sink);
-    sink_end(sink);
-    if (bundle->lexical) {
-        sink_begin(sink, LEXI, 0);
-        lexical_save(bundle->lexical, sink);
-        sink_end(sink);
-    }
-    for (size_t e = 0; e < bundle->n_embedders; e++) {
-        sink_begin(sink, VECS, (uint32_t)e);
-        write_vectors(bundle, e, sink);
-        sink_end(sink);
-    }
-    sink_begin(sink, TABL, 0);
-    write_tables(&bundle->loo, sink);
-    sink_end(sink);
-    sink_begin(sink, PROB, 0);
-    write_probes(bundle, sink);
-    sink_end(sink);
-    if (bundle->head->save) {
-        sink_begin(sink, HEAD, 0);
-        bundle->head->save(bundle->head_state, sink);
-        sink_end(sink);
-    }
-}
-
-void bundle_identify(const struct wire_section *sections, size_t n, char ret_id[17])
-{
-    uint64_t sums[WIRE_SECTIONS_MAX];
-
-    for (size_t i = 0; i < n; i++)
-        sums[i] = sections[i].checksum;
-    (void)snprintf(ret_id, 17, "%016" PRIx64,
-                   (uint64_t)XXH3_64bits(sums, n * sizeof *sums));
-}
-
-static size_t section_count(const struct fuser_bundle *bundle)
-{
-    return 7 + bundle->n_embedders + (bundle->lexical != NULL) +
-           (bundle->head->save != NULL);
-}
-
-/* The prefix and the table of contents, which are known when all sections are written. */
-static void write_contents(const struct sink *sink, unsigned char *head)
-{
-    uint32_t numbers[2] = { VERSION, (uint32_t)sink->n_sections };
-    uint64_t bytes = sink->offset, checksum;
-    size_t table = sink->n_sections * sizeof *sink->sections;
-
-    memcpy(head, magic, sizeof magic);
-    memcpy(head + 8, numbers, sizeof numbers);
-    memcpy(head + HASHED_FROM, &bytes, sizeof bytes);
-    memcpy(head + PREFIX, sink->sections, table);
-    checksum = XXH3_64bits(head + HASHED_FROM, PREFIX - HASHED_FROM + table);
-    memcpy(head + 16, &checksum, sizeof checksum);
-}
-
-static enum fuser_err write_file(const struct fuser_bundle *bundle, FILE *file)
-{
-    unsigned char head[PREFIX + WIRE_SECTIONS_MAX * sizeof(struct wire_section)] = { 0 };
-    size_t n = section_count(bundle), bytes = PREFIX + n * sizeof(struct wire_section);
-    struct sink sink;
-    enum fuser_err err;
-
-    sink_init(&sink, file, bytes);
-    if (fwrite(head, 1, bytes, file) != bytes)
-        sink.err = FUSER_IO;
-    bundle_write(bundle, &sink);
-    err = sink.err;
-    if (!err) {
-        write_contents(&sink, head);
-        if (sink.n_sections != n || fseeko(file, 0, SEEK_SET) != 0 ||
-            fwrite(head, 1, bytes, file) != bytes)
-            err = FUSER_IO;
-    }
-    sink_release(&sink);
-    return err;
-}
-
-/* A rename is on disk only when its folder is. */
-static int sync_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder =
-        slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, failed;
-
-    free(folder);
-    if (fd < 0)
-        return -1;
-    failed = fsync(fd);
-    (void)close(fd);
-    return failed;
-}
-
-enum fuser_err fuser_bundle_save(const struct fuser_bundle *bundle, const char *path,
-                                 struct fuser_error *error)
-{
-    size_t length = strlen(path);
-    char *aside = malloc(length + sizeof ".new");
-    FILE *file = NULL;
-    enum fuser_err err;
-
-    ferr_clear(error);
-    if (!aside)
-        return ferr_nomem(error);
-    memcpy(aside, path, length);
-    memcpy(aside + length, ".new", sizeof ".new");
-    file = fopen(aside, "wbe");
-    if (!file) {
-        err = ferr_set(error, FUSER_IO, "cannot create '%s': %s", aside, strerror(errno));
-        goto done;
-    }
-    err = write_file(bundle, file);
-    if (!err && (fflush(file) != 0 || fsync(fileno(file)) != 0))
-        err = FUSER_IO;
-    if (fclose(file) != 0 && !err)
-        err = FUSER_IO;
-    if (!err && (rename(aside, path) != 0 || sync_folder(path) != 0))
-        err = FUSER_IO;
-    if (err == FUSER_IO)
-        (void)ferr_set(error, err, "cannot write '%s': %s", path, strerror(errno));
-    else if (err)
-        (void)ferr_nomem(error);
-    if (err)
-        (void)unlink(aside);
-done:
-    free(aside);
-    return err;
-}
-
-/* -- reading
- * ----------------------------------------------------------------------------- */
 
 struct reader {
     int fd;
@@ -281,6 +28,13 @@ struct reader {
     struct wire_section sections[WIRE_SECTIONS_MAX];
     struct fuser_bundle *bundle;
     char head_name[FUSER_MAX_NAME];
+};
+
+/* A section and what reads it; `index` tells several with one tag apart. */
+struct part {
+    uint32_t tag;
+    enum fuser_err (*decode)(struct reader *reader, uint32_t index,
+                             struct source *source);
 };
 
 /* n bytes at `offset`; false when they are not all there. */
@@ -307,66 +61,75 @@ static enum fuser_err refuse(struct reader *reader, enum fuser_err err, const ch
     return ferr_set(reader->error, err, "cannot load '%s': %s", reader->path, why);
 }
 
-static enum fuser_err read_contents(struct reader *reader)
+static uint64_t contents_checksum(const unsigned char *prefix,
+                                  const struct wire_section *sections, size_t n)
 {
-    unsigned char prefix[PREFIX];
-    struct stat status;
-    uint32_t version;
-    uint64_t checksum, promised, at;
-    XXH3_state_t *hash;
-    size_t table;
+    unsigned char all[BUNDLE_PREFIX + WIRE_SECTIONS_MAX * sizeof *sections];
+    size_t head = BUNDLE_PREFIX - BUNDLE_HASHED_FROM;
 
-    if (fstat(reader->fd, &status) != 0)
-        return refuse(reader, FUSER_IO, strerror(errno));
-    reader->bytes = (uint64_t)status.st_size;
-    if (!read_at(reader->fd, prefix, sizeof magic, 0) ||
-        memcmp(prefix, magic, sizeof magic) != 0)
-        return refuse(reader, FUSER_FOREIGN, "it is not a bundle");
-    if (!read_at(reader->fd, prefix, PREFIX, 0))
-        return refuse(reader, FUSER_TRUNCATED, "it is truncated");
-    memcpy(&version, prefix + 8, sizeof version);
-    memcpy(&reader->n_sections, prefix + 12, sizeof reader->n_sections);
-    memcpy(&checksum, prefix + 16, sizeof checksum);
-    memcpy(&promised, prefix + HASHED_FROM, sizeof promised);
-    if (version != VERSION)
-        return ferr_set(reader->error, FUSER_VERSION,
-                        "cannot load '%s': its version is %" PRIu32
-                        ", this program reads %d",
-                        reader->path, version, VERSION);
-    if (reader->n_sections == 0 || reader->n_sections > WIRE_SECTIONS_MAX)
-        return refuse(reader, FUSER_CORRUPT, "its table of contents is damaged");
-    table = reader->n_sections * sizeof *reader->sections;
-    if (!read_at(reader->fd, reader->sections, table, PREFIX))
-        return refuse(reader, FUSER_TRUNCATED, "it is truncated");
-    hash = XXH3_createState();
-    if (!hash)
-        return ferr_nomem(reader->error);
-    (void)XXH3_64bits_reset(hash);
-    (void)XXH3_64bits_update(hash, prefix + HASHED_FROM, PREFIX - HASHED_FROM);
-    (void)XXH3_64bits_update(hash, reader->sections, table);
-    at = XXH3_64bits_digest(hash);
-    (void)XXH3_freeState(hash);
-    if (at != checksum)
-        return refuse(reader, FUSER_CORRUPT, "its table of contents is damaged");
-    if (reader->bytes < promised)
-        return refuse(reader, FUSER_TRUNCATED, "it is truncated");
-    at = PREFIX + table;
+    memcpy(all, prefix + BUNDLE_HASHED_FROM, head);
+    memcpy(all + head, sections, n * sizeof *sections);
+    return XXH3_64bits(all, head + n * sizeof *sections);
+}
+
+/* Sections follow each other without gaps up to the end of the file. */
+static bool sections_fit(const struct reader *reader, uint64_t promised)
+{
+    uint64_t at = BUNDLE_PREFIX + reader->n_sections * sizeof *reader->sections;
+
     for (uint32_t i = 0; i < reader->n_sections; i++) {
         const struct wire_section *section = &reader->sections[i];
 
-        if (section->offset != at || section->bytes > promised - at)
-            return refuse(reader, FUSER_CORRUPT, "its table of contents is damaged");
+        if (section->offset != at || at > promised || section->bytes > promised - at)
+            return false;
         at += section->bytes;
     }
-    return at == promised && promised == reader->bytes
+    return at == promised && promised == reader->bytes;
+}
+
+static enum fuser_err read_contents(struct reader *reader)
+{
+    unsigned char prefix[BUNDLE_PREFIX];
+    struct stat status;
+    uint32_t version;
+    uint64_t checksum, promised;
+
+    if (fstat(reader->fd, &status) != 0)
+        return refuse(reader, FUSER_IO, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return refuse(reader, FUSER_FOREIGN, "it is not a file");
+    reader->bytes = (uint64_t)status.st_size;
+    if (!read_at(reader->fd, prefix, sizeof BUNDLE_MAGIC - 1, 0) ||
+        memcmp(prefix, BUNDLE_MAGIC, sizeof BUNDLE_MAGIC - 1) != 0)
+        return refuse(reader, FUSER_FOREIGN, "it is not a bundle");
+    if (!read_at(reader->fd, prefix, BUNDLE_PREFIX, 0))
+        return refuse(reader, FUSER_TRUNCATED, "it is truncated");
+    memcpy(&version, prefix + 8, sizeof version);
+    memcpy(&reader->n_sections, prefix + 12, sizeof reader->n_sections);
+    memcpy(&checksum, prefix + BUNDLE_CHECKSUM_AT, sizeof checksum);
+    memcpy(&promised, prefix + BUNDLE_HASHED_FROM, sizeof promised);
+    if (version != BUNDLE_VERSION)
+        return ferr_set(reader->error, FUSER_VERSION,
+                        "cannot load '%s': its version is %" PRIu32
+                        ", this program reads %d",
+                        reader->path, version, BUNDLE_VERSION);
+    if (reader->n_sections == 0 || reader->n_sections > WIRE_SECTIONS_MAX)
+        return refuse(reader, FUSER_CORRUPT, "its table of contents is damaged");
+    if (!read_at(reader->fd, reader->sections,
+                 reader->n_sections * sizeof *reader->sections, BUNDLE_PREFIX))
+        return refuse(reader, FUSER_TRUNCATED, "it is truncated");
+    if (contents_checksum(prefix, reader->sections, reader->n_sections) != checksum)
+        return refuse(reader, FUSER_CORRUPT, "its table of contents is damaged");
+    if (reader->bytes < promised)
+        return refuse(reader, FUSER_TRUNCATED, "it is truncated");
+    return sections_fit(reader, promised)
                ? FUSER_OK
                : refuse(reader, FUSER_CORRUPT, "its length is wrong");
 }
 
 /* Reads one section, checks its checksum, and gives it to `decode`. */
-static enum fuser_err read_section(struct reader *reader, uint32_t tag, uint32_t index,
-                                   enum fuser_err (*decode)(struct reader *, uint32_t,
-                                                            struct source *))
+static enum fuser_err read_section(struct reader *reader, const struct part *part,
+                                   uint32_t index)
 {
     const struct wire_section *section = reader->sections;
     const struct wire_section *end = section + reader->n_sections;
@@ -374,7 +137,7 @@ static enum fuser_err read_section(struct reader *reader, uint32_t tag, uint32_t
     unsigned char *bytes;
     struct source source = { 0 };
 
-    while (section < end && (section->tag != tag || section->index != index))
+    while (section < end && (section->tag != part->tag || section->index != index))
         section++;
     if (section == end)
         return refuse(reader, FUSER_CORRUPT, "a section is missing");
@@ -388,7 +151,7 @@ static enum fuser_err read_section(struct reader *reader, uint32_t tag, uint32_t
     } else {
         source.at = bytes;
         source.left = section->bytes;
-        err = decode(reader, index, &source);
+        err = part->decode(reader, index, &source);
         if (!err && !source_done(&source))
             err = FUSER_CORRUPT;
         if (err == FUSER_NOMEM)
@@ -620,53 +383,68 @@ static enum fuser_err decode_head(struct reader *reader, uint32_t index,
     return bundle->head->load(bundle, source, &bundle->head_state);
 }
 
-static enum fuser_err read_sections(struct reader *reader)
+/* What one embedder needs beside its vectors. */
+static enum fuser_err read_embedder(struct reader *reader, size_t e)
 {
     struct fuser_bundle *bundle = reader->bundle;
-    bool lexical = false;
-    enum fuser_err err;
+    const struct fuser_embedder_info *info = &bundle->embedders[e];
+    enum fuser_err err = FUSER_OK;
 
-    if ((err = read_section(reader, META, 0, decode_meta)) ||
-        (err = read_section(reader, IDS, 0, decode_ids)) ||
-        (err = read_section(reader, DOMN, 0, decode_domains)) ||
-        (err = read_section(reader, CELL, 0, decode_cells)) ||
-        (err = read_section(reader, SURF, 0, decode_surface)))
-        return err;
-    for (size_t e = 0; e < bundle->n_embedders; e++) {
-        const struct fuser_embedder_info *info = &bundle->embedders[e];
-
-        if (info->kind == FUSER_LEXICAL) {
-            if (lexical)
-                return refuse(reader, FUSER_CORRUPT, "it has two lexical embedders");
-            lexical = true;
-            err = read_section(reader, LEXI, 0, decode_lexical);
-            if (err)
-                return err;
-            if (lexical_dim(bundle->lexical) != info->dim)
-                return refuse(reader, FUSER_CORRUPT, "its numbers make no sense");
-        }
-        if ((info->kind == FUSER_LEXICAL && strcmp(info->model, LEXICAL_MODEL) != 0) ||
-            (info->kind == FUSER_SURFACE && strcmp(info->model, SURFACE_MODEL) != 0))
-            return ferr_set(reader->error, FUSER_MISMATCH,
-                            "cannot load '%s': this program does not have embedder '%s'",
-                            reader->path, info->model);
-        err = read_section(reader, VECS, (uint32_t)e, decode_vectors);
-        if (err)
-            return err;
+    if ((info->kind == FUSER_LEXICAL && strcmp(info->model, LEXICAL_MODEL) != 0) ||
+        (info->kind == FUSER_SURFACE && strcmp(info->model, SURFACE_MODEL) != 0))
+        return ferr_set(reader->error, FUSER_MISMATCH,
+                        "cannot load '%s': this program does not have embedder '%s'",
+                        reader->path, info->model);
+    if (info->kind == FUSER_LEXICAL && bundle->lexical)
+        return refuse(reader, FUSER_CORRUPT, "it has two lexical embedders");
+    if (info->kind == FUSER_LEXICAL) {
+        err = read_section(reader, &(struct part){ BUNDLE_LEXI, decode_lexical }, 0);
+        if (!err && lexical_dim(bundle->lexical) != info->dim)
+            err = refuse(reader, FUSER_CORRUPT, "its numbers make no sense");
     }
-    if ((err = read_section(reader, TABL, 0, decode_tables)) ||
-        (err = read_section(reader, PROB, 0, decode_probes)))
-        return err;
-    if (bundle_derive(bundle))
-        return ferr_nomem(reader->error);
+    if (!err)
+        err = read_section(reader, &(struct part){ BUNDLE_VECS, decode_vectors },
+                           (uint32_t)e);
+    return err;
+}
+
+static enum fuser_err read_head(struct reader *reader)
+{
+    struct fuser_bundle *bundle = reader->bundle;
+
     bundle->head = head_named(reader->head_name);
     if (!bundle->head)
         return ferr_set(reader->error, FUSER_VERSION,
                         "cannot load '%s': this program does not have head '%s'",
                         reader->path, reader->head_name);
-    if (bundle->head->load && (err = read_section(reader, HEAD, 0, decode_head)))
-        return err;
-    return loo_derive(bundle, &bundle->loo) ? ferr_nomem(reader->error) : FUSER_OK;
+    return bundle->head->load
+               ? read_section(reader, &(struct part){ BUNDLE_HEAD, decode_head }, 0)
+               : FUSER_OK;
+}
+
+/* Each needs what those before it made. */
+static const struct part parts[] = {
+    { BUNDLE_META, decode_meta },    { BUNDLE_IDS, decode_ids },
+    { BUNDLE_DOMN, decode_domains }, { BUNDLE_CELL, decode_cells },
+    { BUNDLE_SURF, decode_surface }, { BUNDLE_TABL, decode_tables },
+    { BUNDLE_PROB, decode_probes },
+};
+
+static enum fuser_err read_sections(struct reader *reader)
+{
+    enum fuser_err err = FUSER_OK;
+
+    for (size_t i = 0; !err && i < sizeof parts / sizeof *parts; i++)
+        err = read_section(reader, &parts[i], 0);
+    for (size_t e = 0; !err && e < reader->bundle->n_embedders; e++)
+        err = read_embedder(reader, e);
+    if (!err && bundle_derive(reader->bundle))
+        err = ferr_nomem(reader->error);
+    if (!err)
+        err = read_head(reader);
+    if (!err && loo_derive(reader->bundle, &reader->bundle->loo))
+        err = ferr_nomem(reader->error);
+    return err;
 }
 
 enum fuser_err fuser_bundle_load(const char *path, struct fuser_bundle **ret_bundle,

@@ -1,0 +1,241 @@
+/* bench_decision.c - how long a decision takes, from the text to the ranking.
+ *
+ *     bench_decision [ROWS] [DIM] [DECISIONS]       default 10000 128 4000
+ *
+ * Prints a line for people and one of JSON. Synthetic prompts: words of eight vocabularies, so
+ * that neighbourhoods exist; 300 characters on average, and 2,000 for the long ones, which is
+ * all that the built-in embedders look at. One decision is a session from its making to its
+ * verdict, with the built-in lexical embedder, or with a vector that is given. Time is CPU-free
+ * wall time of one thread; run it on a quiet machine. The aim is a p50 under 150 us at
+ * 10,000 x 128, the limit 300 us.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fuser/fuser.h"
+
+#define GENERATORS 8
+#define DOMAINS    8
+#define WORDS      400 /* per domain */
+#define BATCH      16
+
+static const char *const generators[GENERATORS] = { "g0", "g1", "g2", "g3",
+                                                    "g4", "g5", "g6", "g7" };
+
+static uint64_t state = 1;
+
+static uint64_t next_random(void)
+{
+    uint64_t z = state += 0x9E3779B97F4A7C15u;
+
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+static double now_us(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static void check(enum fuser_err err, const struct fuser_error *error)
+{
+    if (err == FUSER_OK)
+        return;
+    fprintf(stderr, "bench_decision: %s\n", error->text);
+    exit(1);
+}
+
+/* Words of the domain's own vocabulary, a third of them common to all. */
+static size_t write_prompt(char *to, size_t room, size_t length, unsigned domain)
+{
+    size_t n = 0;
+
+    length = length < room - 16 ? length : room - 16;
+    while (n < length) {
+        unsigned common = next_random() % 3 == 0;
+        uint64_t word = next_random() % WORDS * (next_random() % WORDS) / WORDS;
+        uint64_t seed = (common ? DOMAINS : domain) * 1000003u + word;
+
+        for (size_t letters = 2 + seed * 7 % 8; letters > 0; letters--) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            to[n++] = (char)('a' + (seed >> 33) % 26);
+        }
+        to[n++] = ' ';
+    }
+    to[n] = '\0';
+    return n;
+}
+
+static void random_vector(float *v, size_t dim, unsigned domain)
+{
+    for (size_t d = 0; d < dim; d++)
+        v[d] = (float)(next_random() >> 40) / 16777216.0f - 0.5f +
+               (d % DOMAINS == domain ? 0.5f : 0.0f);
+}
+
+static struct fuser_bundle *build(size_t n, size_t dim, bool built_in)
+{
+    struct fuser_embedder_info embedder = { .name = "remote", .dim = (uint32_t)dim };
+    struct fuser_build how = { .seed = 1, .prior_rows = -1, .text_version = "text@1" };
+    struct fuser_rows *rows;
+    struct fuser_bundle *bundle;
+    struct fuser_error error;
+    float *vector = calloc(dim, sizeof *vector);
+    char id[32], domain[8], text[2100];
+
+    if (built_in) {
+        embedder.kind = FUSER_LEXICAL;
+        (void)snprintf(embedder.name, sizeof embedder.name, "lexical");
+    }
+    check(fuser_rows_new(generators, GENERATORS, &embedder, 1, &rows, &error), &error);
+    for (size_t i = 0; i < n; i++) {
+        unsigned d = next_random() % DOMAINS;
+        size_t row, bytes = write_prompt(text, sizeof text, 100 + next_random() % 400, d);
+
+        (void)snprintf(id, sizeof id, "row%zu", i);
+        (void)snprintf(domain, sizeof domain, "d%u", d);
+        check(fuser_rows_add(rows, id, domain, text, bytes, &row, &error), &error);
+        for (size_t g = 0; g < GENERATORS; g++) {
+            struct fuser_cell cell = {
+                .quality = next_random() % 100 < (g == d ? 90u : 40u + 5 * (unsigned)g),
+                .input_tokens = (float)bytes / 4,
+                .output_tokens = (float)(next_random() % 300),
+                .latency_ms = 500,
+            };
+
+            check(fuser_rows_set_cell(rows, row, g, &cell, &error), &error);
+        }
+        random_vector(vector, dim, d);
+        if (!built_in)
+            check(fuser_rows_set_vector(rows, row, 0, vector, dim, &error), &error);
+    }
+    check(fuser_bundle_build(rows, &how, &bundle, &error), &error);
+    fuser_rows_free(rows);
+    free(vector);
+    return bundle;
+}
+
+static struct fuser_session *ask(struct fuser *fuser, const char *text, size_t bytes)
+{
+    struct fuser_ask_generator prices[GENERATORS];
+    struct fuser_ask_embedder embedder = { .allowed = true };
+    struct fuser_ask ask = { .lambda = 50,
+                             .ceiling_pico = INT64_MAX,
+                             .text = text,
+                             .text_bytes = bytes,
+                             .max_output_tokens = 512,
+                             .generators = prices,
+                             .embedders = &embedder };
+    struct fuser_session *session;
+    struct fuser_error error;
+
+    for (size_t g = 0; g < GENERATORS; g++)
+        prices[g] = (struct fuser_ask_generator){ .allowed = true,
+                                                  .prompt_pico = 1000000,
+                                                  .input_pico = 20000 * (int64_t)(g + 1),
+                                                  .output_pico = 60000 * (int64_t)(g + 1),
+                                                  .worst_pico = 100000000 };
+    check(fuser_session_new(fuser, &ask, &session, &error), &error);
+    return session;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+/* Decides `batch` prompts in one go, `n` times; us of one decision. */
+static void measure(struct fuser *fuser, const char *name, size_t length, size_t batch,
+                    size_t n, size_t dim)
+{
+    bool built_in = fuser_bundle_embedder(fuser_bundle_of(fuser), 0)->kind != FUSER_REMOTE;
+    double *us = calloc(n, sizeof *us), chosen = 0;
+    float *vectors = calloc(batch, dim * sizeof *vectors);
+    static char texts[BATCH][2100];
+    static struct fuser_verdict verdict;
+    struct fuser_session *sessions[BATCH];
+    struct fuser_step steps[BATCH];
+    struct fuser_error error;
+    size_t bytes[BATCH];
+
+    for (size_t i = 0; i < n; i++) {
+        for (size_t b = 0; b < batch; b++) {
+            unsigned domain = next_random() % DOMAINS;
+
+            bytes[b] = write_prompt(texts[b], sizeof texts[b], length, domain);
+            random_vector(vectors + b * dim, dim, domain);
+        }
+        us[i] = now_us();
+        for (size_t b = 0; b < batch; b++)
+            sessions[b] = ask(fuser, texts[b], bytes[b]);
+        fuser_next(sessions, batch, steps);
+        if (!built_in) {
+            for (size_t b = 0; b < batch; b++)
+                check(fuser_tell(sessions[b], 0, vectors + b * dim, dim, 0, 0, &error),
+                      &error);
+            fuser_next(sessions, batch, steps);
+        }
+        for (size_t b = 0; b < batch; b++) {
+            fuser_verdict(sessions[b], INT64_MAX, &verdict);
+            chosen += (double)verdict.ranked[0].generator;
+            fuser_session_free(sessions[b]);
+        }
+        us[i] = (now_us() - us[i]) / (double)batch;
+    }
+    qsort(us, n, sizeof *us, by_value);
+    printf("%-34s %4zu characters, batch %2zu: p50 %6.1f us  p99 %6.1f us a decision\n", name,
+           length, batch, us[n / 2], us[n * 99 / 100]);
+    printf("{\"bench\":\"decision\",\"case\":\"%s\",\"rows\":%zu,\"dim\":%zu,\"characters\":%zu,"
+           "\"batch\":%zu,\"p50_us\":%.1f,\"p99_us\":%.1f,\"check\":%.0f}\n",
+           name, fuser_bundle_rows(fuser_bundle_of(fuser)), dim, length, batch, us[n / 2],
+           us[n * 99 / 100], chosen);
+    free(us);
+    free(vectors);
+}
+
+static void run(size_t n_rows, size_t dim, size_t n, bool built_in)
+{
+    const char *embedder = built_in ? "lexical" : "remote";
+    struct fuser_bundle *bundle = build(n_rows, dim, built_in);
+    struct fuser_names names = { generators, GENERATORS, &embedder, 1 };
+    struct fuser *fuser;
+    struct fuser_error error;
+
+    check(fuser_new(bundle, &names, &fuser, &error), &error);
+    dim = fuser_bundle_embedder(bundle, 0)->dim;
+    if (built_in) {
+        measure(fuser, "built-in lexical", 300, 1, n, dim);
+        measure(fuser, "built-in lexical, long", 2000, 1, n / 4 + 1, dim);
+        measure(fuser, "built-in lexical, batched", 300, BATCH, n / BATCH + 1, dim);
+    } else {
+        measure(fuser, "vector given", 300, 1, n, dim);
+        measure(fuser, "vector given, batched", 300, BATCH, n / BATCH + 1, dim);
+    }
+    fuser_unref(fuser);
+    fuser_bundle_unref(bundle);
+}
+
+int main(int argc, char **argv)
+{
+    size_t n_rows = argc > 1 ? strtoul(argv[1], NULL, 10) : 10000;
+    size_t dim = argc > 2 ? strtoul(argv[2], NULL, 10) : 128;
+    size_t n = argc > 3 ? strtoul(argv[3], NULL, 10) : 4000;
+
+    if (n_rows == 0 || dim == 0 || dim > FUSER_MAX_DIM || n == 0) {
+        fprintf(stderr, "usage: bench_decision [ROWS] [DIM] [DECISIONS]\n");
+        return 2;
+    }
+    run(n_rows, dim, n, true);
+    run(n_rows, dim, n, false);
+    return 0;
+}

@@ -221,6 +221,7 @@ static void log_money(struct log_line *line, const struct exchange *x)
 static void log_decision(struct log_line *line, struct exchange *x)
 {
     const struct plan_choice *choice = exchange_choice(x);
+    struct str queried;
 
     if (x->decision_id[0] == '\0')
         return;
@@ -233,7 +234,9 @@ static void log_decision(struct log_line *line, struct exchange *x)
     log_text(line, "reason", reason_word(exchange_reason(x)));
     if (choice->predicted)
         log_fixed(line, "predicted_quality", (double)choice->quality, 4);
-    log_str(line, "queried", decision_queried(&x->decision, &x->arena));
+    queried = decision_queried(&x->decision, &x->arena);
+    if (queried.n > 0)
+        log_str(line, "queried", queried);
     log_int(line, "attempts", x->attempts);
 }
 

@@ -114,8 +114,9 @@ FUSER_CLONES void kernel_l2_add(const float *rows, size_t n, size_t dim,
     }
 }
 
-CLONES void kernel_weighted_sum(const float *rows, size_t dim, const uint16_t *which,
-                                const float *weight, size_t n, float *out)
+FUSER_CLONES void kernel_weighted_sum(const float *rows, size_t dim,
+                                      const uint16_t *which, const float *weight,
+                                      size_t n, float *out)
 {
     size_t from = 0;
 

@@ -110,11 +110,11 @@ static void write_tables(const struct loo *loo, struct sink *sink)
 
 static void write_probes(const struct fuser_bundle *bundle, struct sink *sink)
 {
+    sink_begin(sink, BUNDLE_PROB, 0);
     for (size_t e = 0; e < bundle->n_embedders; e++)
         for (size_t p = 0; p < FUSER_PROBES; p++) {
             const struct bundle_probe *probe = &bundle->probes[e][p];
 
-            sink_begin(sink, BUNDLE_PROB, 0);
             sink_string(sink, probe->text ? probe->text : "");
             sink_u32(sink, probe->row);
         }

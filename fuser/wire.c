@@ -33,7 +33,8 @@ void sink_release(struct sink *sink)
 
 void sink_begin(struct sink *sink, uint32_t tag, uint32_t index)
 {
-    assert(sink->n_sections < WIRE_SECTIONS_MAX);
+    assert(!sink->open && sink->n_sections < WIRE_SECTIONS_MAX);
+    sink->open = true;
     sink->sections[sink->n_sections] =
         (struct wire_section){ .tag = tag, .index = index, .offset = sink->offset };
     if (!sink->err)
@@ -44,6 +45,8 @@ void sink_end(struct sink *sink)
 {
     struct wire_section *section = &sink->sections[sink->n_sections++];
 
+    assert(sink->open);
+    sink->open = false;
     section->bytes = sink->offset - section->offset;
     if (!sink->err)
         section->checksum = XXH3_64bits_digest(sink->hash);

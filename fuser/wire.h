@@ -35,6 +35,7 @@ struct sink {
     FILE *file; /* borrowed; NULL: hash only */
     void *hash; /* XXH3 state of the section that is open */
     uint64_t offset;
+    bool open; /* between sink_begin and sink_end */
     size_t n_sections;
     struct wire_section sections[WIRE_SECTIONS_MAX];
     enum fuser_err err;

@@ -13,7 +13,7 @@
 #include "tools/experts/embed.h"
 #include "tools/experts/gzip.h"
 #include "tools/experts/play.h"
-#include "tools/experts/server.h"
+#include "tools/experts/service.h"
 
 enum { BURST_BYTES = 16384 }; /* events without a pause between them go out together */
 
@@ -108,7 +108,7 @@ struct job *job_new(struct lane *lane, struct caller *caller,
     lane->number += lane->stride;
     job->number = lane->number;
     job->wake = (struct loop_timer){ .fn = on_wake, .arg = job };
-    buf_init(&job->body, SERVER_BODY_BYTES);
+    buf_init(&job->body, SERVICE_BODY_BYTES);
     buf_init(&job->out, PLAY_BODY_BYTES);
     caller->job = job;
     return job;
@@ -204,7 +204,7 @@ static enum MHD_Result queue(struct job *job, unsigned status, const char *type,
     char id[40];
     (void)snprintf(id, sizeof id, "up-%llx", (unsigned long long)job->number);
     const struct script *script =
-        job->play != NULL ? &play_order(job->play)->script : NULL;
+        job->play != NULL ? &play_request(job->play)->script : NULL;
     enum MHD_Result ok = MHD_add_response_header(response, "Content-Type", type);
     if (ok == MHD_YES)
         ok = MHD_add_response_header(response, "x-request-id", id);
@@ -214,7 +214,7 @@ static enum MHD_Result queue(struct job *job, unsigned status, const char *type,
         ok = MHD_add_response_header(response, "Retry-After", seconds);
     }
     if (ok == MHD_YES && script != NULL && script->gzip != 0 &&
-        !play_order(job->play)->stream)
+        !play_request(job->play)->stream)
         ok = MHD_add_response_header(response, "Content-Encoding", "gzip");
     if (ok == MHD_YES)
         ok = MHD_queue_response(job->connection, status, response);
@@ -230,7 +230,7 @@ static enum MHD_Result queue_out(struct job *job, unsigned status, const char *t
         MHD_create_response_from_buffer(job->out.n, job->out.p, MHD_RESPMEM_PERSISTENT));
 }
 
-static enum MHD_Result refuse(struct job *job, const struct order_error *error)
+static enum MHD_Result refuse(struct job *job, const struct request_error *error)
 {
     play_error(error, &job->out);
     if (job->stats != NULL)
@@ -248,14 +248,14 @@ static enum MHD_Result answer_stream(struct job *job)
         MHD_destroy_response(response);
         return MHD_NO;
     }
-    return queue(job, (unsigned)play_order(job->play)->script.status, "text/event-stream",
-                 response);
+    return queue(job, (unsigned)play_request(job->play)->script.status,
+                 "text/event-stream", response);
 }
 
 /* In one piece, or with its whole length announced and cut in the middle. */
 static enum MHD_Result answer_body(struct job *job)
 {
-    const struct script *script = &play_order(job->play)->script;
+    const struct script *script = &play_request(job->play)->script;
     job->step = play_body(job->play, &job->out);
     if (script->gzip != 0) {
         struct buf plain = job->out;
@@ -275,45 +275,45 @@ static enum MHD_Result answer_body(struct job *job)
 
 static enum MHD_Result answer_play(struct job *job)
 {
-    const struct order *order = play_order(job->play);
-    if (order->script.status >= 400) {
-        struct order_error error = { .status = order->script.status };
+    const struct request *request = play_request(job->play);
+    if (request->script.status >= 400) {
+        struct request_error error = { .status = request->script.status };
         (void)snprintf(error.message, sizeof error.message,
-                       "the script answers with status %d", order->script.status);
+                       "the script answers with status %d", request->script.status);
         return refuse(job, &error);
     }
-    return order->stream ? answer_stream(job) : answer_body(job);
+    return request->stream ? answer_stream(job) : answer_body(job);
 }
 
-/* Reads the order; the answer may have to wait. */
+/* Reads the request; the answer may have to wait. */
 static enum MHD_Result start(struct job *job)
 {
-    struct order order;
-    struct order_error error = { .status = 413 };
+    struct request request;
+    struct request_error error = { .status = 413 };
     enum MHD_Result result = MHD_NO;
-    order_init(&order);
+    request_init(&request);
     const char *body = job->body.n > 0 ? job->body.p : "";
     int refused = 413;
     if (job->body.failed)
         (void)snprintf(error.message, sizeof error.message, "the body is too large");
     else if (job->route == CHAT)
-        refused = order_chat(&order, body, job->body.n, &error);
+        refused = request_chat(&request, body, job->body.n, &error);
     else
-        refused = order_embeddings(&order, body, job->body.n, &error);
+        refused = request_embeddings(&request, body, job->body.n, &error);
     buf_release(&job->body);
-    job->stats = stats_of(job->lane->stats, refused == 0 ? order.model : "refused");
+    job->stats = stats_of(job->lane->stats, refused == 0 ? request.model : "refused");
     atomic_fetch_add(&job->stats->requests, 1);
     atomic_fetch_add(&job->stats->in_flight, 1);
     if (refused != 0) {
         result = refuse(job, &error);
         goto out;
     }
-    atomic_fetch_add(&job->stats->prompt_tokens, (int64_t)order.prompt_tokens);
-    job->play = play_new(&order, job->number);
+    atomic_fetch_add(&job->stats->prompt_tokens, (int64_t)request.prompt_tokens);
+    job->play = play_new(&request, job->number);
     if (job->play == NULL)
         goto out;
-    const struct script *script = &play_order(job->play)->script;
-    const struct expert *expert = play_order(job->play)->expert;
+    const struct script *script = &play_request(job->play)->script;
+    const struct expert *expert = play_request(job->play)->expert;
     uint64_t now_us = loop_now_us(job->lane->loop);
     int delay_ms = expert != NULL ? expert->first_ms : script->delay_ms;
     job->slice = (size_t)script->slice_bytes;
@@ -330,7 +330,7 @@ static enum MHD_Result start(struct job *job)
         result = answer_play(job);
     }
 out:
-    order_release(&order);
+    request_release(&request);
     return result;
 }
 
@@ -352,14 +352,14 @@ enum MHD_Result job_answer(struct job *job)
         return MHD_NO;
     bool resumed = job->started;
     job->started = true;
-    struct order_error error = { .status = 404 };
+    struct request_error error = { .status = 404 };
     switch (job->route) {
     case CHAT:
     case EMBEDDINGS:
         if (!resumed)
             return start(job);
         job->due_us = loop_now_us(job->lane->loop) +
-                      (uint64_t)play_order(job->play)->script.first_ms * 1000;
+                      (uint64_t)play_request(job->play)->script.first_ms * 1000;
         return answer_play(job);
     case MODELS:
         put_models(&job->out);

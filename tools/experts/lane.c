@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "tools/experts/job.h"
-#include "tools/experts/server.h"
+#include "tools/experts/service.h"
 
 static void on_readable(void *arg, uint32_t events)
 {
@@ -115,7 +115,7 @@ enum err lane_new(int listen_fd, struct stats *stats, uint64_t first, uint64_t s
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO, 0, NULL, NULL,
         on_request, lane, MHD_OPTION_LISTEN_SOCKET, listen_fd,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, lane, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, lane, MHD_OPTION_CONNECTION_LIMIT, SERVER_CONNECTIONS_MAX,
+        on_connection, lane, MHD_OPTION_CONNECTION_LIMIT, SERVICE_CONNECTIONS_MAX,
         MHD_OPTION_END);
     if (lane->daemon == NULL)
         goto failed;

@@ -1,4 +1,4 @@
-/* lane.h - one thread of the server and its connections; see server.h.
+/* lane.h - one thread of the server and its connections; see service.h.
  *
  *      loop --readable--> MHD_run --> lane's handler --> job_...
  *       |                                                  |

@@ -13,7 +13,7 @@
 
 #include "tools/experts/question.h"
 #include "tools/experts/script.h"
-#include "tools/experts/server.h"
+#include "tools/experts/service.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -85,7 +85,7 @@ static int serve(int argc, char **argv)
     struct option options[] = { { "--listen", "127.0.0.1:0" }, { "--threads", "1" } };
     double threads = 1;
     if (read_options(argc, argv, options, 2) != 0 ||
-        read_number(&options[1], 1, SERVER_THREADS_MAX, &threads) != 0)
+        read_number(&options[1], 1, SERVICE_THREADS_MAX, &threads) != 0)
         return EXIT_USAGE;
     raise_descriptors();
     /* Blocked before the threads start, so that all of them leave signals to this one. */
@@ -96,18 +96,18 @@ static int serve(int argc, char **argv)
     (void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
     struct sigaction ignore = { .sa_handler = SIG_IGN };
     (void)sigaction(SIGPIPE, &ignore, NULL);
-    struct server *server = NULL;
+    struct service *service = NULL;
     char error[256];
-    if (server_new(options[0].value, (int)threads, &server, error, sizeof error) !=
+    if (service_new(options[0].value, (int)threads, &service, error, sizeof error) !=
         ERR_OK) {
         (void)complain("%s", error);
         return EXIT_FAILURE;
     }
-    (void)printf("listening on %s\n", server_address(server));
+    (void)printf("listening on %s\n", service_address(service));
     (void)fflush(stdout);
     int got = 0;
     (void)sigwait(&ends, &got);
-    server_free(server);
+    service_free(service);
     return EXIT_SUCCESS;
 }
 

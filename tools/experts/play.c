@@ -15,7 +15,7 @@
 enum phase { ROLE, REASONING, CONTENT, FINISH, USAGE, DONE };
 
 struct play {
-    struct order order; /* owned */
+    struct request request; /* owned */
     uint64_t number;
     long long created;
     char *text; /* owned: an expert's whole answer; NULL for a script */
@@ -29,17 +29,18 @@ struct play {
     size_t written; /* tokens of all choices that were sent */
 };
 
-struct play *play_new(struct order *order, uint64_t number)
+struct play *play_new(struct request *request, uint64_t number)
 {
     struct play *play = calloc(1, sizeof *play);
     if (play == NULL)
         return NULL;
-    if (order->embeddings) {
+    if (request->embeddings) {
         play->text = NULL;
-    } else if (order->expert != NULL) {
+    } else if (request->expert != NULL) {
         struct reply reply;
-        expert_answer(order->expert, order->texts[0].p != NULL ? order->texts[0].p : "",
-                      order->texts[0].n, &reply);
+        expert_answer(request->expert,
+                      request->texts[0].p != NULL ? request->texts[0].p : "",
+                      request->texts[0].n, &reply);
         play->text = strdup(reply.text);
         if (play->text == NULL) {
             free(play);
@@ -48,16 +49,16 @@ struct play *play_new(struct order *order, uint64_t number)
         play->text_bytes = strlen(play->text);
         play->tokens = tokens_count(play->text, play->text_bytes);
     } else {
-        play->tokens = order->script.empty != 0 ? 0 : (size_t)order->script.chunks;
+        play->tokens = request->script.empty != 0 ? 0 : (size_t)request->script.chunks;
     }
-    if (order->max_tokens >= 0 && play->tokens > (size_t)order->max_tokens) {
-        play->tokens = (size_t)order->max_tokens;
+    if (request->max_tokens >= 0 && play->tokens > (size_t)request->max_tokens) {
+        play->tokens = (size_t)request->max_tokens;
         play->cut_short = true;
         if (play->text != NULL)
             play->text_bytes = tokens_prefix(play->text, play->text_bytes, play->tokens);
     }
-    play->order = *order;
-    order_init(order);
+    play->request = *request;
+    request_init(request);
     play->number = number;
     play->created = (long long)time(NULL);
     return play;
@@ -67,14 +68,14 @@ void play_free(struct play *play)
 {
     if (play == NULL)
         return;
-    order_release(&play->order);
+    request_release(&play->request);
     free(play->text);
     free(play);
 }
 
-const struct order *play_order(const struct play *play)
+const struct request *play_request(const struct play *play)
 {
-    return &play->order;
+    return &play->request;
 }
 
 size_t play_completion_tokens(const struct play *play)
@@ -91,14 +92,14 @@ static const char *finish_reason(const struct play *play)
 {
     if (play->cut_short)
         return "length";
-    return play->order.script.tool_calls != 0 ? "tool_calls" : "stop";
+    return play->request.script.tool_calls != 0 ? "tool_calls" : "stop";
 }
 
 static void put_usage(const struct play *play, struct buf *out)
 {
-    const struct script *script = &play->order.script;
+    const struct script *script = &play->request.script;
     size_t prompt = script->prompt_tokens >= 0 ? (size_t)script->prompt_tokens
-                                               : play->order.prompt_tokens;
+                                               : play->request.prompt_tokens;
     size_t completion = script->tokens >= 0 ? (size_t)script->tokens : play->written;
     if (script->usage == SCRIPT_USAGE_WRONG)
         completion *= 10;
@@ -122,7 +123,7 @@ static void put_script_words(const struct play *play, int chunk, struct buf *out
     word[--at] = 'w';
     size_t n = sizeof word - at;
     buf_put_str(out, text_of(word + at, n));
-    size_t wanted = (size_t)play->order.script.chunk_bytes;
+    size_t wanted = (size_t)play->request.script.chunk_bytes;
     char *room = NULL;
     if (wanted > n && buf_room(out, wanted - n, &room) == ERR_OK) {
         memset(room, '.', wanted - n);
@@ -132,7 +133,7 @@ static void put_script_words(const struct play *play, int chunk, struct buf *out
 
 static void put_tool_call(const struct play *play, struct buf *out)
 {
-    const char *name = play->order.tool[0] != 0 ? play->order.tool : "none";
+    const char *name = play->request.tool[0] != 0 ? play->request.tool : "none";
     buf_putf(out,
              "[{\"index\":0,\"id\":\"call_%llx\",\"type\":\"function\",\"function\":{"
              "\"name\":",
@@ -145,19 +146,19 @@ static void put_tool_call(const struct play *play, struct buf *out)
 
 static void open_event(const struct play *play, struct buf *out)
 {
-    const char *line = play->order.script.crlf != 0 ? "\r\n" : "\n";
-    if (play->order.script.comments != 0)
+    const char *line = play->request.script.crlf != 0 ? "\r\n" : "\n";
+    if (play->request.script.comments != 0)
         buf_putf(out, ": still here%s%s", line, line);
     buf_putf(out,
              "data: {\"id\":\"chatcmpl-%llx\",\"object\":\"chat.completion.chunk\","
              "\"created\":%lld,\"model\":",
              (unsigned long long)play->number, play->created);
-    buf_put_json(out, str_of(play->order.model));
+    buf_put_json(out, str_of(play->request.model));
 }
 
 static void close_event(const struct play *play, struct buf *out)
 {
-    buf_put(out, play->order.script.crlf != 0 ? "}\r\n\r\n" : "}\n\n");
+    buf_put(out, play->request.script.crlf != 0 ? "}\r\n\r\n" : "}\n\n");
 }
 
 static void open_delta(const struct play *play, struct buf *out)
@@ -172,8 +173,8 @@ static void close_delta(const struct play *play, const char *finish, struct buf 
         buf_putf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]", finish);
     else
         buf_put(out, "},\"logprobs\":null,\"finish_reason\":null}]");
-    bool rides = finish != NULL && play->choice == play->order.choices - 1 &&
-                 play->order.script.usage == SCRIPT_USAGE_WITH_CHOICES;
+    bool rides = finish != NULL && play->choice == play->request.choices - 1 &&
+                 play->request.script.usage == SCRIPT_USAGE_WITH_CHOICES;
     if (rides) {
         buf_put(out, ",");
         put_usage(play, out);
@@ -184,7 +185,7 @@ static void close_delta(const struct play *play, const char *finish, struct buf 
 /* What the script does at this chunk instead of going on; PLAY_MORE: nothing. */
 static enum play_step interrupted(struct play *play, struct buf *out)
 {
-    const struct script *script = &play->order.script;
+    const struct script *script = &play->request.script;
     const char *line = script->crlf != 0 ? "\r\n" : "\n";
     if (play->chunk == script->cut_after)
         return PLAY_CUT;
@@ -209,14 +210,14 @@ static bool content_left(const struct play *play)
 
 static void put_content(struct play *play, struct buf *out)
 {
-    if (play->chunk == play->order.script.malformed_at) {
+    if (play->chunk == play->request.script.malformed_at) {
         buf_put(out, "data: {\"id\":\"chatcmpl-broken\",\"choices\":[{\"delta\":{]\n\n");
         play->chunk++;
         play->written++;
         return;
     }
     open_delta(play, out);
-    if (play->order.script.tool_calls != 0) {
+    if (play->request.script.tool_calls != 0) {
         buf_put(out, "\"tool_calls\":");
         put_tool_call(play, out);
         play->chunk = (int)play->tokens - 1;
@@ -237,7 +238,7 @@ static void put_content(struct play *play, struct buf *out)
 
 static int pace_ms(const struct play *play)
 {
-    return play->order.script.chunk_ms;
+    return play->request.script.chunk_ms;
 }
 
 static enum play_step next_choice(struct play *play)
@@ -245,15 +246,15 @@ static enum play_step next_choice(struct play *play)
     play->choice++;
     play->chunk = 0;
     play->at = 0;
-    play->phase = play->choice < play->order.choices ? ROLE : USAGE;
+    play->phase = play->choice < play->request.choices ? ROLE : USAGE;
     if (play->phase == USAGE)
-        play->choice = play->order.choices - 1;
+        play->choice = play->request.choices - 1;
     return PLAY_MORE;
 }
 
 static enum play_step say(struct play *play, struct buf *out, int *ret_wait_ms)
 {
-    const struct script *script = &play->order.script;
+    const struct script *script = &play->request.script;
     enum play_step step = PLAY_MORE;
     switch (play->phase) {
     case ROLE:
@@ -293,7 +294,7 @@ static enum play_step say(struct play *play, struct buf *out, int *ret_wait_ms)
         return next_choice(play);
     case USAGE:
         play->phase = DONE;
-        if (!play->order.include_usage || script->usage == SCRIPT_USAGE_NONE ||
+        if (!play->request.include_usage || script->usage == SCRIPT_USAGE_NONE ||
             script->usage == SCRIPT_USAGE_WITH_CHOICES)
             return PLAY_MORE;
         open_event(play, out);
@@ -312,7 +313,7 @@ static enum play_step say(struct play *play, struct buf *out, int *ret_wait_ms)
 enum play_step play_next(struct play *play, struct buf *out, int *ret_wait_ms)
 {
     *ret_wait_ms = 0;
-    if (play->order.script.empty != 0)
+    if (play->request.script.empty != 0)
         play->phase = DONE;
     enum play_step step = say(play, out, ret_wait_ms);
     return out->failed ? PLAY_CUT : step;
@@ -323,7 +324,7 @@ enum play_step play_next(struct play *play, struct buf *out, int *ret_wait_ms)
 static void put_message(struct play *play, struct buf *out)
 {
     buf_put(out, "{\"role\":\"assistant\",\"content\":");
-    if (play->order.script.tool_calls != 0) {
+    if (play->request.script.tool_calls != 0) {
         buf_put(out, "null,\"tool_calls\":");
         put_tool_call(play, out);
     } else if (play->text != NULL) {
@@ -335,34 +336,34 @@ static void put_message(struct play *play, struct buf *out)
         buf_put(out, "\"");
     }
     play->written += play->tokens;
-    if (play->order.script.reasoning > 0) {
+    if (play->request.script.reasoning > 0) {
         buf_put(out, ",\"reasoning_content\":\"");
-        for (int i = 0; i < play->order.script.reasoning && !out->failed; i++)
+        for (int i = 0; i < play->request.script.reasoning && !out->failed; i++)
             buf_putf(out, "r%d ", i);
         buf_put(out, "\"");
-        play->written += (size_t)play->order.script.reasoning;
+        play->written += (size_t)play->request.script.reasoning;
     }
     buf_put(out, "}");
 }
 
 enum play_step play_body(struct play *play, struct buf *out)
 {
-    if (play->order.embeddings)
-        return vectors_body(&play->order, out);
-    const struct script *script = &play->order.script;
+    if (play->request.embeddings)
+        return vectors_body(&play->request, out);
+    const struct script *script = &play->request.script;
     if (script->empty != 0)
         return PLAY_END;
     buf_putf(out,
              "{\"id\":\"chatcmpl-%llx\",\"object\":\"chat.completion\",\"created\":%lld,"
              "\"model\":",
              (unsigned long long)play->number, play->created);
-    buf_put_json(out, str_of(play->order.model));
+    buf_put_json(out, str_of(play->request.model));
     buf_put(out, ",\"choices\":[");
     if (script->malformed_at >= 0) {
         buf_put(out, "{]");
         return PLAY_END;
     }
-    for (int c = 0; c < play->order.choices; c++) {
+    for (int c = 0; c < play->request.choices; c++) {
         buf_putf(out, "%s{\"index\":%d,\"message\":", c > 0 ? "," : "", c);
         put_message(play, out);
         buf_putf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}",
@@ -377,7 +378,7 @@ enum play_step play_body(struct play *play, struct buf *out)
     return script->cut_after >= 0 || out->failed ? PLAY_CUT : PLAY_END;
 }
 
-void play_error(const struct order_error *error, struct buf *out)
+void play_error(const struct request_error *error, struct buf *out)
 {
     buf_put(out, "{\"error\":{\"message\":");
     buf_put_json(out, str_of(error->message));

@@ -1,6 +1,6 @@
-/* play.h - performs an order: the body, or the events of a stream one after another.
+/* play.h - performs a request: the body, or the events of a stream one after another.
  *
- *     play_new(&order, number, &play)             takes the order
+ *     play_new(&request, number, &play)             takes the request
  *     stream:   step = play_next(play, out, &wait_ms)   until it is not PLAY_MORE
  *     else:     step = play_body(play, out)
  *     play_free(play)
@@ -9,7 +9,7 @@
  *                 any chunk may be the one at which the script cuts, stalls or breaks
  *
  * Pure but for the time of day in `created`: no sockets, no threads, no waiting. The same
- * order gives the same bytes.
+ * request gives the same bytes.
  */
 #ifndef TOOLS_EXPERTS_PLAY_H
 #define TOOLS_EXPERTS_PLAY_H
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "gateway/base/buf.h"
-#include "tools/experts/order.h"
+#include "tools/experts/request.h"
 
 #define PLAY_BODY_BYTES (256u << 20) /* an answer is never longer */
 
@@ -30,11 +30,11 @@ enum play_step {
 
 struct play;
 
-/* NULL: out of memory, the order is untouched. `number` becomes part of the id. */
-struct play *play_new(struct order *order, uint64_t number);
+/* NULL: out of memory, the request is untouched. `number` becomes part of the id. */
+struct play *play_new(struct request *request, uint64_t number);
 void play_free(struct play *play); /* takes NULL */
 
-const struct order *play_order(const struct play *play);
+const struct request *play_request(const struct play *play);
 /* Tokens as they would be invoiced for what was sent so far. */
 size_t play_completion_tokens(const struct play *play);
 
@@ -42,6 +42,6 @@ enum play_step play_next(struct play *play, struct buf *out, int *ret_wait_ms);
 enum play_step play_body(struct play *play, struct buf *out);
 
 /* {"error":{...}} as OpenAI writes it. */
-void play_error(const struct order_error *error, struct buf *out);
+void play_error(const struct request_error *error, struct buf *out);
 
 #endif

@@ -29,13 +29,13 @@ static void put_base64(const void *data, size_t n, struct buf *out)
     buf_commit(out, used);
 }
 
-static void put_vector(const struct order *order, const struct order_text *text,
+static void put_vector(const struct request *request, const struct request_text *text,
                        struct buf *out)
 {
     float vector[EMBED_DIM_MAX];
-    size_t dim = (size_t)order->script.dim;
+    size_t dim = (size_t)request->script.dim;
     embed_text(text->p, text->n, dim, vector);
-    if (order->base64) {
+    if (request->base64) {
         buf_put(out, "\"");
         put_base64(vector, dim * sizeof *vector, out);
         buf_put(out, "\"");
@@ -43,7 +43,7 @@ static void put_vector(const struct order *order, const struct order_text *text,
     }
     for (size_t d = 0; d < dim; d++) {
         buf_put(out, d == 0 ? "[" : ",");
-        if (d == 0 && order->script.not_finite != 0)
+        if (d == 0 && request->script.not_finite != 0)
             buf_put(out, "1e999");
         else
             buf_putf(out, "%.7g", (double)vector[d]);
@@ -51,24 +51,24 @@ static void put_vector(const struct order *order, const struct order_text *text,
     buf_put(out, "]");
 }
 
-enum play_step vectors_body(const struct order *order, struct buf *out)
+enum play_step vectors_body(const struct request *request, struct buf *out)
 {
-    const struct script *script = &order->script;
+    const struct script *script = &request->script;
     buf_put(out, "{\"object\":\"list\",\"data\":[");
     if (script->malformed_at >= 0) {
         buf_put(out, "{]");
         return PLAY_END;
     }
-    for (size_t t = 0; t < order->n_texts && script->empty == 0; t++) {
+    for (size_t t = 0; t < request->n_texts && script->empty == 0; t++) {
         buf_putf(out, "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":",
                  t > 0 ? "," : "", t);
-        put_vector(order, &order->texts[t], out);
+        put_vector(request, &request->texts[t], out);
         buf_put(out, "}");
     }
     buf_put(out, "],\"model\":");
-    buf_put_json(out, str_of(order->model));
-    size_t tokens =
-        script->prompt_tokens >= 0 ? (size_t)script->prompt_tokens : order->prompt_tokens;
+    buf_put_json(out, str_of(request->model));
+    size_t tokens = script->prompt_tokens >= 0 ? (size_t)script->prompt_tokens
+                                               : request->prompt_tokens;
     if (script->usage == SCRIPT_USAGE_WRONG)
         tokens *= 10;
     if (script->usage != SCRIPT_USAGE_NONE)

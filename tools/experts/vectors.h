@@ -3,9 +3,9 @@
 #define TOOLS_EXPERTS_VECTORS_H
 
 #include "gateway/base/buf.h"
-#include "tools/experts/order.h"
 #include "tools/experts/play.h"
+#include "tools/experts/request.h"
 
-enum play_step vectors_body(const struct order *order, struct buf *out);
+enum play_step vectors_body(const struct request *request, struct buf *out);
 
 #endif

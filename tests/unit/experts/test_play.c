@@ -30,18 +30,18 @@ static struct play *play_of(const char *model, const char *prompt, bool stream,
                             const char *more)
 {
     char body[4096];
-    struct order order;
-    struct order_error error;
+    struct request request;
+    struct request_error error;
     (void)snprintf(
         body, sizeof body,
         "{\"model\":\"%s\",\"stream\":%s,\"stream_options\":{\"include_usage\":"
         "true},\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]%s}",
         model, stream ? "true" : "false", prompt, more);
-    order_init(&order);
-    assert_int_equal(order_chat(&order, body, strlen(body), &error), 0);
-    struct play *play = play_new(&order, 1);
+    request_init(&request);
+    assert_int_equal(request_chat(&request, body, strlen(body), &error), 0);
+    struct play *play = play_new(&request, 1);
     assert_non_null(play);
-    order_release(&order);
+    request_release(&request);
     return play;
 }
 
@@ -236,14 +236,15 @@ static void a_bad_body_is_refused_with_its_status(void **state)
         { "{\"model\":\"text\",\"messages\":[7,null,{\"content\":{}}]}", 0, NULL },
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        struct order order;
-        struct order_error error = { 0 };
-        order_init(&order);
-        assert_int_equal(order_chat(&order, cases[c].body, strlen(cases[c].body), &error),
-                         cases[c].status);
+        struct request request;
+        struct request_error error = { 0 };
+        request_init(&request);
+        assert_int_equal(
+            request_chat(&request, cases[c].body, strlen(cases[c].body), &error),
+            cases[c].status);
         if (cases[c].param != NULL)
             assert_string_equal(error.param, cases[c].param);
-        order_release(&order);
+        request_release(&request);
     }
 }
 

@@ -1,5 +1,5 @@
-/* server.c - sockets and threads; see server.h. */
-#include "tools/experts/server.h"
+/* service.c - sockets and threads; see service.h. */
+#include "tools/experts/service.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -14,12 +14,12 @@
 
 #include "tools/experts/lane.h"
 
-struct server {
+struct service {
     char address[NI_MAXHOST + NI_MAXSERV + 4];
     struct stats *stats;
     int n_lanes, n_running;
-    struct lane *lanes[SERVER_THREADS_MAX];
-    pthread_t threads[SERVER_THREADS_MAX];
+    struct lane *lanes[SERVICE_THREADS_MAX];
+    pthread_t threads[SERVICE_THREADS_MAX];
 };
 
 __attribute__((format(printf, 3, 4))) static enum err fail(char *error, size_t bytes,
@@ -67,13 +67,13 @@ static int open_socket(const struct sockaddr *address, socklen_t bytes)
     return fd;
 }
 
-static void name_address(struct server *server, const struct sockaddr *address,
+static void name_address(struct service *service, const struct sockaddr *address,
                          socklen_t bytes)
 {
     char host[NI_MAXHOST] = "?", port[NI_MAXSERV] = "?";
     (void)getnameinfo(address, bytes, host, sizeof host, port, sizeof port,
                       NI_NUMERICHOST | NI_NUMERICSERV);
-    (void)snprintf(server->address, sizeof server->address,
+    (void)snprintf(service->address, sizeof service->address,
                    strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
 }
 
@@ -84,7 +84,7 @@ static void *run(void *arg)
 }
 
 /* The first socket may draw a free port; the others share it. */
-static enum err open_lanes(struct server *server, const struct addrinfo *where,
+static enum err open_lanes(struct service *service, const struct addrinfo *where,
                            int threads)
 {
     struct sockaddr_storage address;
@@ -100,65 +100,65 @@ static enum err open_lanes(struct server *server, const struct addrinfo *where,
                 (void)close(fd);
                 return ERR_IO;
             }
-            name_address(server, (struct sockaddr *)&address, bytes);
+            name_address(service, (struct sockaddr *)&address, bytes);
         }
-        if (lane_new(fd, server->stats, (uint64_t)l, (uint64_t)threads,
-                     &server->lanes[l]) != ERR_OK)
+        if (lane_new(fd, service->stats, (uint64_t)l, (uint64_t)threads,
+                     &service->lanes[l]) != ERR_OK)
             return ERR_IO;
-        server->n_lanes++;
+        service->n_lanes++;
     }
     return ERR_OK;
 }
 
-enum err server_new(const char *listen, int threads, struct server **ret_server,
-                    char *error, size_t error_bytes)
+enum err service_new(const char *listen, int threads, struct service **ret_service,
+                     char *error, size_t error_bytes)
 {
     struct addrinfo *where = look_up(listen);
-    struct server *server = calloc(1, sizeof *server);
+    struct service *service = calloc(1, sizeof *service);
     enum err err = ERR_OK;
     if (where == NULL)
         err = fail(error, error_bytes, "cannot read the address '%s'", listen);
-    else if (server == NULL)
+    else if (service == NULL)
         err = fail(error, error_bytes, "out of memory");
     if (err == ERR_OK) {
-        server->stats = stats_new();
-        if (server->stats == NULL)
+        service->stats = stats_new();
+        if (service->stats == NULL)
             err = fail(error, error_bytes, "out of memory");
     }
-    if (err == ERR_OK && open_lanes(server, where, threads) != ERR_OK)
+    if (err == ERR_OK && open_lanes(service, where, threads) != ERR_OK)
         err = fail(error, error_bytes, "cannot listen on '%s': %s", listen,
                    strerror(errno));
-    for (int l = 0; err == ERR_OK && l < server->n_lanes; l++) {
-        if (pthread_create(&server->threads[l], NULL, run, server->lanes[l]) != 0)
+    for (int l = 0; err == ERR_OK && l < service->n_lanes; l++) {
+        if (pthread_create(&service->threads[l], NULL, run, service->lanes[l]) != 0)
             err = fail(error, error_bytes, "cannot start a thread");
         else
-            server->n_running++;
+            service->n_running++;
     }
     if (where != NULL)
         freeaddrinfo(where);
     if (err != ERR_OK) {
-        server_free(server);
+        service_free(service);
         return err;
     }
-    *ret_server = server;
+    *ret_service = service;
     return ERR_OK;
 }
 
-const char *server_address(const struct server *server)
+const char *service_address(const struct service *service)
 {
-    return server->address;
+    return service->address;
 }
 
-void server_free(struct server *server)
+void service_free(struct service *service)
 {
-    if (server == NULL)
+    if (service == NULL)
         return;
-    for (int l = 0; l < server->n_running; l++)
-        lane_stop(server->lanes[l]);
-    for (int l = 0; l < server->n_running; l++)
-        (void)pthread_join(server->threads[l], NULL);
-    for (int l = 0; l < server->n_lanes; l++)
-        lane_free(server->lanes[l]);
-    stats_free(server->stats);
-    free(server);
+    for (int l = 0; l < service->n_running; l++)
+        lane_stop(service->lanes[l]);
+    for (int l = 0; l < service->n_running; l++)
+        (void)pthread_join(service->threads[l], NULL);
+    for (int l = 0; l < service->n_lanes; l++)
+        lane_free(service->lanes[l]);
+    stats_free(service->stats);
+    free(service);
 }

@@ -30,7 +30,7 @@ def test_a_client_that_leaves_in_mid_stream_ends_the_experts_call(run, leave):
     small.call().wait_gone()
     line = gateway.log.wait(event="request")
     assert line["result"] == "client_gone"
-    assert line["cost_estimated"] == "true"
+    assert line["estimated"] == "true"
 
 
 def test_a_client_that_leaves_while_events_are_held_back_ends_the_experts_call(run):

@@ -106,7 +106,7 @@ def test_a_cut_stream_is_paid_for_by_estimate(run):
     with gateway.stream() as stream:
         list(stream)
     line = gateway.log.wait(event="request")
-    assert line["cost_estimated"] == "true" and float(line["cost_usd"]) > 0
+    assert line["estimated"] == "true" and float(line["cost_usd"]) > 0
 
 
 @pytest.mark.parametrize("content", [

@@ -182,7 +182,7 @@ def test_many_routed_requests_at_once_are_decided_alike(run, router):
 
 def test_without_a_bundle_the_configuration_with_embedders_still_serves(run):
     small = run.expert(scripts.answer())
-    gateway = run.gateway(config({"small": expert(small)}, embedders=["surface", "lexical"]))
+    gateway = run.gateway(config({"small": expert(small), "large": expert(small)}, embedders=["surface", "lexical"]))
     assert gateway.chat()["x-frugal-reason"] == "no_bundle"
     assert gateway.get("/readyz").status == 200
     assert gateway.metrics().value("frugal_bundle_loaded") == 0

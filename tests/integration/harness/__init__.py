@@ -10,7 +10,7 @@ each with a deadline (PATIENCE) after which it fails and says what it was waitin
 """
 
 from .configs import config, embedding, expert
-from .expert import Call, Expert, Gate
+from .upstream import Call, Expert, Gate
 from .gateway import BUILD, Gateway, run_frugald
 from .logs import Line, LogBook, parse_logfmt
 from .metrics import Metrics

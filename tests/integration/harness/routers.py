@@ -8,7 +8,7 @@ good at both and fifty times as dear. So a router that learned anything sends ea
 import json
 import random
 
-from .expert import Expert
+from .upstream import Expert
 from .programs import frugalctl
 from . import scripts
 

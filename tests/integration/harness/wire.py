@@ -8,6 +8,7 @@ A body that ends before its framing says so raises Cut, so a torn answer is neve
 """
 
 import json
+import re
 import select
 import socket
 import time
@@ -228,6 +229,9 @@ class Response:
         return f"<{self.head!r} {self.body[:2000]!r}>"
 
 
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
+
+
 class Stream:
     """An answer read event by event. Iterating gives each event's data; after the end, `cut` says whether the
     connection ended inside the body and `done` whether [DONE] was seen."""
@@ -238,31 +242,46 @@ class Stream:
         if self.head is None:
             raise Cut("no answer at all")
         self.status = int(self.head.start.split(" ")[1])
-        self.raw = b""
+        self.raw = bytearray()
         self.cut = False
         self.done = False
         self._pieces = wire.pieces(self.head, is_answer=True)
-        self._pending = b""
+        self._read = 0  # of raw: what was given out
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        while b"\n\n" not in self._pending:
-            try:
-                piece = next(self._pieces)
-            except Cut:
-                self.cut = True
-                raise StopIteration from None
-            self.raw += piece
-            self._pending += piece
-        event, self._pending = self._pending.split(b"\n\n", 1)
-        data = [line[5:].lstrip(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-        if not data:
-            return next(self)
-        text = b"\n".join(data).decode()
-        self.done = self.done or text == "[DONE]"
-        return text
+        while True:
+            data = [line[5:].lstrip(b" ") for line in self._lines() if line.startswith(b"data:")]
+            if data:
+                text = b"\n".join(data).decode()
+                self.done = self.done or text == "[DONE]"
+                return text
+
+    def _lines(self):
+        """The lines of the next event, whichever of LF, CRLF and CR ends them."""
+        seen = self._read
+        while True:
+            found = _EVENT_END.search(self.raw, seen)
+            # A CR at the end of what is there may be half of a CRLF.
+            if found and not (found.end() == len(self.raw) and self.raw.endswith(b"\r") and self._more()):
+                event = bytes(self.raw[self._read:found.start()])
+                self._read = found.end()
+                return re.split(rb"\r\n|\n|\r", event)
+            seen = max(self._read, len(self.raw) - 4)
+            if not found and not self._more():
+                raise StopIteration
+
+    def _more(self):
+        try:
+            self.raw += next(self._pieces)
+            return True
+        except StopIteration:
+            return False
+        except Cut:
+            self.cut = True
+            return False
 
     def chunks(self):
         """The rest, each event parsed, without [DONE]."""

@@ -223,8 +223,8 @@ enum api_err chat_scan_error(const struct scan *scan, struct api_error *error)
     case SCAN_OK:
         return API_OK;
     case SCAN_NOT_UTF8:
-        return api_error_set(error, API_BAD_UTF8, NULL, "%s at byte %zu", text,
-                             scan->error_offset);
+        return api_error_set(error, API_BAD_UTF8, NULL, "the body is %s at byte %zu",
+                             text, scan->error_offset);
     case SCAN_TOO_DEEP:
         return api_error_set(error, API_TOO_DEEP, NULL,
                              "the body is nested deeper than %d levels at byte %zu",
@@ -235,11 +235,14 @@ enum api_err chat_scan_error(const struct scan *scan, struct api_error *error)
                              key);
     case SCAN_NOT_OBJECT:
         return api_error_set(error, API_BAD_JSON, NULL, "%s", text);
-    case SCAN_MALFORMED:
     case SCAN_TRUNCATED:
+        return api_error_set(error, API_BAD_JSON, NULL,
+                             "the body is not valid JSON: it ends at byte %zu",
+                             scan->error_offset);
+    case SCAN_MALFORMED:
         break;
     }
-    return api_error_set(error, API_BAD_JSON, NULL, "%s, at byte %zu", text,
+    return api_error_set(error, API_BAD_JSON, NULL, "the body is %s at byte %zu", text,
                          scan->error_offset);
 }
 

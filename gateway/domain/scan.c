@@ -182,12 +182,18 @@ static const char *close_container(struct scan *scan, const char *p)
 
 /* -- keys -- */
 
+/* A content part is an object in a list in a message. */
+static bool in_part(const struct scan *scan)
+{
+    return scan->depth == PART_LEVEL && scan->in_messages &&
+           (scan->is_object[0] >> (PART_LEVEL - 2) & 1) == 0;
+}
+
 static void begin_string(struct scan *scan, const char *p, bool is_key)
 {
     scan->string_begin = offset_of(scan, p);
     scan->is_key = is_key;
-    scan->keep_key =
-        is_key && (scan->depth == 1 || (scan->depth == PART_LEVEL && scan->in_messages));
+    scan->keep_key = is_key && (scan->depth == 1 || in_part(scan));
     scan->key_foreign = false;
     scan->key_n = 0;
     scan->state = STATE_STRING;

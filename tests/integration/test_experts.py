@@ -1,8 +1,9 @@
 """frugal-experts behind the gateway: the real small experts, and the ones scripted by name."""
 
 import json
+import urllib.request
 
-from harness import config, embedding, expert
+from harness import config, embedding, eventually, expert
 
 
 def behind(run, experts, *models, **more):
@@ -40,3 +41,28 @@ def test_an_expert_that_only_embeds_is_no_model(run):
         "embedder": expert(experts.url, generator=False, embedding=embedding("embed-small", 64, 0.01))}))
     assert gateway.chat("What is 17 times 23?").status == 200
     assert gateway.chat(model="embedder").status == 404
+
+
+def counters(experts, model):
+    with urllib.request.urlopen(experts.url.removesuffix("/v1") + "/stats") as answer:
+        return json.load(answer)["models"].get(model, {})
+
+
+def test_an_expert_sees_the_cancellation_of_a_client_that_left_in_mid_stream(run):
+    experts, model = run.experts(), "script:chunks=100000,chunk_ms=5"
+    gateway = behind(run, experts, ("endless", model))
+    with gateway.stream() as stream:
+        for _ in range(3):
+            next(iter(stream))
+    seen = eventually(lambda: counters(experts, model).get("cancelled") and counters(experts, model), "cancelled")
+    assert (seen["requests"], seen["in_flight"], seen["completed"]) == (1, 0, 0)
+    assert seen["completion_tokens"] < 10000
+
+
+def test_an_expert_sees_the_cancellation_of_a_client_that_left_before_the_first_byte(run):
+    experts, model = run.experts(), "script:stall_head=1"
+    gateway = behind(run, experts, ("silent", model))
+    wire = gateway.start()
+    eventually(lambda: counters(experts, model).get("in_flight") == 1, "the expert works")
+    wire.close()
+    eventually(lambda: counters(experts, model).get("cancelled") == 1, "the expert is told to stop")

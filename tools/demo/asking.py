@@ -60,7 +60,7 @@ def ask(connection, question, model, headers):
     cost = answer.get("usage", {}).get("cost")
     if not isinstance(cost, (int, float)):
         raise Failed(f"an answer of {model} does not say what it cost: {payload[:300]!r}")
-    text = answer["choices"][0]["message"]["content"]
+    text = answer["choices"][0]["message"]["content"] or ""
     return Answer(
         grade(question, text), float(cost), response.getheader("x-frugal-expert", "?"),
         response.getheader("x-frugal-queried", "") or "", 200,

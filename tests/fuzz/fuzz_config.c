@@ -1,0 +1,48 @@
+/* fuzz_config.c - the configuration. Laws: a failure says where, a success is complete. */
+#include "tests/fuzz/fuzz.h"
+
+#include "gateway/domain/config.h"
+#include "gateway/domain/models.h"
+
+static void is_complete(const struct config *config)
+{
+    LAW(config->listen && config->n_experts >= 1 && config->workers >= 1);
+    for (size_t i = 0; i < config->n_experts; i++) {
+        const struct config_expert *expert = &config->experts[i];
+
+        LAW(expert->n_endpoints >= 1 && expert->endpoints[0] && expert->name);
+        LAW(expert->has_generator || expert->has_embedding);
+        LAW(!expert->has_generator || expert->generator.model);
+        LAW(expert->generator.price.input_pico >= 0);
+        LAW(expert->generator.price.input_pico < MONEY_NONE);
+        LAW(expert->timeouts.connect_ms > 0 && expert->timeouts.total_ms > 0);
+    }
+    for (size_t i = 0; i < config->n_policies; i++) {
+        const struct config_policy *policy = &config->policies[i];
+
+        LAW(policy->default_expert < config->n_experts);
+        LAW((policy->experts >> policy->default_expert & 1) == 1);
+        LAW(policy->lambda >= 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    struct str text = { (const char *)data, n };
+    struct config_error error = { .set = false };
+    struct config *config = NULL;
+    struct buf models;
+
+    if (config_parse(text, "fuzz.json", &config, &error) != ERR_OK) {
+        LAW(!config && error.set && error.text[0] != '\0' && error.file[0] != '\0');
+        return 0;
+    }
+    LAW(!error.set);
+    is_complete(config);
+    buf_init(&models, 1 << 20);
+    models_list(config, 1, &models);
+    LAW(!models.failed);
+    buf_release(&models);
+    config_unref(config);
+    return 0;
+}

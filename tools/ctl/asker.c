@@ -189,12 +189,13 @@ static void on_head(void *arg, unsigned status, const struct http_header *header
     call->retry_ms = 0;
     for (size_t i = 0; i < n; i++) {
         struct str value = str_of(headers[i].value);
-        int64_t ms;
-        if (strcmp(headers[i].name, "retry-after-ms") == 0 &&
-            retry_after_parse_ms(value, &ms) == ERR_OK)
-            call->retry_ms = ms;
-        else if (strcmp(headers[i].name, "retry-after") == 0 && call->retry_ms == 0 &&
-                 retry_after_parse(value, clock_wall_s(&clock_system), &ms) == ERR_OK)
+        int64_t ms = 0;
+        bool read = false;
+        if (strcmp(headers[i].name, "retry-after-ms") == 0)
+            read = retry_after_parse_ms(value, &ms) == ERR_OK;
+        else if (strcmp(headers[i].name, "retry-after") == 0)
+            read = retry_after_parse(value, clock_wall_s(&clock_system), &ms) == ERR_OK;
+        if (read && ms > call->retry_ms)
             call->retry_ms = ms;
     }
 }

@@ -69,8 +69,8 @@ static size_t line_of(const char *text, const char *at)
 {
     size_t line = 1;
 
-    for (; text < at; text++)
-        line += *text == '\n';
+    for (size_t i = 0; i < (size_t)(at - text); i++)
+        line += text[i] == '\n';
     return line;
 }
 
@@ -159,7 +159,7 @@ static enum fault_err read_models(struct reader *reader, struct fault *fault)
     size_t bytes = 0;
     enum fault_err err = read_whole(path, &text, &bytes, fault);
 
-    if (err == FAULT_OK)
+    if (err == FAULT_OK && text != NULL)
         err = parse_models(reader, path, text, bytes, fault);
     free(text);
     free(path);
@@ -267,8 +267,8 @@ static enum fault_err read_header(struct reader *reader, struct csv *csv,
                                   size_t **ret_columns, struct fault *fault)
 {
     struct dataset *dataset = reader->dataset;
-    const char *const *fields;
-    size_t count;
+    const char *const *fields = NULL;
+    size_t count = 0;
     struct names seen = { 0 };
     size_t *columns = memory_new(dataset->n_models, sizeof(*columns));
     enum fault_err err = csv_next(csv, &fields, &count, fault);
@@ -276,7 +276,7 @@ static enum fault_err read_header(struct reader *reader, struct csv *csv,
     if (err == FAULT_OK && (fields == NULL || strcmp(fields[0], "id") != 0))
         err = fault_at(fault, FAULT_INPUT, csv_path(csv), 1,
                        "the header must be 'id' and the models' names");
-    for (size_t c = 1; err == FAULT_OK && c < count; c++) {
+    for (size_t c = 1; err == FAULT_OK && fields != NULL && c < count; c++) {
         size_t model;
         if (!names_find(&reader->models, fields[c], &model))
             err = fault_at(fault, FAULT_INPUT, csv_path(csv), csv_line(csv),

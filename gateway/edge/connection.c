@@ -32,14 +32,23 @@ void connection_drop(struct connection *c)
     exchange_gone(exchange);
 }
 
-/* EPOLLRDHUP, EPOLLHUP or EPOLLERR on the client's socket. While the body comes in MHD sees
- * it too and completes the request; when all of the answer is known it is still sent. */
+/* EPOLLRDHUP, EPOLLHUP or EPOLLERR on the client's socket. While the request comes in MHD is
+ * to see it: MHD takes a short read for the last one, and misses an end that came together
+ * with bytes. Closing our reading side gives it a new edge; what has arrived stays readable.
+ * That is an edge for us too, hence only once. When all of the answer is known it is still
+ * sent. */
 static void on_left(void *arg, uint32_t events)
 {
     struct connection *c = arg;
+    const bool again = c->left;
     (void)events;
     c->left = true;
-    if (!c->active || !c->complete || c->ended || c->aborted)
+    if (!c->active || !c->complete) {
+        if (!again)
+            (void)shutdown(c->watch.fd, SHUT_RD);
+        return;
+    }
+    if (c->ended || c->aborted)
         return;
     connection_drop(c);
     if (c->suspended)
@@ -89,6 +98,9 @@ static void op_end(void *client)
     assert(c->content_length < 0 || c->out.failed ||
            c->out.n == (size_t)c->content_length);
     c->ended = true;
+    /* Nothing more is coming, so that MHD has no place for an answer: it closes. */
+    if (c->status == MHD_HTTP_REQUEST_TIMEOUT && !c->complete)
+        (void)shutdown(c->watch.fd, SHUT_RD);
     server_resume(c);
 }
 
@@ -115,18 +127,25 @@ static bool answer_is_lost(const struct connection *c)
     return c->aborted && (!c->headed || c->content_length >= 0);
 }
 
+/* MHD closes the connection in its next run only, and its time limit does not ask for one. */
+static ssize_t cut_off(struct connection *c)
+{
+    loop_defer(c->server->loop, &c->server->flush, LOOP_FLUSH);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 /* MHD wants bytes of a stream. */
 static ssize_t read_stream(void *arg, uint64_t position, char *to, size_t room)
 {
     struct connection *c = arg;
     (void)position;
     if (c->gone || c->out.failed)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return cut_off(c);
     if (c->out.n == 0) {
         if (c->ended)
             return MHD_CONTENT_READER_END_OF_STREAM;
         if (c->aborted)
-            return MHD_CONTENT_READER_END_WITH_ERROR;
+            return cut_off(c);
         MHD_suspend_connection(c->mhd);
         c->suspended = true;
         if (c->left) {

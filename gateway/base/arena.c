@@ -175,15 +175,18 @@ enum err arena_copy(struct arena *arena, struct str s, struct str *ret_copy)
 char *arena_printf(struct arena *arena, const char *format, ...)
 {
     va_list arguments, again;
+    char text[256]; /* most fit: one pass */
     char *p = NULL;
     int n;
 
     va_start(arguments, format);
     va_copy(again, arguments);
-    n = vsnprintf(NULL, 0, format, arguments);
+    n = vsnprintf(text, sizeof(text), format, arguments);
     if (n >= 0)
         p = arena_alloc(arena, (size_t)n + 1);
-    if (p)
+    if (p && (size_t)n < sizeof(text))
+        memcpy(p, text, (size_t)n + 1);
+    else if (p)
         (void)vsnprintf(p, (size_t)n + 1, format, again);
     va_end(again);
     va_end(arguments);

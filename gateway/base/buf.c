@@ -100,19 +100,20 @@ enum err buf_add_str(struct buf *buf, struct str s)
 static enum err add_formatted(struct buf *buf, const char *format, va_list arguments)
 {
     va_list again;
-    size_t more = buf->max_bytes < SIZE_MAX;
-    enum err err;
-    char *room;
+    char text[512], *room; /* most fit: one pass */
     int n;
 
     va_copy(again, arguments);
-    n = vsnprintf(NULL, 0, format, again);
+    n = vsnprintf(text, sizeof(text), format, again);
     va_end(again);
     if (n < 0)
         return refuse(buf, ERR_INVALID);
+    if ((size_t)n < sizeof(text))
+        return buf_add(buf, text, (size_t)n);
     /* vsnprintf writes a 0 that is not ours: room for it may lie above the maximum. */
+    const size_t more = buf->max_bytes < SIZE_MAX;
     buf->max_bytes += more;
-    err = buf_room(buf, (size_t)n + 1, &room);
+    const enum err err = buf_room(buf, (size_t)n + 1, &room);
     buf->max_bytes -= more;
     if (err != ERR_OK)
         return err;

@@ -401,7 +401,10 @@ enum api_err frugal_options_mask(const struct frugal_options *options,
         int expert = config_find_expert(config, options->experts[i]);
 
         if (expert < 0 || !config->experts[expert].has_generator)
-            return api_error_set(error, API_BAD_OPTION, "experts",
+            return api_error_set(error, API_BAD_OPTION,
+                                 (options->in_header >> FRUGAL_EXPERTS) & 1
+                                     ? "x-frugal-experts"
+                                     : "frugal.experts",
                                  "there is no expert '" STR_FMT "' that generates",
                                  STR_ARG(options->experts[i]));
         mask |= UINT64_C(1) << expert;

@@ -59,4 +59,4 @@ def test_an_example_configuration_serves(run, name):
         if "file" in entry.get("key", {}):
             entry["key"] = {"env": "ANY_KEY"}
     gateway = run.gateway(whole, env={**secrets, "ANY_KEY": "sk-any"})
-    assert gateway.chat(model=next(iter(whole["policies"]))).status == 200
+    assert gateway.chat(model=next(iter(whole.get("policies", ["auto"])))).status == 200

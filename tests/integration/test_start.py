@@ -38,7 +38,7 @@ TYPOS = {
     "a negative price": (edited(*GENERATOR, "price", "input", value=-1), "/experts/small/generator/price/input", ""),
     "a price in words": (edited(*GENERATOR, "price", "input", value="1 USD"), "/experts/small/generator/price/input", ""),
     "a bound that does not exist": (edited(*GENERATOR, "prompt_bound", value="guess"),
-                                    "/experts/small/generator/prompt_bound", "guess"),
+                                    "/experts/small/generator/prompt_bound", "tokenize"),
     "no endpoint": (edited("experts", "small", "endpoints", value=[]), "/experts/small/endpoints", ""),
     "an endpoint that is no URL": (edited("experts", "small", "endpoints", value=["localhost:80"]),
                                    "/experts/small/endpoints/0", ""),

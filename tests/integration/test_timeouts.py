@@ -110,8 +110,9 @@ def test_the_log_says_which_of_the_limits_it_was(run):
     gateway.chat()
     with gateway.stream() as stream:
         list(stream)
-    first, second = gateway.log.wait(event="request", count=1), gateway.log.wait(event="request", count=2)
-    assert "first_byte" in first.raw and "idle" in second.raw
+    began, idle = (gateway.log.wait(event="attempt_failed", count=n) for n in (1, 2))
+    assert (began["end"], began["why"]) == ("timeout", "no answer began in time")
+    assert (idle["end"], idle["why"]) == ("timeout", "the answer went silent")
 
 
 def test_the_deadline_of_a_request_ends_it_wherever_it_stands(run):

@@ -168,7 +168,7 @@ class Gateway:
         if self.process.poll() is None:
             self.terminate()
         try:
-            code = self.wait_exit(3 * PATIENCE)
+            code = self.wait_exit()
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGABRT)
             self.process.wait(PATIENCE)

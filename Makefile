@@ -57,6 +57,7 @@ sub = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j
 all: deps ## build frugald, frugalctl and frugal-experts
 	$(Q)$(sub) programs
 
+.SECONDARY: # objects of tests are kept
 .PHONY: programs tests
 programs: $(PROGRAMS)
 tests: programs $(UNIT_PROGRAMS) $(REPLAYS)

@@ -158,7 +158,8 @@ static int by_value(const void *a, const void *b)
 static void measure(struct fuser *fuser, const char *name, size_t length, size_t batch,
                     size_t n, size_t dim)
 {
-    bool built_in = fuser_bundle_embedder(fuser_bundle_of(fuser), 0)->kind != FUSER_REMOTE;
+    bool built_in =
+        fuser_bundle_embedder(fuser_bundle_of(fuser), 0)->kind != FUSER_REMOTE;
     double *us = calloc(n, sizeof *us), chosen = 0;
     float *vectors = calloc(batch, dim * sizeof *vectors);
     static char texts[BATCH][2100];
@@ -193,9 +194,10 @@ static void measure(struct fuser *fuser, const char *name, size_t length, size_t
         us[i] = (now_us() - us[i]) / (double)batch;
     }
     qsort(us, n, sizeof *us, by_value);
-    printf("%-34s %4zu characters, batch %2zu: p50 %6.1f us  p99 %6.1f us a decision\n", name,
-           length, batch, us[n / 2], us[n * 99 / 100]);
-    printf("{\"bench\":\"decision\",\"case\":\"%s\",\"rows\":%zu,\"dim\":%zu,\"characters\":%zu,"
+    printf("%-34s %4zu characters, batch %2zu: p50 %6.1f us  p99 %6.1f us a decision\n",
+           name, length, batch, us[n / 2], us[n * 99 / 100]);
+    printf("{\"bench\":\"decision\",\"case\":\"%s\",\"rows\":%zu,\"dim\":%zu,"
+           "\"characters\":%zu,"
            "\"batch\":%zu,\"p50_us\":%.1f,\"p99_us\":%.1f,\"check\":%.0f}\n",
            name, fuser_bundle_rows(fuser_bundle_of(fuser)), dim, length, batch, us[n / 2],
            us[n * 99 / 100], chosen);

@@ -109,7 +109,10 @@ static void op_abort(void *client)
     struct connection *c = client;
     assert(!c->ended && !c->aborted);
     c->aborted = true;
-    server_resume(c);
+    if (!c->complete) /* nothing can be said inside a request: MHD sees the end of it */
+        (void)shutdown(c->watch.fd, SHUT_RDWR);
+    else
+        server_resume(c);
 }
 
 static const struct client_ops ops = {

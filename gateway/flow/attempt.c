@@ -79,6 +79,7 @@ static void over(struct attempt *attempt, enum attempt_end end, const char *deta
 {
     assert(attempt->end == ATTEMPT_RUNNING);
     attempt->end = end;
+    attempt->word = attempt_word(end);
     attempt->detail = detail;
     upstream_leave(attempt->spec.snapshot, attempt->spec.expert);
 }
@@ -198,6 +199,9 @@ static void conclude(struct attempt *attempt, const struct http_result *result)
             detail = "the answer is not a chat completion";
     }
     over(attempt, end, detail);
+    if (end == ATTEMPT_TIMEOUT || end == ATTEMPT_TIMEOUT_CONNECT ||
+        end == ATTEMPT_CONNECT)
+        attempt->word = http_result_label(result->code);
 }
 
 /* -- events of the HTTP client ----------------------------------------------------------- */
@@ -289,6 +293,7 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
                                  .started_us = spec->now_us };
     if (!upstream_enter(spec->snapshot, spec->expert)) {
         attempt->end = ATTEMPT_FULL;
+        attempt->word = attempt_word(ATTEMPT_FULL);
         return;
     }
     attempt->end = ATTEMPT_RUNNING;

@@ -102,6 +102,7 @@ struct attempt {
     struct buf body;        /* of an answer that is not streamed, or of an error */
     int64_t retry_after_ms; /* -1: not said */
     char expert_request_id[64];
+    const char *word;           /* how it ended, finer than `end`: "timeout_idle" */
     const char *detail;         /* for the log; static or in the arena */
     struct usage_answer answer; /* ANSWERED and not streamed */
     bool sent;                  /* the request may have reached the expert */

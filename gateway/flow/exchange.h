@@ -20,7 +20,9 @@
  * exchange calls no op any more and the edge may forget both sides.
  *
  * Calling order, seen from the client: head once, body*, then exactly one of end or
- * abort, unless exchange_gone came first. The ops may be called from inside any
+ * abort, unless exchange_gone came first. An abort without a head closes the connection
+ * without a word: for a client that never finishes its request, to whom nothing can be
+ * said before its body is over. The ops may be called from inside any
  * exchange_* function except exchange_gone, and from the worker's loop. An op must not
  * call back into the exchange (not even exchange_writable): it notes and returns.
  *

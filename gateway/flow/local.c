@@ -14,7 +14,7 @@ static void put_comma(struct buf *out, size_t *n)
         buf_put(out, ",");
 }
 
-/* Degraded is what serves with less than was configured. An expert that the bundle does
+/* Degraded is what serves with less than was configured, or is not yet known to serve. An expert that the bundle does
  * not know is no fault: it is served directly. */
 static void put_degraded(const struct exchange *x, struct buf *out)
 {
@@ -29,7 +29,7 @@ static void put_degraded(const struct exchange *x, struct buf *out)
 
         if (snapshot->fuser == NULL)
             break;
-        if (probe == PROBE_MISMATCH || probe == PROBE_SILENT || probe == PROBE_UNKNOWN) {
+        if (probe != PROBE_READY) {
             put_comma(out, &n);
             buf_putf(out, "\"embedder '%s': %s\"", name, probe_state_word(probe));
         } else if (failed >= EMBEDDER_DEGRADED_AFTER) {

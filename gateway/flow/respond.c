@@ -123,6 +123,11 @@ void respond_error(struct exchange *x)
     struct head head;
     struct buf body;
 
+    if (x->error.code == API_CLIENT_SLOW) {
+        x->status = (unsigned)api_error_status(x->error.code);
+        x->ops->abort(x->client);
+        return;
+    }
     head_begin(&head, x);
     add_decision(&head);
     add_error(&head, x->error.code, x->error.retry_after);
@@ -185,6 +190,7 @@ void respond_refusal(struct exchange *x)
     add_usd(&head, "x-frugal-cost-usd", x->purse.spent_pico);
     send_whole(&head, x->attempt.status, body);
     buf_release(&own);
+    (void)api_error_set(&x->error, API_EXPERT_STATUS, NULL, NULL);
 }
 
 /* -- answers ----------------------------------------------------------------------------- */

@@ -93,7 +93,7 @@ static void log_failed_attempt(const struct exchange *x)
     log_begin(&line, LOG_WARN, "attempt_failed");
     log_str(&line, "request_id", x->request_id);
     log_text(&line, "expert", exchange_config(x)->experts[x->expert].name);
-    log_text(&line, "end", attempt_word(x->attempt.end));
+    log_text(&line, "end", x->attempt.word);
     if (x->attempt.status != 0)
         log_int(&line, "status", x->attempt.status);
     log_text(&line, "why", x->attempt.detail);
@@ -171,6 +171,8 @@ static void count_request(const struct exchange *x)
     uint64_t now = x->done_us, expert_us = 0;
     const struct plan_choice *choice = exchange_choice(x);
 
+    if (x->route == EXCHANGE_METRICS)
+        return; /* a scrape does not see itself */
     metrics_add(x->metrics, METRIC_REQUESTS, route, x->error.code, 1);
     metrics_observe(x->metrics, METRIC_DURATION, route, (int64_t)(now - x->accepted_us));
     if (x->left)
@@ -255,6 +257,8 @@ static void log_request(struct exchange *x)
             x->left ? api_error_status(API_CLIENT_GONE) : (int)x->status);
     log_text(&line, "result", api_error_word(x->error.code));
     log_decision(&line, x);
+    if (x->error.code != API_OK && x->chosen >= 0)
+        log_text(&line, "expert_end", x->attempt.word);
     if (x->attempts > 0)
         log_bool(&line, "stream", x->chat.stream);
     log_money(&line, x);

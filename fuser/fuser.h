@@ -190,6 +190,18 @@ FUSER_NODISCARD enum fuser_err fuser_bundle_check_probe(const struct fuser_bundl
                                                         const float *vector, size_t dim,
                                                         struct fuser_error *error);
 
+/* How the bundle would have served its own rows, each judged by the others
+ * (leave-one-out): all embedders bought, cost no matter; beside the generator that is best
+ * on average. Over the rows of the tables where both outcomes are known. */
+struct fuser_review {
+    size_t rows; /* compared */
+    size_t best; /* generator of the bundle with the highest mean quality */
+    double best_quality, router_quality; /* means; NAN without rows */
+    double gain_se;                      /* standard error of their difference */
+};
+void fuser_bundle_review(const struct fuser_bundle *bundle,
+                         struct fuser_review *ret_review);
+
 /* -- the fuser: a bundle under the names of one configuration
  * ------------------------------------------ */
 

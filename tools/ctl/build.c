@@ -156,6 +156,38 @@ static double file_bytes(const char *path)
     return stat(path, &status) == 0 ? (double)status.st_size : NAN;
 }
 
+static void print_review(const struct fuser_bundle *bundle)
+{
+    struct fuser_review review;
+
+    fuser_bundle_review(bundle, &review);
+    if (review.rows == 0)
+        return;
+    (void)printf(
+        "\nleave-one-out over %zu rows, cost no matter: router %.4f, best single "
+        "expert %.4f (%s), gain %+.4f \302\261 %.4f\n",
+        review.rows, review.router_quality, review.best_quality,
+        fuser_bundle_generator(bundle, review.best),
+        review.router_quality - review.best_quality, review.gain_se);
+    if (review.router_quality - review.best_quality <= review.gain_se)
+        (void)printf(
+            "the gain is within one standard error: more calibration prompts, or "
+            "experts that differ more, would tell\n");
+}
+
+static json_t *review_json(const struct fuser_bundle *bundle)
+{
+    struct fuser_review review;
+
+    fuser_bundle_review(bundle, &review);
+    if (review.rows < 2)
+        return json_null();
+    return json_pack("{s:I, s:f, s:f, s:s, s:f}", "rows", (json_int_t)review.rows,
+                     "router", review.router_quality, "best_single", review.best_quality,
+                     "best_single_expert", fuser_bundle_generator(bundle, review.best),
+                     "gain_se", review.gain_se);
+}
+
 static void print_people(const struct building *build)
 {
     static const struct table_column columns[] = { { "expert", TABLE_LEFT },
@@ -183,6 +215,7 @@ static void print_people(const struct building *build)
     }
     table_print(table, stdout);
     table_free(table);
+    print_review(bundle);
 }
 
 static void print_json(const struct building *build)
@@ -201,13 +234,13 @@ static void print_json(const struct building *build)
                                                          info->name, "model", info->model,
                                                          "dim", (json_int_t)info->dim));
     }
-    report_print_json(json_pack("{s:s, s:s, s:I, s:f, s:I, s:f, s:o, s:o}", "id",
-                                fuser_bundle_id(bundle), "path", build->options->out,
-                                "rows", (json_int_t)fuser_bundle_rows(bundle), "bytes",
-                                file_bytes(build->options->out), "fetched_vectors",
-                                (json_int_t)build->set.fetched.texts, "fetched_usd",
-                                money_to_usd(build->set.fetched.cost_pico), "embedders",
-                                embedders, "experts", experts));
+    report_print_json(json_pack(
+        "{s:s, s:s, s:I, s:f, s:I, s:f, s:o, s:o, s:o}", "id", fuser_bundle_id(bundle),
+        "path", build->options->out, "rows", (json_int_t)fuser_bundle_rows(bundle),
+        "bytes", file_bytes(build->options->out), "fetched_vectors",
+        (json_int_t)build->set.fetched.texts, "fetched_usd",
+        money_to_usd(build->set.fetched.cost_pico), "embedders", embedders, "experts",
+        experts, "leave_one_out", review_json(bundle)));
 }
 
 static enum fault_err open_set(struct building *build, struct fault *fault)

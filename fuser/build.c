@@ -356,7 +356,8 @@ static enum fuser_err fill_index(struct build *build, size_t e)
                 bundle->missing[e][bundle->n_missing[e]++] = (uint32_t)(first + i);
         err = index_add(bundle->index[e], count, block, build->error);
     }
-    if (!err && bundle->n_missing[e] == n)
+    /* A built-in one may find all prompts alike; the others then decide without it. */
+    if (!err && bundle->n_missing[e] == n && bundle->embedders[e].kind == FUSER_REMOTE)
         err = ferr_set(build->error, FUSER_INVALID, "embedder '%s': no row has a vector",
                        bundle->embedders[e].name);
     free(block);

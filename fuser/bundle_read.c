@@ -307,7 +307,7 @@ static enum fuser_err decode_vectors(struct reader *reader, uint32_t e,
     float *vectors = NULL;
     enum fuser_err err = FUSER_CORRUPT;
 
-    if (source->failed || n_missing >= n)
+    if (source->failed || n_missing > n)
         return FUSER_CORRUPT;
     bundle->missing[e] = source_array(source, n_missing, sizeof(uint32_t));
     vectors = source_array(source, floats, sizeof(float));

@@ -1,0 +1,416 @@
+/* Laws of a session, on a made-up world: whatever the prompt, the prices and the gaps. */
+#include "world.h"
+
+#include "fuser/bundle.h"
+
+#define ROWS 300
+
+struct laws {
+    struct fuser_bundle *bundle;
+    struct fuser *fuser;
+};
+
+static int setup(void **state)
+{
+    struct laws *laws = calloc(1, sizeof *laws);
+
+    laws->bundle = world_bundle(ROWS, 0.15);
+    laws->fuser = world_fuser(laws->bundle);
+    *state = laws;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct laws *laws = *state;
+
+    fuser_unref(laws->fuser);
+    fuser_bundle_unref(laws->bundle);
+    free(laws);
+    return 0;
+}
+
+static double best_affordable(const struct fuser_verdict *verdict)
+{
+    return verdict->n_ranked && verdict->ranked[0].affordable ? verdict->ranked[0].utility
+                                                              : -INFINITY;
+}
+
+static void more_budget_never_lowers_the_expected_utility(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(1);
+
+    for (size_t i = 0; i < 50; i++) {
+        struct world_prompt prompt = world_prompt(&rng);
+        struct fuser_session *session;
+        double before = -INFINITY;
+        struct world_ask ask;
+
+        world_ask(&ask, &prompt);
+        session = world_walk(laws->fuser, &ask, &prompt);
+        for (int64_t left = 0; left <= 5000000000; left += 250000000) {
+            struct fuser_verdict verdict;
+
+            fuser_verdict(session, left, &verdict);
+            assert_true(best_affordable(&verdict) >= before);
+            before = best_affordable(&verdict);
+            for (size_t r = 0; r < verdict.n_ranked; r++)
+                assert_int_equal(verdict.ranked[r].affordable,
+                                 verdict.ranked[r].worst_pico <= left);
+        }
+        assert_true(before > -INFINITY);
+        fuser_session_free(session);
+    }
+}
+
+static void a_higher_lambda_never_buys_a_dearer_answer(void **state)
+{
+    static const double lambdas[] = { 0, 1, 10, 100, 1000, 10000, 1e6 };
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(2);
+
+    for (size_t i = 0; i < 50; i++) {
+        struct world_prompt prompt = world_prompt(&rng);
+        int64_t before = INT64_MAX;
+        size_t compared = 0;
+
+        for (size_t l = 0; l < sizeof lambdas / sizeof *lambdas; l++) {
+            struct fuser_session *session;
+            struct fuser_verdict verdict;
+            struct world_ask ask;
+
+            world_ask(&ask, &prompt);
+            ask.ask.lambda = lambdas[l];
+            for (size_t e = 0; e < WORLD_EMBEDDERS; e++)
+                ask.embedders[e].allowed = e == 0; /* the same evidence for all */
+            session = world_walk(laws->fuser, &ask, &prompt);
+            fuser_verdict(session, INT64_MAX, &verdict);
+            if (verdict.evidence != FUSER_EVIDENCE_NONE) {
+                assert_true(verdict.ranked[0].expected_pico <= before);
+                before = verdict.ranked[0].expected_pico;
+                compared++;
+            }
+            fuser_session_free(session);
+        }
+        assert_true(compared >= 4);
+    }
+}
+
+static void what_is_masked_is_never_chosen_and_never_asked(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(3);
+
+    for (uint32_t mask = 0; mask < 1u << WORLD_GENERATORS; mask++)
+        for (uint32_t open = 0; open < 1u << WORLD_EMBEDDERS; open++) {
+            struct world_prompt prompt = world_prompt(&rng);
+            struct fuser_session *session;
+            struct fuser_verdict verdict;
+            struct world_ask ask;
+
+            world_ask(&ask, &prompt);
+            for (size_t g = 0; g < WORLD_GENERATORS; g++)
+                ask.generators[g].allowed = mask >> g & 1;
+            for (size_t e = 0; e < WORLD_EMBEDDERS; e++)
+                ask.embedders[e].allowed = open >> e & 1;
+            session = world_walk(laws->fuser, &ask, &prompt);
+            fuser_verdict(session, INT64_MAX, &verdict);
+            assert_int_equal(verdict.n_ranked, __builtin_popcount(mask));
+            for (size_t r = 0; r < verdict.n_ranked; r++)
+                assert_true(mask >> verdict.ranked[r].generator & 1);
+            for (size_t s = 0; s < verdict.n_steps; s++)
+                assert_true(verdict.steps[s].embedder < 0 ||
+                            (open >> verdict.steps[s].embedder & 1));
+            if (!mask || !open)
+                assert_int_equal(verdict.stop, FUSER_STOP_NO_EVIDENCE);
+            fuser_session_free(session);
+        }
+}
+
+static void many_at_once_decide_as_each_alone(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(4);
+    enum { N = 17 };
+    static struct world_prompt prompts[N];
+    static struct world_ask asks[N];
+    struct fuser_session *together[N];
+    struct fuser_step steps[N];
+    bool open = true;
+
+    for (size_t i = 0; i < N; i++) {
+        prompts[i] = world_prompt(&rng);
+        world_ask(&asks[i], &prompts[i]);
+        asks[i].ask.lambda = (double)(i * i);
+        assert_int_equal(fuser_session_new(laws->fuser, &asks[i].ask, &together[i], NULL),
+                         FUSER_OK);
+    }
+    while (open) {
+        open = false;
+        fuser_next(together, N, steps);
+        for (size_t i = 0; i < N; i++)
+            if (steps[i].action == FUSER_QUERY) {
+                open = true;
+                assert_int_equal(fuser_tell(together[i], 1, prompts[i].vector, WORLD_DIM,
+                                            asks[i].embedders[1].price_pico, 1, NULL),
+                                 FUSER_OK);
+            }
+    }
+    for (size_t i = 0; i < N; i++) {
+        struct fuser_session *alone = world_walk(laws->fuser, &asks[i], &prompts[i]);
+        static struct fuser_verdict a, b;
+
+        fuser_verdict(together[i], INT64_MAX, &a);
+        fuser_verdict(alone, INT64_MAX, &b);
+        assert_int_equal(a.n_steps, b.n_steps);
+        assert_int_equal(a.stop, b.stop);
+        assert_memory_equal(&a.ranked[0], &b.ranked[0], sizeof a.ranked[0]);
+        assert_memory_equal(a.neighbours, b.neighbours,
+                            a.n_neighbours * sizeof *a.neighbours);
+        fuser_session_free(alone);
+        fuser_session_free(together[i]);
+    }
+}
+
+static void a_verdict_holds_no_nan_and_is_in_order(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(5);
+
+    for (size_t i = 0; i < 100; i++) {
+        struct world_prompt prompt = world_prompt(&rng);
+        struct fuser_session *session;
+        struct fuser_verdict v;
+        struct world_ask ask;
+        float weight = 0;
+
+        world_ask(&ask, &prompt);
+        ask.ask.wait = 0.01;
+        ask.ask.max_output_tokens = 60;
+        session = world_walk(laws->fuser, &ask, &prompt);
+        fuser_verdict(session, INT64_MAX, &v);
+        assert_int_equal(v.n_ranked, WORLD_GENERATORS);
+        for (size_t r = 0; r < v.n_ranked; r++) {
+            assert_true(v.ranked[r].quality >= 0 && v.ranked[r].quality <= 1);
+            assert_true(v.ranked[r].quality_se > 0 && v.ranked[r].quality_se < 0.5);
+            assert_true(isfinite(v.ranked[r].utility) &&
+                        isfinite(v.ranked[r].latency_ms));
+            assert_true(v.ranked[r].output_tokens > 0 && v.ranked[r].output_tokens <= 60);
+            assert_true(v.ranked[r].known <= 20);
+            assert_true(r == 0 || v.ranked[r - 1].utility >= v.ranked[r].utility);
+        }
+        for (size_t n = 0; n < v.n_neighbours; n++) {
+            assert_true(v.neighbours[n].distance >= 0 && v.neighbours[n].distance <= 4);
+            assert_true(n == 0 ||
+                        v.neighbours[n - 1].distance <= v.neighbours[n].distance);
+            weight += v.neighbours[n].weight;
+        }
+        assert_true(weight <= 1.001f);
+        assert_non_null(v.domain);
+        fuser_session_free(session);
+    }
+}
+
+static void each_domain_goes_to_its_own_expert(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(6);
+    size_t right = 0, n = 100;
+
+    for (size_t i = 0; i < n; i++) {
+        struct world_prompt prompt = world_prompt(&rng);
+        struct fuser_session *session;
+        struct fuser_verdict verdict;
+        struct world_ask ask;
+
+        world_ask(&ask, &prompt);
+        ask.ask.lambda = 0;
+        session = world_walk(laws->fuser, &ask, &prompt);
+        fuser_verdict(session, INT64_MAX, &verdict);
+        right += verdict.ranked[0].generator == prompt.domain;
+        fuser_session_free(session);
+    }
+    assert_true(right >= 95);
+}
+
+static void a_minimum_quality_comes_before_utility(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(7);
+    struct world_prompt prompt = world_prompt(&rng);
+    struct fuser_session *session;
+    struct fuser_verdict v;
+    struct world_ask ask;
+    bool seen_bad = false;
+
+    world_ask(&ask, &prompt);
+    ask.ask.lambda = 2000; /* money is nearly all: the cheapest would win */
+    ask.ask.min_quality = 0.6;
+    session = world_walk(laws->fuser, &ask, &prompt);
+    fuser_verdict(session, INT64_MAX, &v);
+    assert_true(v.ranked[0].good_enough && v.ranked[0].quality >= 0.6);
+    for (size_t r = 0; r < v.n_ranked; r++) {
+        assert_false(seen_bad && v.ranked[r].good_enough);
+        seen_bad |= !v.ranked[r].good_enough;
+    }
+    assert_true(seen_bad);
+    fuser_session_free(session);
+}
+
+static void what_is_told_is_checked(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(8);
+    struct world_prompt prompt = world_prompt(&rng);
+    struct fuser_session *session;
+    struct fuser_step step;
+    struct fuser_error error;
+    struct world_ask ask;
+    float bad[WORLD_DIM] = { 0 };
+
+    world_ask(&ask, &prompt);
+    ask.embedders[0].allowed = ask.embedders[2].allowed = false;
+    assert_int_equal(fuser_session_new(laws->fuser, &ask.ask, &session, &error),
+                     FUSER_OK);
+    assert_int_equal(fuser_tell(session, 1, prompt.vector, WORLD_DIM, 0, 0, &error),
+                     FUSER_INVALID); /* nobody asked yet */
+    fuser_next(&session, 1, &step);
+    assert_int_equal(step.action, FUSER_QUERY);
+    assert_int_equal(fuser_tell(session, 0, prompt.vector, WORLD_DIM, 0, 0, &error),
+                     FUSER_INVALID);
+    assert_int_equal(fuser_tell(session, 1, prompt.vector, 3, 0, 0, &error),
+                     FUSER_MISMATCH);
+    assert_int_equal(fuser_tell(session, 1, bad, WORLD_DIM, 0, 0, &error), FUSER_INVALID);
+    bad[0] = NAN;
+    assert_int_equal(fuser_tell(session, 1, bad, WORLD_DIM, 0, 0, &error), FUSER_INVALID);
+    fuser_next(&session, 1, &step); /* it is still asked */
+    assert_int_equal(step.action, FUSER_QUERY);
+    assert_int_equal(fuser_tell(session, 1, prompt.vector, WORLD_DIM, 5, 0, &error),
+                     FUSER_OK);
+    assert_int_equal(fuser_tell(session, 1, prompt.vector, WORLD_DIM, 5, 0, &error),
+                     FUSER_INVALID); /* once is enough */
+    fuser_next(&session, 1, &step);
+    assert_int_equal(step.action, FUSER_ANSWER);
+    fuser_session_free(session);
+}
+
+static void a_failed_embedder_is_out_and_its_price_counts(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(9);
+    struct world_prompt prompt = world_prompt(&rng);
+    struct fuser_session *session;
+    struct fuser_verdict verdict;
+    struct fuser_step step;
+    struct world_ask ask;
+
+    world_ask(&ask, &prompt);
+    ask.embedders[0].allowed = ask.embedders[2].allowed = false;
+    assert_int_equal(fuser_session_new(laws->fuser, &ask.ask, &session, NULL), FUSER_OK);
+    fuser_next(&session, 1, &step);
+    assert_int_equal(step.action, FUSER_QUERY);
+    fuser_verdict(session, INT64_MAX, &verdict); /* in the middle: what is known so far */
+    assert_int_equal(verdict.stop, FUSER_STOP_RUNNING);
+    assert_int_equal(verdict.evidence, FUSER_EVIDENCE_NONE);
+    assert_int_equal(verdict.n_ranked, WORLD_GENERATORS);
+    fuser_fail(session, 1, 123);
+    fuser_next(&session, 1, &step);
+    assert_int_equal(step.action, FUSER_ANSWER);
+    fuser_verdict(session, INT64_MAX, &verdict);
+    assert_int_equal(verdict.stop, FUSER_STOP_NO_EVIDENCE);
+    assert_int_equal(verdict.paid_pico, 123);
+    fuser_session_free(session);
+}
+
+static void an_ask_is_checked(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(10);
+    struct world_prompt prompt = world_prompt(&rng);
+    struct fuser_session *session = NULL;
+    struct fuser_error error;
+
+    for (int bad = 0; bad < 8; bad++) {
+        struct world_ask ask;
+
+        world_ask(&ask, &prompt);
+        ask.ask.lambda = bad == 0 ? NAN : bad == 1 ? -1 : bad == 2 ? INFINITY : 1;
+        ask.ask.wait = bad == 3 ? -1 : 0;
+        ask.ask.min_quality = bad == 4 ? 1.5 : 0;
+        ask.ask.ceiling_pico = bad == 5 ? -1 : INT64_MAX;
+        ask.generators[2].output_pico = bad == 6 ? -1 : 0;
+        ask.embedders[1].wait_ms = bad == 7 ? NAN : 0;
+        assert_int_equal(fuser_session_new(laws->fuser, &ask.ask, &session, &error),
+                         FUSER_INVALID);
+        assert_null(session);
+        assert_true(error.text[0] != '\0');
+    }
+}
+
+static void a_strange_prompt_is_too_far_or_says_nothing(void **state)
+{
+    struct laws *laws = *state;
+    static const char *const texts[] = { "", " \n\t", "\xFF\xFE\x80" };
+    struct fuser_session *session;
+    struct fuser_verdict verdict;
+    struct world_prompt prompt = { .text = "" };
+    struct world_ask ask;
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        world_ask(&ask, &prompt);
+        ask.ask.text = texts[i];
+        ask.ask.text_bytes = strlen(texts[i]);
+        ask.embedders[1].allowed = ask.embedders[2].allowed = false;
+        session = world_walk(laws->fuser, &ask, &prompt);
+        fuser_verdict(session, INT64_MAX, &verdict);
+        assert_int_not_equal(verdict.evidence, FUSER_EVIDENCE_GOOD);
+        fuser_session_free(session);
+    }
+    /* The remote embedder's space is a cone; its opposite is far from every row. */
+    world_ask(&ask, &prompt);
+    ask.embedders[0].allowed = ask.embedders[2].allowed = false;
+    for (size_t d = 0; d < WORLD_DIM; d++)
+        prompt.vector[d] = -1;
+    session = world_walk(laws->fuser, &ask, &prompt);
+    fuser_verdict(session, INT64_MAX, &verdict);
+    assert_int_equal(verdict.evidence, FUSER_EVIDENCE_TOO_FAR);
+    fuser_session_free(session);
+}
+
+static void a_calibration_prompt_lies_on_its_own_row(void **state)
+{
+    struct laws *laws = *state;
+    struct rng rng = rng_seeded(42 * 7919u); /* the seed of row000042's prompt */
+    struct world_prompt prompt = world_prompt(&rng);
+    struct fuser_session *session;
+    struct fuser_verdict verdict;
+    struct world_ask ask;
+
+    world_ask(&ask, &prompt);
+    session = world_walk(laws->fuser, &ask, &prompt);
+    fuser_verdict(session, INT64_MAX, &verdict);
+    assert_string_equal(verdict.neighbours[0].id, "row000042");
+    assert_true(verdict.neighbours[0].distance == 0);
+    fuser_session_free(session);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(more_budget_never_lowers_the_expected_utility),
+        cmocka_unit_test(a_higher_lambda_never_buys_a_dearer_answer),
+        cmocka_unit_test(what_is_masked_is_never_chosen_and_never_asked),
+        cmocka_unit_test(many_at_once_decide_as_each_alone),
+        cmocka_unit_test(a_verdict_holds_no_nan_and_is_in_order),
+        cmocka_unit_test(each_domain_goes_to_its_own_expert),
+        cmocka_unit_test(a_minimum_quality_comes_before_utility),
+        cmocka_unit_test(what_is_told_is_checked),
+        cmocka_unit_test(a_failed_embedder_is_out_and_its_price_counts),
+        cmocka_unit_test(an_ask_is_checked),
+        cmocka_unit_test(a_strange_prompt_is_too_far_or_says_nothing),
+        cmocka_unit_test(a_calibration_prompt_lies_on_its_own_row),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -459,10 +459,10 @@ void decision_begin(struct decision *decision, const struct decision_tools *tool
     decision->began_us = (int64_t)loop_now_us(tools->loop);
     if (order->policy == NULL)
         ready_with_default(decision, REASON_DIRECT);
-    else if (order_allowed_count(order) == 1)
-        ready_with_default(decision, REASON_ONLY_EXPERT);
     else if (snapshot->fuser == NULL)
         ready_with_default(decision, REASON_NO_BUNDLE);
+    else if (order_allowed_count(order) == 1)
+        ready_with_default(decision, REASON_ONLY_EXPERT);
     else if ((order->allowed & snapshot->known) == 0)
         ready_with_default(decision, REASON_DEFAULT);
     else

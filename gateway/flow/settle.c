@@ -93,7 +93,7 @@ static void log_failed_attempt(const struct exchange *x)
     log_begin(&line, LOG_WARN, "attempt_failed");
     log_str(&line, "request_id", x->request_id);
     log_text(&line, "expert", exchange_config(x)->experts[x->expert].name);
-    log_text(&line, "end", x->attempt.word);
+    log_text(&line, "end", attempt_word(x->attempt.end));
     if (x->attempt.status != 0)
         log_int(&line, "status", x->attempt.status);
     log_text(&line, "why", x->attempt.detail);

@@ -62,7 +62,7 @@ def test_metrics_are_valid_and_count_what_happened(run):
     assert metrics.value("frugal_requests_total", route="chat", result="ok") == 2
     assert metrics.value("frugal_requests_total", route="chat", result="no_model") == 1
     assert metrics.value("frugal_requests_total", route="chat", result="bad_json") == 1
-    assert metrics.value("frugal_decisions_total", expert="small", reason="only_expert") == 2
+    assert metrics.value("frugal_decisions_total", expert="small", reason="no_bundle") == 2
     assert metrics.value("frugal_decisions_total", expert="small", reason="direct") == 1
     assert metrics.value("frugal_attempts_total", expert="small", result="status_4xx") == 1
     assert metrics.value("gen_ai_server_request_duration_seconds_count", route="chat") == 5
@@ -133,7 +133,7 @@ def test_one_line_a_request_has_ids_choice_money_and_times(run):
     line = gateway.log.wait(event="request")
     assert line["request_id"] == answer["x-request-id"]
     assert line["decision_id"] == answer["x-frugal-decision-id"]
-    assert (line["expert"], line["reason"], line["status"]) == ("small", "only_expert", "200")
+    assert (line["expert"], line["reason"], line["status"]) == ("small", "no_bundle", "200")
     assert float(line["cost_usd"]) == pytest.approx(50e-6)
     assert [key for key in line if key.endswith(("_ms", "_us"))]
     assert len(gateway.log.lines(event="request")) == 1

@@ -188,7 +188,7 @@ def test_a_request_to_an_expert_has_one_host_one_length_and_no_expect(run):
 def test_headers_say_who_answered_and_what_it_cost(run):
     gateway = run.gateway(run.expert(scripts.answer()))
     answer = gateway.chat()
-    assert (answer["x-frugal-expert"], answer["x-frugal-reason"]) == ("small", "only_expert")
+    assert (answer["x-frugal-expert"], answer["x-frugal-reason"]) == ("small", "no_bundle")
     assert answer["x-request-id"] and answer["x-frugal-decision-id"]
     assert float(answer["x-frugal-cost-usd"]) == pytest.approx(50e-6)
     assert float(answer["x-frugal-cost-estimate-usd"]) > 0

@@ -134,7 +134,7 @@ def test_a_client_that_leaves_while_evidence_is_bought_ends_the_embedders_call(r
     gateway = run.gateway(router.config(
         {"mathy": expert(answering), "poet": expert(answering),
          "embedder": expert(embedder, generator=False, embedding=embedding(dim=router.dim))}, "remote"))
-    eventually(lambda: "pending" not in gateway.get("/readyz").body.decode(), "the probes are over")
+    gateway.wait_probed()
     switch.script = scripts.silent
     before = len(embedder.calls("/embeddings"))
     wire = gateway.start(held_out("sums", 1)[0])

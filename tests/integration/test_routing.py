@@ -152,7 +152,7 @@ def test_the_price_of_evidence_is_part_of_the_cost(run, router):
 
 def test_evidence_that_costs_more_than_it_helps_is_not_bought(run, router):
     gateway, embedder = remote(run, router, embedding_price=100_000.0)
-    eventually(lambda: "pending" not in gateway.get("/readyz").body.decode(), "the probes are over")
+    gateway.wait_probed()
     before = len(embedder.calls("/embeddings"))
     answer = gateway.chat(held_out("poems", 1)[0])
     assert (answer.status, answer["x-frugal-reason"]) == (200, "not_worth")

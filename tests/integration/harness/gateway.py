@@ -136,6 +136,10 @@ class Gateway:
         assert answer.status == 200, answer
         return Metrics(answer.body.decode())
 
+    def wait_probed(self, embedder="embedder", count=1):
+        """Until that remote embedder was compared with the bundle; gives the line that says so."""
+        return self.log.wait(event="embedder_probed", embedder=embedder, count=count)
+
     # -- looking at it
 
     @property

@@ -7,7 +7,7 @@
 
 #define MILLION   1e6
 #define DAY_MS    86400000.0
-#define HUGE_SIZE 1e12
+#define HUGE_SIZE 1e9
 
 static const char *const prompt_bounds[] = {
 #define X(name, word) word,

@@ -479,8 +479,8 @@ void config_settings_help(const char *section, const struct setting *table, size
                           struct buf *out)
 {
     static const char *const types[] = {
-        "integer", "number", "boolean",         "string", "path",
-        "word",    "USD",    "USD per million", "object"
+        "integer", "number", "boolean",         "string",   "path",
+        "word",    "USD",    "USD per million", "structure"
     };
 
     for (size_t i = 0; i < n; i++) {
@@ -490,8 +490,8 @@ void config_settings_help(const char *section, const struct setting *table, size
                  types[s->type]);
         for (size_t w = 0; s->words && s->words[w]; w++)
             buf_putf(out, "%s%s", w > 0 ? "|" : " ", s->words[w]);
-        if (s->type == SETTING_INT)
-            buf_putf(out, ", %.0f to %.0f", s->low, s->high);
+        if (s->type == SETTING_INT || s->type == SETTING_NUMBER)
+            buf_putf(out, ", %.10g to %.10g", s->low, s->high);
         if (s->fallback)
             buf_putf(out, ", default %s", s->fallback);
         buf_putf(out, "%s%s: %s\n", s->required ? ", required" : "",

@@ -201,12 +201,12 @@ struct jread_value jread_trusted(struct str raw)
 
 bool jread_parse(struct str text, unsigned depth, struct jread_value *ret_value)
 {
-    const char *end = text.p + text.n;
-    const char *begin, *p;
+    const char *begin, *end, *p;
 
     assert(depth <= JREAD_MAX_DEPTH);
     if (text.n == 0)
         return false;
+    end = text.p + text.n;
     begin = skip_space(text.p, end);
     p = skip_value(begin, end, depth);
     if (!p || skip_space(p, end) != end)

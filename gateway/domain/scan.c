@@ -526,10 +526,11 @@ static const char *in_structure(struct scan *scan, const char *p, const char *en
 
 enum scan_err scan_feed(struct scan *scan, const char *bytes, size_t n)
 {
-    const char *p = bytes, *end = bytes + n;
+    const char *p = bytes, *end;
 
     if (scan->error != SCAN_OK || n == 0)
         return scan->error;
+    end = bytes + n;
     scan->piece = bytes;
     while (p && p < end) {
         switch ((enum state)scan->state) {

@@ -107,10 +107,11 @@ static void keep_ending(struct sse *sse, char c)
 
 size_t sse_feed(struct sse *sse, const char *bytes, size_t n)
 {
-    const char *p = bytes, *end = bytes + n;
+    const char *p = bytes, *end;
 
-    if (sse->ready || sse->failed)
+    if (sse->ready || sse->failed || n == 0)
         return 0;
+    end = bytes + n;
     if (sse->taken)
         begin_event(sse);
     while (p < end && !sse->ready && !sse->failed) {

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 
 #include <cblas.h>
 #include <omp.h>
@@ -29,6 +28,7 @@
 #include "gateway/edge/server.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/worker.h"
+#include "gateway/io/signals.h"
 
 #define WORKERS_MAX    METRICS_MAX_BLOCKS - 1 /* one block is the main thread's */
 #define POOL_THREADS   2
@@ -38,8 +38,7 @@
 struct process {
     const char *config_path;
     struct loop *loop;
-    struct loop_watch signals;
-    int signal_fd;
+    struct signals *signals;
     struct snapshot *snapshot; /* in force; owned reference */
     uint64_t loaded;           /* snapshots so far */
     struct metrics_block *metrics;
@@ -208,18 +207,12 @@ static void drain(struct process *process)
     }
 }
 
-static void signalled(void *arg, uint32_t events)
+static void signalled(void *arg, int number)
 {
-    struct process *process = arg;
-    struct signalfd_siginfo info;
-
-    (void)events;
-    while (read(process->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGHUP)
-            reload(process);
-        else
-            drain(process);
-    }
+    if (number == SIGHUP)
+        reload(arg);
+    else
+        drain(arg);
 }
 
 /* From the worker's thread, its last word. */
@@ -242,26 +235,15 @@ static void worker_ended(void *context, struct loop_mail *mail)
     loop_post(process->loop, mail);
 }
 
-/* Blocked in every thread and read from a descriptor, so that nothing runs in a handler. */
 static int watch_signals(struct process *process)
 {
+    static const int numbers[] = { SIGHUP, SIGTERM, SIGINT };
     struct sigaction ignore = { .sa_handler = SIG_IGN };
-    sigset_t set;
 
     if (sigaction(SIGPIPE, &ignore, NULL) != 0)
         return -1;
-    sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-        return -1;
-    process->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (process->signal_fd < 0)
-        return -1;
-    process->signals = (struct loop_watch){ .fn = signalled, .arg = process };
-    if (loop_watch(process->loop, &process->signals, process->signal_fd, EPOLLIN) !=
-        LOOP_OK)
+    if (signals_new(process->loop, numbers, ARRAY_LEN(numbers), signalled, process,
+                    &process->signals) != LOOP_OK)
         return -1;
     return 0;
 }
@@ -405,10 +387,7 @@ static void stop(struct process *process)
     snapshot_unref(process->snapshot);
     if (process->loop != NULL) {
         loop_turn(process->loop, 0);
-        if (process->signal_fd >= 0) {
-            loop_unwatch(process->loop, &process->signals);
-            close(process->signal_fd);
-        }
+        signals_free(process->signals);
         loop_free(process->loop);
     }
     metrics_free(service->metrics);
@@ -416,7 +395,7 @@ static void stop(struct process *process)
 
 static int serve(const char *config_path)
 {
-    struct process process = { .config_path = config_path, .signal_fd = -1, .loaded = 1 };
+    struct process process = { .config_path = config_path, .loaded = 1 };
     struct snapshot_error error = { .text = "" };
     int code = EXIT_FAILURE;
 

@@ -1,0 +1,35 @@
+/* signals.h - the process's signals as events of one loop
+ *
+ *      signals_new(loop, numbers, n, fn, arg)
+ *           fn(arg, number)                       on the loop's thread
+ *      signals_free()
+ *
+ * A signalfd would need the signals blocked in every thread of the process, and libraries
+ * start threads before main() can block anything (OpenBLAS does when it is loaded): a
+ * signal that the kernel gives to one of those would end the process. So they stay open in
+ * every thread, and a handler passes the number on through a pipe.
+ *
+ * One at a time in a process; the loop outlives it. The same signal sent several times
+ * before the loop turns may be told once.
+ */
+#ifndef GATEWAY_IO_SIGNALS_H
+#define GATEWAY_IO_SIGNALS_H
+
+#include <stddef.h>
+
+#include "gateway/io/loop.h"
+
+#define SIGNALS_MAX 8 /* numbers watched */
+
+struct signals;
+
+/* numbers: 1..SIGNALS_MAX of them, below 128. */
+enum loop_err signals_new(struct loop *loop, const int *numbers, size_t n,
+                          void (*fn)(void *arg, int number), void *arg,
+                          struct signals **ret_signals)
+    __attribute__((warn_unused_result));
+
+/* The default actions are in force again. NULL is fine. */
+void signals_free(struct signals *signals);
+
+#endif

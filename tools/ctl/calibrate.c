@@ -11,12 +11,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
 #include "gateway/base/money.h"
+#include "gateway/io/signals.h"
 #include "tools/ctl/asker.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/grade.h"
@@ -110,7 +109,7 @@ struct calibration {
     struct worklist list;
     size_t answered, failed;
     struct progress bar;
-    struct loop_watch signals;
+    struct signals *signals;
     enum fault_err err; /* of the store, inside a callback */
     struct fault *fault;
     char example[600]; /* the last failure of a question, for the person */
@@ -171,14 +170,11 @@ static void on_answered(void *context, const struct asker_question *question,
         asker_stop(work->asker);
 }
 
-static void on_signal(void *arg, uint32_t events)
+static void on_signal(void *arg, int number)
 {
     struct calibration *work = arg;
-    struct signalfd_siginfo info;
 
-    (void)events;
-    if (read(work->signals.fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
-        return;
+    (void)number;
     if (!asker_stopped(work->asker))
         (void)fprintf(stderr,
                       "\nstopping: waiting for %zu answers that are paid for; once more "
@@ -187,24 +183,16 @@ static void on_signal(void *arg, uint32_t events)
     asker_stop(work->asker);
 }
 
-/* SIGINT and SIGTERM come as events of the loop. They are blocked before the look-up
- * threads start, which inherit that. */
 static enum fault_err open_network(struct calibration *work, struct fault *fault)
 {
-    sigset_t set;
-
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    static const int numbers[] = { SIGINT, SIGTERM };
     enum fault_err err =
         network_init(&work->network, (unsigned)work->options->concurrency, fault);
+
     if (err != FAULT_OK)
         return err;
-    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    work->signals.fn = on_signal;
-    work->signals.arg = work;
-    if (fd < 0 || loop_watch(work->network.loop, &work->signals, fd, EPOLLIN) != LOOP_OK)
+    if (signals_new(work->network.loop, numbers, ARRAY_LEN(numbers), on_signal, work,
+                    &work->signals) != LOOP_OK)
         return fault_set(fault, FAULT_IO, "cannot watch signals");
     return FAULT_OK;
 }
@@ -312,10 +300,7 @@ static enum fault_err judge(struct calibration *work, struct fault *fault)
 
 static void release(struct calibration *work)
 {
-    if (work->signals.events != 0) {
-        loop_unwatch(work->network.loop, &work->signals);
-        (void)close(work->signals.fd);
-    }
+    signals_free(work->signals);
     asker_free(work->asker);
     network_release(&work->network);
     worklist_release(&work->list);

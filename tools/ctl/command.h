@@ -10,6 +10,7 @@
 #define TOOLS_CTL_COMMAND_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "tools/ctl/fault.h"
 #include "tools/ctl/options.h"
@@ -35,5 +36,27 @@ struct command {
 #define X(name, summary) extern const struct command command_##name;
 COMMANDS(X)
 #undef X
+
+/* One line of COMMANDS. */
+struct command_entry {
+    const char *name, *summary;
+    const struct command *command;
+};
+
+extern const struct command_entry command_list[];
+extern const size_t command_count;
+
+/* NULL: there is none of that name; *ret_meant (may be NULL) is then the one that a typist
+ * may have meant, or NULL. */
+const struct command_entry *command_find(const char *name, const char **ret_meant);
+/* "usage: frugalctl NAME ..." in one line. */
+void command_usage(const struct command_entry *entry, FILE *out);
+void command_help(const struct command_entry *entry, FILE *out);
+/* docs/man/frugalctl.1, from the same tables. */
+void command_man(FILE *out);
+
+/* What `frugalctl --help` says about the program as a whole. */
+#define COMMAND_WAY                                                                      \
+    "From nothing to a routed prompt: calibrate (or import), build, then route."
 
 #endif

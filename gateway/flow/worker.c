@@ -53,6 +53,7 @@ struct worker {
     } listeners[LISTENERS_MAX];
     pthread_t thread;
     bool started;
+    bool over; /* the thread has ended, or is about to: mail is only put away */
     struct loop_mail ended; /* to the main thread */
 };
 
@@ -131,7 +132,7 @@ static void show_snapshot(struct worker *worker)
 
 static void take_snapshot(struct worker *worker)
 {
-    if (worker->index != 0)
+    if (worker->index != 0 || worker->over || worker->draining)
         return;
     probe_stop(worker->probe);
     worker->probe = probe_start(worker->loop, worker->http, worker->snapshot);
@@ -216,6 +217,8 @@ static void drained(void *arg)
     uint64_t due = loop_now_us(worker->loop) + (uint64_t)order->limit_ms * 1000;
 
     free(order);
+    if (worker->over)
+        return;
     if (worker->draining) {
         if (due < worker->drain_timer.due_us && !worker->shut)
             drain_is_over(worker);
@@ -323,6 +326,7 @@ static void *worker_main(void *arg)
         loop_turn(worker->loop, 100);
     probe_stop(worker->probe);
     worker->probe = NULL;
+    worker->over = true;
     if (worker->service->ended != NULL)
         worker->service->ended(worker->service->ended_context, &worker->ended);
     return NULL;
@@ -357,7 +361,10 @@ void worker_free(struct worker *worker)
     if (worker == NULL)
         return;
     assert(!worker->started);
+    worker->over = true;
     close_listeners(worker);
+    if (worker->loop != NULL)
+        loop_turn(worker->loop, 0); /* mail that came too late */
     if (worker->http != NULL)
         decider_release(&worker->decider);
     http_free(worker->http);

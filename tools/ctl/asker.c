@@ -332,9 +332,10 @@ static void on_done(void *arg, const struct http_result *result)
 
     call->http = NULL;
     if (result->code != HTTP_OK) {
-        (void)snprintf(call->error, sizeof(call->error), "%s%s%s",
-                       http_result_text(result->code),
-                       result->detail[0] != '\0' ? ": " : "", result->detail);
+        const char *text = http_result_text(result->code);
+        bool more = result->detail[0] != '\0' && strcmp(result->detail, text) != 0;
+        (void)snprintf(call->error, sizeof(call->error), "%s%s%s", text, more ? ": " : "",
+                       more ? result->detail : "");
         if (result->sent)
             call_lost(call);
         else
@@ -558,6 +559,11 @@ size_t asker_in_flight(const struct asker *asker)
 }
 
 int64_t asker_spent_pico(const struct asker *asker)
+{
+    return asker->purse.spent_pico;
+}
+
+int64_t asker_bound_pico(const struct asker *asker)
 {
     return asker->purse.bound_pico;
 }

@@ -86,7 +86,10 @@ bool asker_stopped(const struct asker *asker);
 /* A question could not be asked since its worst case does not fit below the ceiling. */
 bool asker_short(const struct asker *asker);
 size_t asker_in_flight(const struct asker *asker);
-int64_t asker_spent_pico(const struct asker *asker); /* settled; lost ones at the bound */
+/* What it probably cost, and what it cost at most: answers without usage are estimated in
+ * the one and at their worst case in the other, lost calls at their worst case in both. */
+int64_t asker_spent_pico(const struct asker *asker);
+int64_t asker_bound_pico(const struct asker *asker);
 /* Why the expert was given up, or NULL. */
 const char *asker_given_up(const struct asker *asker, size_t expert);
 

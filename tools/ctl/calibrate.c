@@ -248,27 +248,29 @@ static void trim_report(struct calibration *work)
 
 static void print_summary(struct calibration *work)
 {
-    size_t missing = work->list.questions - work->list.before - work->answered;
-    char usd[MONEY_TEXT_BYTES];
+    const struct worklist *list = &work->list;
+    size_t missing = list->questions - list->before - work->answered;
+    int64_t spent = asker_spent_pico(work->asker), bound = asker_bound_pico(work->asker);
+    char usd[MONEY_TEXT_BYTES], most[MONEY_TEXT_BYTES];
 
     trim_report(work);
-    (void)money_format(asker_spent_pico(work->asker), usd);
     if (work->options->json) {
-        report_print_json(
-            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "store",
-                      work->options->store, "prompts", (json_int_t)work->list.n_prompts,
-                      "questions", (json_int_t)work->list.questions, "answered_before",
-                      (json_int_t)work->list.before, "answered",
-                      (json_int_t)work->answered, "missing", (json_int_t)missing,
-                      "spent_usd", money_to_usd(asker_spent_pico(work->asker)), "experts",
-                      report_json(work->list.report)));
+        report_print_json(json_pack(
+            "{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o}", "store",
+            work->options->store, "prompts", (json_int_t)list->n_prompts, "questions",
+            (json_int_t)list->questions, "answered_before", (json_int_t)list->before,
+            "answered", (json_int_t)work->answered, "missing", (json_int_t)missing,
+            "spent_usd", money_to_usd(spent), "spent_bound_usd", money_to_usd(bound),
+            "experts", report_json(list->report)));
         return;
     }
-    (void)printf("%zu prompts, %zu questions: %zu answered before, %zu now for %s USD, "
-                 "%zu missing -> %s\n\n",
-                 work->list.n_prompts, work->list.questions, work->list.before,
-                 work->answered, usd, missing, work->options->store);
-    report_print(work->list.report);
+    (void)printf("%zu prompts, %zu questions: %zu answered before, %zu now for %s USD",
+                 list->n_prompts, list->questions, list->before, work->answered,
+                 money_format(spent, usd));
+    if (bound > spent)
+        (void)printf(" (at most %s)", money_format(bound, most));
+    (void)printf(", %zu missing -> %s\n\n", missing, work->options->store);
+    report_print(list->report);
 }
 
 static enum fault_err judge(struct calibration *work, struct fault *fault)

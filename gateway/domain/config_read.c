@@ -136,10 +136,11 @@ enum err config_text(const struct config_node *node, const char **ret_text)
 {
     const char *kept;
 
-    if (!json_is_string(node->json))
-        return config_fail(node, "must be a string");
-    if (json_string_length(node->json) == 0)
-        return config_fail(node, "must not be empty");
+    if (json_string_length(node->json) == 0) {
+        (void)config_fail(node, json_is_string(node->json) ? "must not be empty"
+                                                           : "must be a string");
+        return ERR_INVALID;
+    }
     kept = config_keep(node, str_of(json_string_value(node->json)));
     if (!kept)
         return ERR_NOMEM;

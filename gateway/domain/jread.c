@@ -215,12 +215,13 @@ bool jread_parse(struct str text, unsigned depth, struct jread_value *ret_value)
     return true;
 }
 
-struct jread_iter jread_iter(struct jread_value value)
+struct jread_iter jread_iter(struct jread_value map_or_list)
 {
-    if (value.type != JREAD_MAP && value.type != JREAD_LIST)
+    if (map_or_list.type != JREAD_MAP && map_or_list.type != JREAD_LIST)
         return (struct jread_iter){ NULL, NULL };
     /* Without its closing bracket, so that the end of the text ends the iteration. */
-    return (struct jread_iter){ value.raw.p + 1, value.raw.p + value.raw.n - 1 };
+    return (struct jread_iter){ map_or_list.raw.p + 1,
+                                map_or_list.raw.p + map_or_list.raw.n - 1 };
 }
 
 static bool next_value(struct jread_iter *it, const char *p,

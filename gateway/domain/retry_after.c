@@ -14,9 +14,9 @@ static enum err parse_decimal(struct str value, int64_t scale, int64_t *ret_scal
 
     if (!str_cut(&value, '.', &whole))
         return ERR_INVALID;
-    fraction = value;
-    if (str_to_u64(whole, &number) == ERR_INVALID || (fraction.p && fraction.n == 0))
+    if (str_to_u64(whole, &number) == ERR_INVALID || (value.p && value.n == 0))
         return ERR_INVALID;
+    fraction = value.p ? value : STR("");
     for (size_t i = 0; i < fraction.n; i++)
         if (fraction.p[i] < '0' || fraction.p[i] > '9')
             return ERR_INVALID;

@@ -1,6 +1,6 @@
 /* log.c - logfmt, one write(2) a line, so that lines of several threads never mix.
  *
- * The three settings below are set at start, before there are threads, and only read after.
+ * Descriptor and clock are set at start, before there are threads, and only read after.
  */
 #include "gateway/base/log.h"
 
@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@
 #define TAIL       "cut=true" /* room for " cut=true\n" is kept free at the end */
 #define TAIL_BYTES (sizeof(TAIL) + 1)
 
-static enum log_level lowest = LOG_INFO;
+static _Atomic enum log_level lowest = LOG_INFO; /* a reload may change it */
 static int descriptor = STDERR_FILENO;
 static const struct clock *clock_of_lines = &clock_system;
 
@@ -29,7 +30,7 @@ static const char *const words[] = {
 
 void log_set_level(enum log_level level)
 {
-    lowest = level;
+    atomic_store_explicit(&lowest, level, memory_order_relaxed);
 }
 
 void log_set_fd(int fd)
@@ -55,7 +56,7 @@ enum err log_level_parse(struct str word, enum log_level *ret_level)
 
 bool log_enabled(enum log_level level)
 {
-    return level >= lowest;
+    return level >= atomic_load_explicit(&lowest, memory_order_relaxed);
 }
 
 /* -- one field -- */

@@ -16,8 +16,8 @@
  * dropped field by field and `cut=true` says so. Never a prompt or a key: callers see to
  * that. Libraries (everything below flow) do not log.
  *
- * Level, descriptor and clock are set once at start, before threads; the rest may be
- * called from any thread.
+ * Descriptor and clock are set once at start, before threads; the rest may be called from
+ * any thread.
  */
 #ifndef GATEWAY_BASE_LOG_H
 #define GATEWAY_BASE_LOG_H

@@ -123,8 +123,8 @@ static enum fuser_err take_names(const struct build *build, struct bundle_names 
         return ferr_set(build->error, FUSER_TOO_LARGE,
                         "the names of all rows are over 4 GB");
     }
-    return bundle_names_take(names, block, bytes, n) ? FUSER_OK
-                                                     : ferr_nomem(build->error);
+    return bundle_names_take(names, block, bytes, n) ? ferr_nomem(build->error)
+                                                     : FUSER_OK;
 }
 
 static const char *id_of(const struct build *build, size_t row)
@@ -187,8 +187,7 @@ static enum fuser_err take_domains(struct build *build)
     for (size_t row = 0; row < n; row++)
         bundle->domain_of[row] = of[build->row_order[row]];
     bundle->labelled = domains > 0;
-    if (bundle_names_take(&bundle->domains, block, bytes, domains))
-        err = FUSER_OK;
+    err = bundle_names_take(&bundle->domains, block, bytes, domains);
     block = NULL; /* taken, whether it was well or not */
 done:
     free(order);
@@ -433,7 +432,7 @@ static enum fuser_err cluster(struct build *build)
             bundle->domain_of[row] = best.row;
     }
     if (!err)
-        err = bundle_name_clusters(&bundle->domains, k) ? FUSER_OK : FUSER_NOMEM;
+        err = bundle_name_clusters(&bundle->domains, k);
 done:
     free(sample);
     free(vectors);

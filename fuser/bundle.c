@@ -65,7 +65,8 @@ void fuser_bundle_unref(struct fuser_bundle *bundle)
     free(bundle);
 }
 
-bool bundle_names_take(struct bundle_names *names, char *block, size_t bytes, size_t n)
+enum fuser_err bundle_names_take(struct bundle_names *names, char *block, size_t bytes,
+                                 size_t n)
 {
     size_t at = 0, i = 0;
 
@@ -73,28 +74,28 @@ bool bundle_names_take(struct bundle_names *names, char *block, size_t bytes, si
     names->bytes = bytes;
     names->n = n;
     if (bytes > UINT32_MAX)
-        return false;
+        return FUSER_CORRUPT;
     names->at = calloc(n ? n : 1, sizeof *names->at);
     if (!names->at)
-        return false;
+        return FUSER_NOMEM;
     for (; i < n && at < bytes; i++) {
         const char *end = memchr(block + at, '\0', bytes - at);
 
         if (!end || end == block + at)
-            return false;
+            return FUSER_CORRUPT;
         names->at[i] = (uint32_t)at;
         at = (size_t)(end - block) + 1;
     }
-    return i == n && at == bytes;
+    return i == n && at == bytes ? FUSER_OK : FUSER_CORRUPT;
 }
 
-bool bundle_name_clusters(struct bundle_names *names, size_t k)
+enum fuser_err bundle_name_clusters(struct bundle_names *names, size_t k)
 {
     size_t room = k * 16, bytes = 0;
     char *block = malloc(room);
 
     if (!block)
-        return false;
+        return FUSER_NOMEM;
     for (size_t i = 0; i < k; i++)
         bytes += (size_t)snprintf(block + bytes, room - bytes, "c%zu", i) + 1;
     names_release(names);

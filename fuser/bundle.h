@@ -81,10 +81,11 @@ struct fuser_bundle {
 /* An empty bundle with one reference, or NULL. */
 struct fuser_bundle *bundle_new(void);
 
-/* Takes over a block of n names; false when it does not hold exactly n, or no memory. */
-bool bundle_names_take(struct bundle_names *names, char *block, size_t bytes, size_t n);
+/* Takes over a block of n names, whatever comes of it. CORRUPT: it does not hold exactly n. */
+FUSER_NODISCARD enum fuser_err bundle_names_take(struct bundle_names *names, char *block,
+                                                 size_t bytes, size_t n);
 /* Names k clusters, which have no label: "c0", "c1", ... */
-bool bundle_name_clusters(struct bundle_names *names, size_t k);
+FUSER_NODISCARD enum fuser_err bundle_name_clusters(struct bundle_names *names, size_t k);
 const char *bundle_name(const struct bundle_names *names, size_t i);
 
 /* Derives what is not stored: prior, reach of the search. Cells and domains are there. */

@@ -154,6 +154,8 @@ static enum fuser_err read_section(struct reader *reader, const struct part *par
         err = part->decode(reader, index, &source);
         if (!err && !source_done(&source))
             err = FUSER_CORRUPT;
+        if (source.no_memory)
+            err = FUSER_NOMEM;
         if (err == FUSER_NOMEM)
             (void)ferr_nomem(reader->error);
         else if (err)
@@ -221,12 +223,14 @@ static enum fuser_err decode_ids(struct reader *reader, uint32_t index,
     struct bundle_names *ids = &reader->bundle->ids;
     size_t bytes = source->left;
     char *block = source_array(source, bytes, 1);
+    enum fuser_err err;
 
     (void)index;
     if (!block)
         return FUSER_CORRUPT;
-    if (!bundle_names_take(ids, block, bytes, reader->bundle->cells.n))
-        return FUSER_CORRUPT;
+    err = bundle_names_take(ids, block, bytes, reader->bundle->cells.n);
+    if (err)
+        return err;
     for (size_t i = 1; i < ids->n; i++)
         if (strcmp(bundle_name(ids, i - 1), bundle_name(ids, i)) >= 0)
             return FUSER_CORRUPT;
@@ -239,6 +243,7 @@ static enum fuser_err decode_domains(struct reader *reader, uint32_t index,
     struct fuser_bundle *bundle = reader->bundle;
     uint32_t labelled = source_u32(source), n = source_u32(source);
     uint32_t bytes = source_u32(source);
+    enum fuser_err err;
     char *block;
 
     (void)index;
@@ -247,8 +252,9 @@ static enum fuser_err decode_domains(struct reader *reader, uint32_t index,
         return FUSER_CORRUPT;
     bundle->labelled = labelled;
     block = source_array(source, bytes, 1);
-    if (!bundle_names_take(&bundle->domains, block, block ? bytes : 0, n))
-        return FUSER_CORRUPT;
+    err = bundle_names_take(&bundle->domains, block, block ? bytes : 0, n);
+    if (err)
+        return err;
     bundle->domain_of = source_array(source, bundle->cells.n, sizeof *bundle->domain_of);
     for (size_t i = 0; bundle->domain_of && i < bundle->cells.n; i++)
         if (bundle->domain_of[i] >= n && bundle->domain_of[i] != PRIOR_NO_DOMAIN)

@@ -155,7 +155,7 @@ void *source_array(struct source *source, size_t n, size_t size)
     }
     array = malloc(n * size);
     if (!array) {
-        source->failed = true;
+        source->failed = source->no_memory = true;
         return NULL;
     }
     take(source, array, n * size);

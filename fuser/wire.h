@@ -57,6 +57,7 @@ struct source {
     const unsigned char *at; /* borrowed */
     size_t left;
     bool failed;
+    bool no_memory; /* that is why */
 };
 
 uint32_t source_u32(struct source *source);

@@ -1,0 +1,212 @@
+/* Out of memory at every single allocation: an error, nothing leaked, outputs untouched. */
+#include "world.h"
+
+#include <stddef.h>
+
+#include "fuser/bundle.h"
+
+/* The linker sends the library's allocations here (see the Makefile). */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+char *__real_strdup(const char *string);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__wrap_strdup(const char *string);
+
+static size_t allocations, failing; /* the failing-th one fails; 0: none does */
+
+static bool denied(void)
+{
+    return ++allocations == failing;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return denied() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return denied() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return denied() ? NULL : __real_realloc(old, size);
+}
+
+char *__wrap_strdup(const char *string)
+{
+    return denied() ? NULL : __real_strdup(string);
+}
+
+/* Runs `body` with the 1st, 2nd, ... allocation failing until none is reached any more. */
+static void at_every_allocation(enum fuser_err (*body)(void *), void *context)
+{
+    for (size_t nth = 1;; nth++) {
+        enum fuser_err err;
+
+        allocations = 0;
+        failing = nth;
+        err = body(context);
+        failing = 0;
+        if (allocations < nth) {
+            assert_int_equal(err, FUSER_OK);
+            assert_true(nth > 1);
+            return;
+        }
+        /* What fails but does not matter may still succeed. */
+        if (err)
+            assert_int_equal(err, FUSER_NOMEM);
+    }
+}
+
+static enum fuser_err fill(struct fuser_rows *rows, struct fuser_error *error)
+{
+    enum fuser_err err = FUSER_OK;
+    struct rng rng = rng_seeded(3);
+
+    for (size_t i = 0; !err && i < 300; i++) {
+        struct world_prompt prompt = world_prompt(&rng);
+        char id[16];
+        size_t row;
+
+        (void)snprintf(id, sizeof id, "r%zu", i);
+        err = fuser_rows_add(rows, id, "d", prompt.text, prompt.bytes, &row, error);
+        if (!err)
+            err = fuser_rows_set_vector(rows, row, 1, prompt.vector, WORLD_DIM, error);
+    }
+    return err;
+}
+
+static enum fuser_err collect(void *context)
+{
+    struct fuser_embedder_info infos[WORLD_EMBEDDERS];
+    struct fuser_rows *rows = NULL;
+    struct fuser_error error;
+    enum fuser_err err;
+
+    (void)context;
+    world_embedder_infos(infos);
+    err = fuser_rows_new(world_generators, WORLD_GENERATORS, infos, WORLD_EMBEDDERS,
+                         &rows, &error);
+    assert_int_equal(err == FUSER_OK, rows != NULL);
+    if (!err)
+        err = fill(rows, &error);
+    if (err)
+        assert_string_equal(error.text, "out of memory");
+    fuser_rows_free(rows);
+    return err;
+}
+
+static enum fuser_err build(void *context)
+{
+    struct fuser_build how = { .k = 5, .walk_m = 5, .prior_rows = 2 };
+    struct fuser_bundle *bundle = NULL;
+    struct fuser_error error;
+    enum fuser_err err = fuser_bundle_build(context, &how, &bundle, &error);
+
+    assert_int_equal(err == FUSER_OK, bundle != NULL);
+    fuser_bundle_unref(bundle);
+    return err;
+}
+
+struct saved {
+    struct fuser_bundle *bundle;
+    char path[64];
+};
+
+static enum fuser_err save(void *context)
+{
+    struct saved *saved = context;
+
+    return fuser_bundle_save(saved->bundle, saved->path, NULL);
+}
+
+static enum fuser_err load(void *context)
+{
+    struct saved *saved = context;
+    struct fuser_bundle *bundle = NULL;
+    enum fuser_err err = fuser_bundle_load(saved->path, &bundle, NULL);
+
+    assert_int_equal(err == FUSER_OK, bundle != NULL);
+    fuser_bundle_unref(bundle);
+    return err;
+}
+
+static enum fuser_err decide(void *context)
+{
+    struct saved *saved = context;
+    struct fuser_names names = { world_generators, WORLD_GENERATORS, world_embedders,
+                                 WORLD_EMBEDDERS };
+    struct fuser *fuser = NULL;
+    struct fuser_session *session = NULL;
+    struct rng rng = rng_seeded(4);
+    struct world_prompt prompt = world_prompt(&rng);
+    struct world_ask ask;
+    enum fuser_err err = fuser_new(saved->bundle, &names, &fuser, NULL);
+
+    world_ask(&ask, &prompt);
+    if (!err)
+        err = fuser_session_new(fuser, &ask.ask, &session, NULL);
+    if (!err) {
+        size_t before = allocations;
+        struct fuser_step step;
+        struct fuser_verdict verdict;
+
+        fuser_next(&session, 1, &step);
+        fuser_verdict(session, INT64_MAX, &verdict);
+        assert_int_equal(allocations, before); /* a decision allocates nothing */
+    }
+    fuser_session_free(session);
+    fuser_unref(fuser);
+    return err;
+}
+
+static void rows_survive_it(void **state)
+{
+    (void)state;
+    at_every_allocation(collect, NULL);
+}
+
+static void a_build_survives_it(void **state)
+{
+    struct fuser_rows *labelled = world_rows(100, 0.1, true, NULL);
+    struct fuser_rows *bare = world_rows(100, 0.1, false, NULL);
+
+    (void)state;
+    at_every_allocation(build, labelled);
+    at_every_allocation(build, bare);
+    fuser_rows_free(labelled);
+    fuser_rows_free(bare);
+}
+
+static void a_bundle_survives_it(void **state)
+{
+    struct saved saved = { .path = "/tmp/frugal-nomem-XXXXXX" };
+    int fd = mkstemp(saved.path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    (void)close(fd);
+    saved.bundle = world_bundle(60, 0.1);
+    at_every_allocation(save, &saved);
+    assert_int_equal(fuser_bundle_save(saved.bundle, saved.path, NULL), FUSER_OK);
+    at_every_allocation(load, &saved);
+    at_every_allocation(decide, &saved);
+    fuser_bundle_unref(saved.bundle);
+    (void)unlink(saved.path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_survive_it),
+        cmocka_unit_test(a_build_survives_it),
+        cmocka_unit_test(a_bundle_survives_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,6 +1,7 @@
 /* test_log.c - one event is one line, whatever a stranger puts into it; ids and time. */
 #include "gateway/base/log.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,6 +72,28 @@ static void a_line_is_logfmt(void **state)
     assert_string_equal(written(), "ts=2026-01-31T12:00:00.123Z level=info event=request "
                                    "expert=small status=200 stream=true quality=0.813 "
                                    "cost_usd=0.0012\n");
+}
+
+static void numbers_are_written_in_full(void **state)
+{
+    struct log_line line;
+
+    (void)state;
+    log_begin(&line, LOG_INFO, "x");
+    log_int(&line, "min", INT64_MIN);
+    log_int(&line, "max", INT64_MAX);
+    log_int(&line, "zero", 0);
+    log_fixed(&line, "a", 0.0004, 3);
+    log_fixed(&line, "b", -1.06, 1);
+    log_fixed(&line, "c", 12345.678, 0);
+    log_fixed(&line, "d", 0.05, 6);
+    log_fixed(&line, "e", -0.0001, 2);
+    log_fixed(&line, "f", 1e30, 2);
+    log_fixed(&line, "g", NAN, 2);
+    log_end(&line);
+    assert_non_null(strstr(written(), " min=-9223372036854775808 max=9223372036854775807 "
+                                      "zero=0 a=0.000 b=-1.1 c=12346 d=0.050000 e=0.00 "
+                                      "f=1e+30 g=nan\n"));
 }
 
 static void strange_values_are_quoted_on_one_line(void **state)
@@ -193,6 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_line_is_logfmt, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers_are_written_in_full, setup, teardown),
         cmocka_unit_test_setup_teardown(strange_values_are_quoted_on_one_line, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_dropped_and_said, setup,

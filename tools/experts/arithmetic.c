@@ -193,23 +193,19 @@ static bool expression(const struct arithmetic_skill *skill, const struct prompt
     return true;
 }
 
-/* -- named operations ------------------------------------------------------------------
- */
+/* -- named operations ------------------------------------------------------------ */
 
-static bool near_a_name(const struct prompt *prompt, size_t i, size_t end)
+/* "14 March", "March 14", "40 miles": such a number belongs to the scene. */
+static bool part_of_scene(const struct prompt *prompt, size_t begin, size_t end)
 {
-    static const char names[] =
+    static const char months[] =
         "january|february|march|april|may|june|july|august|september|october|november|"
         "december";
-    static const char measures[] = "miles|kilometres|km|kilograms|pounds|metres|o";
-    int before = i > 0 ? prompt_find(prompt, i - 1, names) : -1;
-    if (before == (int)i - 1 && i > 0)
-        return true;
-    int after = prompt_find(prompt, end, names);
-    if (after == (int)end)
-        return true;
-    after = prompt_find(prompt, end, measures);
-    return after == (int)end;
+    static const char measures[] = "miles|kilometres|km|kilograms|pounds|metres";
+    bool after_month =
+        begin > 0 && prompt_find(prompt, begin - 1, months) == (int)begin - 1;
+    return after_month || prompt_find(prompt, end, months) == (int)end ||
+           prompt_find(prompt, end, measures) == (int)end;
 }
 
 static size_t numbers_from(const struct arithmetic_skill *skill,
@@ -220,7 +216,7 @@ static size_t numbers_from(const struct arithmetic_skill *skill,
     size_t i = from;
     while (i < prompt->n_items && n < max) {
         size_t used = prompt_number(prompt, i, skill->largest_spelled, &ret_numbers[n]);
-        if (used > 0 && !(skill->skips_context && near_a_name(prompt, i, i + used)))
+        if (used > 0 && !(skill->skips_context && part_of_scene(prompt, i, i + used)))
             n++;
         i += used > 0 ? used : 1;
     }
@@ -344,12 +340,10 @@ static bool list(const struct arithmetic_skill *skill, const struct prompt *prom
     return true;
 }
 
-/* -- stories ----------------------------------------------------------------------------
- */
+/* -- stories --------------------------------------------------------------------- */
 
 /* What the verbs of a clause do to the number at hand. */
-static char clause_effect(const struct arithmetic_skill *skill,
-                          const struct prompt *clause)
+static char clause_effect(const struct prompt *clause)
 {
     static const struct {
         const char *words;
@@ -357,20 +351,18 @@ static char clause_effect(const struct arithmetic_skill *skill,
     } known[] = {
         { "each|apiece|every|multiply|times", '*' },
         { "shared|shares|split|splits|divide|divided|equally|groups", '/' },
-        { "gives|loses|sells|eats|spends|uses|subtract|fewer|removes|breaks|take "
-          "away|throws|"
-          "sold|lost|leave|get off|takes away",
+        { "gives|loses|lost|sells|sold|eats|spends|uses|throws|removes|breaks|leave|"
+          "subtract|fewer|take away|takes away|get off",
           '-' },
-        { "gets|buys|finds|receives|add|adds|more|wins|bakes|collects|another|picks|join|"
-          "handed|"
-          "get on|bought",
+        { "gets|buys|bought|finds|receives|wins|bakes|collects|picks|join|handed|add|"
+          "adds|more|another|get on",
           '+' },
     };
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
         if (prompt_has(clause, known[k].words))
             return known[k].effect;
     }
-    return skill->knows_ratios && prompt_has(clause, "and|then") ? '+' : 0;
+    return 0;
 }
 
 static bool clause_ratio(const struct arithmetic_skill *skill,
@@ -434,7 +426,7 @@ static bool story(const struct arithmetic_skill *skill, const struct prompt *pro
         clause_copy(prompt, i, end, &clause);
         double numbers[4];
         size_t n = numbers_from(skill, &clause, 0, 4, numbers);
-        char effect = clause_effect(skill, &clause);
+        char effect = clause_effect(&clause);
         if (n == 0 && terms > 0 && clause_ratio(skill, &clause, &total))
             steps++;
         for (size_t k = 0; k < n && terms < skill->max_terms; k++, terms++) {

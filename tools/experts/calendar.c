@@ -82,8 +82,7 @@ static struct date date_after(const struct calendar_skill *skill, struct date da
     return date;
 }
 
-/* -- reading ----------------------------------------------------------------------------
- */
+/* -- reading --------------------------------------------------------------------- */
 
 static int month_at(const struct prompt *prompt, size_t i)
 {
@@ -212,8 +211,7 @@ static int duration(const struct prompt *prompt)
     return 0;
 }
 
-/* -- tasks ------------------------------------------------------------------------------
- */
+/* -- tasks ----------------------------------------------------------------------- */
 
 static int span(const struct calendar_skill *skill, struct date a, struct date b)
 {

@@ -2,6 +2,7 @@
 #ifndef TOOLS_EXPERTS_DICE_H
 #define TOOLS_EXPERTS_DICE_H
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ static inline uint64_t dice_next(struct dice *dice)
 /* Both ends included. */
 static inline int dice_between(struct dice *dice, int low, int high)
 {
+    assert(low <= high);
     return low + (int)(dice_next(dice) % (uint64_t)(high - low + 1));
 }
 

@@ -117,7 +117,7 @@ struct job *job_new(struct lane *lane, struct caller *caller,
 void job_body(struct job *job, const char *bytes, size_t n)
 {
     /* Too long a body is read to its end and refused then: `failed` remembers. */
-    (void)!buf_add(&job->body, bytes, n);
+    IGNORE(buf_add(&job->body, bytes, n));
 }
 
 void job_gone(struct job *job)
@@ -152,7 +152,7 @@ void job_over(struct job *job, bool sent_all)
     free(job);
 }
 
-/* -- answers ---------------------------------------------------------------------------- */
+/* -- answers --------------------------------------------------------------------- */
 
 /* libmicrohttpd closes such a connection in its next run only, and its timeout does not say
  * that one is due. */

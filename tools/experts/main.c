@@ -33,7 +33,7 @@ __attribute__((format(printf, 1, 2))) static int complain(const char *form, ...)
     return EXIT_USAGE;
 }
 
-/* -- arguments: each option has a value ------------------------------------------------ */
+/* -- arguments: each option has a value ------------------------------------------ */
 
 struct option {
     const char *name;
@@ -69,7 +69,7 @@ static int read_number(const struct option *option, double low, double high,
     return 0;
 }
 
-/* -- serve ------------------------------------------------------------------------------ */
+/* -- serve ----------------------------------------------------------------------- */
 
 static void raise_descriptors(void)
 {
@@ -111,7 +111,7 @@ static int serve(int argc, char **argv)
     return EXIT_SUCCESS;
 }
 
-/* -- questions -------------------------------------------------------------------------- */
+/* -- questions ------------------------------------------------------------------- */
 
 static int write_question(const struct question *q)
 {
@@ -146,7 +146,7 @@ static int questions(int argc, char **argv)
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* -- the table of commands -------------------------------------------------------------- */
+/* -- the table of commands ------------------------------------------------------- */
 
 static int help(int argc, char **argv);
 static int version(int argc, char **argv);

@@ -142,7 +142,7 @@ static void put_tool_call(const struct play *play, struct buf *out)
     buf_put(out, ",\"arguments\":\"{\\\"n\\\": 1}\"}}]");
 }
 
-/* -- streams ---------------------------------------------------------------------------- */
+/* -- streams --------------------------------------------------------------------- */
 
 static void open_event(const struct play *play, struct buf *out)
 {
@@ -319,7 +319,7 @@ enum play_step play_next(struct play *play, struct buf *out, int *ret_wait_ms)
     return out->failed ? PLAY_CUT : step;
 }
 
-/* -- bodies ----------------------------------------------------------------------------- */
+/* -- bodies ---------------------------------------------------------------------- */
 
 static void put_message(struct play *play, struct buf *out)
 {

@@ -33,8 +33,7 @@ struct question {
 void question_make(uint64_t seed, uint64_t index, double mixed_share,
                    struct question *ret_question);
 
-/* -- for the generators of the four domains -------------------------------------------
- */
+/* -- for the generators of the four domains -------------------------------------- */
 
 /* One form of question: fills prompt, reference and grade. */
 struct family {

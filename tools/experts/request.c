@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
+#include "gateway/domain/jread.h"
 #include "tools/experts/embed.h"
 #include "tools/experts/tokens.h"
 
@@ -24,7 +23,7 @@ void request_init(struct request *request)
 void request_release(struct request *request)
 {
     for (size_t t = 0; t < request->n_texts; t++)
-        free(request->texts[t].p);
+        buf_release(&request->texts[t]);
     free(request->texts);
     request->texts = NULL;
     request->n_texts = 0;
@@ -50,184 +49,253 @@ static int out_of_memory(struct request_error *error)
     return refuse(error, 500, NULL, NULL, "out of memory");
 }
 
-static int read_model(struct request *request, const json_t *root,
+/* The members that matter, of chat and embeddings alike. */
+#define FIELDS(X)                                                                        \
+    X(model)                                                                             \
+    X(messages)                                                                          \
+    X(stream)                                                                            \
+    X(stream_options)                                                                    \
+    X(max_tokens)                                                                        \
+    X(max_completion_tokens)                                                             \
+    X(n)                                                                                 \
+    X(tools)                                                                             \
+    X(input)                                                                             \
+    X(encoding_format)
+
+static const struct jread_value nothing = { JREAD_NOTHING, { NULL, 0 } };
+
+struct fields {
+#define X(name) struct jread_value name;
+    FIELDS(X)
+#undef X
+};
+
+static const struct fields no_fields; /* all of them JREAD_NOTHING */
+
+static int read_fields(struct str body, struct fields *ret_fields,
+                       struct request_error *error)
+{
+    struct jread_value root = nothing, key = nothing, value = nothing;
+    if (!str_is_utf8(body) || !jread_parse(body, JREAD_MAX_DEPTH, &root) ||
+        root.type != JREAD_MAP)
+        return refuse(error, 400, NULL, NULL, "the body is not a JSON object");
+    struct jread_iter it = jread_iter(root);
+    while (jread_next_member(&it, &key, &value)) {
+#define X(name)                                                                          \
+    if (jread_string_is(key, #name))                                                     \
+        ret_fields->name = value;
+        FIELDS(X)
+#undef X
+    }
+    return 0;
+}
+
+/* Unescaped and terminated; false when it is no string or does not fit. */
+static bool read_name(struct jread_value value, char *ret_name, size_t bytes)
+{
+    struct buf name;
+    buf_init(&name, bytes);
+    bool fits = false;
+    if (value.type == JREAD_TEXT) {
+        (void)jread_put_string(value, bytes, &name);
+        fits = !name.failed && name.n < bytes;
+    }
+    if (fits && name.n > 0)
+        memcpy(ret_name, name.p, name.n);
+    if (fits)
+        ret_name[name.n] = 0;
+    buf_release(&name);
+    return fits;
+}
+
+static int read_model(struct request *request, const struct fields *fields,
                       struct request_error *error)
 {
-    const char *model = json_string_value(json_object_get(root, "model"));
-    if (model == NULL)
-        return refuse(error, 400, NULL, "model", "'model' must be a string");
-    if (strlen(model) >= sizeof request->model)
-        return refuse(error, 400, NULL, "model", "'model' is too long");
-    memcpy(request->model, model, strlen(model) + 1);
+    char *model = request->model;
+    if (!read_name(fields->model, model, sizeof request->model))
+        return refuse(error, 400, NULL, "model",
+                      "'model' must be a string of less than %d "
+                      "bytes",
+                      REQUEST_MODEL_BYTES);
     if (script_named(model)) {
         char text[REQUEST_MODEL_BYTES + 64];
         if (script_parse(model, &request->script, text, sizeof text) != NULL)
             return refuse(error, 400, NULL, "model", "%s", text);
         return 0;
     }
-    if (request->embeddings
-            ? strcmp(model, EMBED_MODEL) == 0
-            : (request->expert = expert_find(model, strlen(model))) != NULL)
+    if (request->embeddings && strcmp(model, EMBED_MODEL) == 0)
+        return 0;
+    if (!request->embeddings)
+        request->expert = expert_find(model, strlen(model));
+    if (request->expert != NULL)
         return 0;
     return refuse(error, 404, "model_not_found", "model", "no model '%s' here", model);
 }
 
-static int add_text(struct request *request, size_t at, const char *p, size_t n,
-                    struct request_error *error)
-{
-    char *grown = realloc(request->texts[at].p, request->texts[at].n + n + 1);
-    if (grown == NULL)
-        return out_of_memory(error);
-    memcpy(grown + request->texts[at].n, p, n);
-    request->texts[at].p = grown;
-    request->texts[at].n += n;
-    grown[request->texts[at].n] = 0;
-    return 0;
-}
-
-static int make_texts(struct request *request, size_t n, struct request_error *error)
+static int make_texts(struct request *request, size_t n, size_t most_bytes,
+                      struct request_error *error)
 {
     request->texts = calloc(n, sizeof *request->texts);
     if (request->texts == NULL)
         return out_of_memory(error);
     request->n_texts = n;
+    for (size_t t = 0; t < n; t++)
+        buf_init(&request->texts[t], most_bytes);
+    return 0;
+}
+
+static int add_text(struct request *request, struct buf *text, struct jread_value value,
+                    struct request_error *error)
+{
+    size_t before = text->n;
+    (void)jread_put_string(value, SIZE_MAX, text);
+    if (text->failed)
+        return out_of_memory(error);
+    if (text->n > before)
+        request->prompt_tokens += tokens_count(text->p + before, text->n - before);
     return 0;
 }
 
 /* A message's content is a string, or parts of which the text ones count. */
-static int read_content(struct request *request, const json_t *content, bool keep,
-                        struct request_error *error)
+static int add_content(struct request *request, struct buf *text,
+                       struct jread_value content, struct request_error *error)
 {
+    if (content.type == JREAD_TEXT)
+        return add_text(request, text, content, error);
+    struct jread_iter it = jread_iter(content);
+    struct jread_value part = nothing;
     int failed = 0;
-    if (json_is_string(content)) {
-        const char *p = json_string_value(content);
-        size_t n = json_string_length(content);
-        request->prompt_tokens += tokens_count(p, n);
-        return keep ? add_text(request, 0, p, n, error) : 0;
-    }
-    size_t i = 0;
-    const json_t *part = NULL;
-    json_array_foreach((json_t *)content, i, part)
-    {
-        const json_t *text = json_object_get(part, "text");
-        if (json_is_string(text) && failed == 0)
-            failed = read_content(request, text, keep, error);
+    while (failed == 0 && content.type == JREAD_LIST && jread_next_element(&it, &part)) {
+        struct jread_value words = jread_get(part, "text");
+        if (words.type == JREAD_TEXT)
+            failed = add_text(request, text, words, error);
     }
     return failed;
 }
 
-static int read_messages(struct request *request, const json_t *root,
-                         struct request_error *error)
+/* All messages are counted, the last one of the user is kept; without one, the last. */
+static int read_messages(struct request *request, const struct fields *fields,
+                         size_t most_bytes, struct request_error *error)
 {
-    const json_t *messages = json_object_get(root, "messages");
-    size_t n = json_array_size(messages);
-    if (n == 0)
-        return refuse(error, 400, NULL, "messages",
-                      "'messages' must be a list of messages");
-    int failed = make_texts(request, 1, error);
-    size_t last = n - 1;
-    for (size_t i = n; i-- > 0;) {
-        const json_t *role = json_object_get(json_array_get(messages, i), "role");
-        if (json_is_string(role) && strcmp(json_string_value(role), "user") == 0) {
-            last = i;
-            break;
-        }
-    }
+    int failed = make_texts(request, 1, most_bytes, error);
+    struct jread_iter it = jread_iter(fields->messages);
+    struct jread_value message = nothing;
+    bool asked = false;
+    size_t n = 0;
     request->prompt_tokens = TOKENS_OF_FRAME;
-    for (size_t i = 0; i < n && failed == 0; i++) {
-        const json_t *content = json_object_get(json_array_get(messages, i), "content");
+    while (failed == 0 && fields->messages.type == JREAD_LIST &&
+           jread_next_element(&it, &message)) {
+        struct buf other;
+        buf_init(&other, most_bytes);
+        bool user = jread_string_is(jread_get(message, "role"), "user");
+        bool keep = user || !asked;
+        asked = asked || user;
+        n++;
         request->prompt_tokens += TOKENS_PER_MESSAGE;
-        failed = read_content(request, content, i == last, error);
+        if (keep)
+            buf_clear(&request->texts[0]);
+        failed = add_content(request, keep ? &request->texts[0] : &other,
+                             jread_get(message, "content"), error);
+        buf_release(&other);
     }
+    if (failed == 0 && n == 0)
+        failed = refuse(error, 400, NULL, "messages",
+                        "'messages' must be a list of "
+                        "messages");
     return failed;
 }
 
-static int read_limits(struct request *request, const json_t *root,
+static int read_whole(struct jread_value value, const char *name, int64_t most,
+                      int64_t *ret_value, struct request_error *error)
+{
+    int64_t whole = 0;
+    if (value.type == JREAD_NOTHING || value.type == JREAD_NULLS)
+        return 0;
+    if (!jread_integer(value, &whole) || whole < 1 || whole > most)
+        return refuse(error, 400, NULL, name,
+                      "'%s' must be a whole number from 1 to %lld", name,
+                      (long long)most);
+    *ret_value = whole;
+    return 0;
+}
+
+static int read_limits(struct request *request, const struct fields *fields,
                        struct request_error *error)
 {
-    static const char *const limits[] = { "max_tokens", "max_completion_tokens" };
-    for (size_t l = 0; l < 2; l++) {
-        const json_t *limit = json_object_get(root, limits[l]);
-        if (limit == NULL || json_is_null(limit))
-            continue;
-        if (!json_is_integer(limit) || json_integer_value(limit) < 1)
-            return refuse(error, 400, NULL, limits[l],
-                          "'%s' must be a whole number above 0", limits[l]);
-        if (request->max_tokens < 0 || json_integer_value(limit) < request->max_tokens)
-            request->max_tokens = json_integer_value(limit);
-    }
-    const json_t *n = json_object_get(root, "n");
-    if (n == NULL || json_is_null(n))
-        return 0;
-    if (!json_is_integer(n) || json_integer_value(n) < 1 ||
-        json_integer_value(n) > REQUEST_CHOICES)
-        return refuse(error, 400, NULL, "n", "'n' must be between 1 and %d",
-                      REQUEST_CHOICES);
-    request->choices = (int)json_integer_value(n);
+    int64_t old_limit = INT64_MAX, limit = INT64_MAX, choices = 1;
+    int failed =
+        read_whole(fields->max_tokens, "max_tokens", INT64_MAX, &old_limit, error);
+    if (failed == 0)
+        failed = read_whole(fields->max_completion_tokens, "max_completion_tokens",
+                            INT64_MAX, &limit, error);
+    if (failed == 0)
+        failed = read_whole(fields->n, "n", REQUEST_CHOICES, &choices, error);
+    if (failed != 0)
+        return failed;
+    limit = old_limit < limit ? old_limit : limit;
+    request->max_tokens = limit < INT64_MAX ? limit : -1;
+    request->choices = (int)choices;
     return 0;
 }
 
 int request_chat(struct request *request, const char *body, size_t bytes,
                  struct request_error *ret_error)
 {
-    json_error_t where;
-    json_t *root = json_loadb(body, bytes, 0, &where);
-    int failed = 0;
-    if (!json_is_object(root)) {
-        failed = refuse(ret_error, 400, NULL, NULL, "the body is not a JSON object: %s",
-                        root == NULL ? where.text : "another type");
-        goto out;
-    }
-    failed = read_model(request, root, ret_error);
+    struct fields fields = no_fields;
+    int failed = read_fields((struct str){ body, bytes }, &fields, ret_error);
     if (failed == 0)
-        failed = read_messages(request, root, ret_error);
+        failed = read_model(request, &fields, ret_error);
     if (failed == 0)
-        failed = read_limits(request, root, ret_error);
+        failed = read_messages(request, &fields, bytes, ret_error);
+    if (failed == 0)
+        failed = read_limits(request, &fields, ret_error);
     if (failed != 0)
-        goto out;
-    request->stream = json_is_true(json_object_get(root, "stream"));
-    const json_t *options = json_object_get(root, "stream_options");
-    request->include_usage = json_is_true(json_object_get(options, "include_usage"));
-    const json_t *tool = json_array_get(json_object_get(root, "tools"), 0);
-    const char *name =
-        json_string_value(json_object_get(json_object_get(tool, "function"), "name"));
-    (void)snprintf(request->tool, sizeof request->tool, "%s", name != NULL ? name : "");
-out:
-    json_decref(root);
-    return failed;
+        return failed;
+    request->stream = jread_is_true(fields.stream);
+    request->include_usage =
+        jread_is_true(jread_get(fields.stream_options, "include_usage"));
+    struct jread_value tool = nothing;
+    struct jread_iter it = jread_iter(fields.tools);
+    bool has_tool = fields.tools.type == JREAD_LIST && jread_next_element(&it, &tool);
+    if (!has_tool || !read_name(jread_get(jread_get(tool, "function"), "name"),
+                                request->tool, sizeof request->tool))
+        request->tool[0] = 0;
+    return 0;
+}
+
+static size_t count_inputs(struct jread_value input)
+{
+    struct jread_value each = nothing;
+    struct jread_iter it = jread_iter(input);
+    size_t n = input.type == JREAD_TEXT ? 1 : 0;
+    while (input.type == JREAD_LIST && jread_next_element(&it, &each))
+        n++;
+    return n;
 }
 
 int request_embeddings(struct request *request, const char *body, size_t bytes,
                        struct request_error *ret_error)
 {
+    struct fields fields = no_fields;
     request->embeddings = true;
-    json_error_t where;
-    json_t *root = json_loadb(body, bytes, 0, &where);
-    const json_t *input = json_object_get(root, "input");
-    const json_t *encoding = json_object_get(root, "encoding_format");
-    size_t n = json_is_string(input) ? 1 : json_array_size(input);
-    int failed = 0;
-    if (!json_is_object(root))
-        failed = refuse(ret_error, 400, NULL, NULL, "the body is not a JSON object");
-    else
-        failed = read_model(request, root, ret_error);
-    if (failed == 0 && (n == 0 || n > REQUEST_TEXTS))
-        failed = refuse(ret_error, 400, NULL, "input",
-                        "'input' must be a string or 1 to %d strings", REQUEST_TEXTS);
+    int failed = read_fields((struct str){ body, bytes }, &fields, ret_error);
     if (failed == 0)
-        failed = make_texts(request, n, ret_error);
+        failed = read_model(request, &fields, ret_error);
+    if (failed != 0)
+        return failed;
+    size_t n = count_inputs(fields.input);
+    if (n == 0 || n > REQUEST_TEXTS)
+        return refuse(ret_error, 400, NULL, "input",
+                      "'input' must be a string or 1 to %d strings", REQUEST_TEXTS);
+    failed = make_texts(request, n, bytes, ret_error);
+    struct jread_value text = fields.input;
+    struct jread_iter it = jread_iter(fields.input);
     for (size_t i = 0; i < n && failed == 0; i++) {
-        const json_t *text = json_is_string(input) ? input : json_array_get(input, i);
-        if (!json_is_string(text)) {
-            failed = refuse(ret_error, 400, NULL, "input", "'input' must hold strings");
-            break;
-        }
-        const char *p = json_string_value(text);
-        failed = add_text(request, i, p, json_string_length(text), ret_error);
-        request->prompt_tokens += tokens_count(p, json_string_length(text));
+        bool next = fields.input.type == JREAD_TEXT || jread_next_element(&it, &text);
+        if (!next || text.type != JREAD_TEXT)
+            return refuse(ret_error, 400, NULL, "input", "'input' must hold strings");
+        failed = add_text(request, &request->texts[i], text, ret_error);
     }
-    request->base64 =
-        json_is_string(encoding) && strcmp(json_string_value(encoding), "base64") == 0;
-    json_decref(root);
+    request->base64 = jread_string_is(fields.encoding_format, "base64");
     return failed;
 }

@@ -5,7 +5,8 @@
  *     play_...(&request)                                                  see play.h
  *     request_release(&request)
  *
- * Bounds: the body is whatever the server let in; text copied out of it is at most as long.
+ * Bounds: the body is whatever the server let in; text copied out of it is at most as long. No
+ * tree is built of it: a body of many megabytes costs two passes.
  */
 #ifndef TOOLS_EXPERTS_REQUEST_H
 #define TOOLS_EXPERTS_REQUEST_H
@@ -14,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/base/buf.h"
 #include "tools/experts/expert.h"
 #include "tools/experts/script.h"
 
@@ -27,11 +29,6 @@ struct request_error {
     char message[REQUEST_MODEL_BYTES + 128];
 };
 
-struct request_text {
-    char *p; /* owned by the request */
-    size_t n;
-};
-
 struct request {
     char model[REQUEST_MODEL_BYTES];
     const struct expert *expert; /* NULL: scripted */
@@ -41,8 +38,8 @@ struct request {
     bool base64;        /* embeddings only */
     int64_t max_tokens; /* -1: no limit */
     int choices;
-    char tool[128];             /* name of the first tool, or "" */
-    struct request_text *texts; /* chat: one, the last user message */
+    char tool[128];    /* name of the first tool, or "" */
+    struct buf *texts; /* chat: one, the last user message */
     size_t n_texts;
     size_t prompt_tokens; /* all messages, or all inputs */
 };

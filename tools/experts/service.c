@@ -113,35 +113,40 @@ static enum err open_lanes(struct service *service, const struct addrinfo *where
 enum err service_new(const char *listen, int threads, struct service **ret_service,
                      char *error, size_t error_bytes)
 {
-    struct addrinfo *where = look_up(listen);
-    struct service *service = calloc(1, sizeof *service);
+    struct addrinfo *where = NULL;
     enum err err = ERR_OK;
-    if (where == NULL)
-        err = fail(error, error_bytes, "cannot read the address '%s'", listen);
-    else if (service == NULL)
+    struct service *service = calloc(1, sizeof *service);
+    struct stats *stats = stats_new();
+    if (service == NULL || stats == NULL) {
         err = fail(error, error_bytes, "out of memory");
-    if (err == ERR_OK) {
-        service->stats = stats_new();
-        if (service->stats == NULL)
-            err = fail(error, error_bytes, "out of memory");
+        stats_free(stats);
+        goto out;
     }
-    if (err == ERR_OK && open_lanes(service, where, threads) != ERR_OK)
+    service->stats = stats;
+    where = look_up(listen);
+    if (where == NULL) {
+        err = fail(error, error_bytes, "cannot read the address '%s'", listen);
+        goto out;
+    }
+    if (open_lanes(service, where, threads) != ERR_OK) {
         err = fail(error, error_bytes, "cannot listen on '%s': %s", listen,
                    strerror(errno));
-    for (int l = 0; err == ERR_OK && l < service->n_lanes; l++) {
-        if (pthread_create(&service->threads[l], NULL, run, service->lanes[l]) != 0)
-            err = fail(error, error_bytes, "cannot start a thread");
-        else
-            service->n_running++;
+        goto out;
     }
-    if (where != NULL)
-        freeaddrinfo(where);
-    if (err != ERR_OK) {
-        service_free(service);
-        return err;
+    for (int l = 0; l < service->n_lanes; l++) {
+        if (pthread_create(&service->threads[l], NULL, run, service->lanes[l]) != 0) {
+            err = fail(error, error_bytes, "cannot start a thread");
+            goto out;
+        }
+        service->n_running++;
     }
     *ret_service = service;
-    return ERR_OK;
+    service = NULL;
+out:
+    if (where != NULL)
+        freeaddrinfo(where);
+    service_free(service);
+    return err;
 }
 
 const char *service_address(const struct service *service)

@@ -64,8 +64,7 @@ static struct passage passage_of(const struct prompt *prompt, size_t from)
     return (struct passage){ "", 0 };
 }
 
-/* -- letters ----------------------------------------------------------------------------
- */
+/* -- letters --------------------------------------------------------------------- */
 
 static void reverse(const struct text_skill *skill, struct passage passage,
                     struct reply *reply)
@@ -179,8 +178,7 @@ static void transform(const struct text_skill *skill, struct passage passage, ch
     reply_bytes(reply, GRASP_FULL, out, n);
 }
 
-/* -- words ------------------------------------------------------------------------------
- */
+/* -- words ----------------------------------------------------------------------- */
 
 static int before(struct passage a, struct passage b)
 {
@@ -292,8 +290,7 @@ static long ordinal_of(const struct prompt *prompt)
     return -1;
 }
 
-/* -- tasks ------------------------------------------------------------------------------
- */
+/* -- tasks ----------------------------------------------------------------------- */
 
 static bool letter_task(const struct text_skill *skill, const struct prompt *prompt,
                         struct reply *reply)

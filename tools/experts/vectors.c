@@ -29,12 +29,12 @@ static void put_base64(const void *data, size_t n, struct buf *out)
     buf_commit(out, used);
 }
 
-static void put_vector(const struct request *request, const struct request_text *text,
+static void put_vector(const struct request *request, const struct buf *text,
                        struct buf *out)
 {
     float vector[EMBED_DIM_MAX];
     size_t dim = (size_t)request->script.dim;
-    embed_text(text->p, text->n, dim, vector);
+    embed_text(text->n > 0 ? text->p : "", text->n, dim, vector);
     if (request->base64) {
         buf_put(out, "\"");
         put_base64(vector, dim * sizeof *vector, out);

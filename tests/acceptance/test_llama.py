@@ -93,7 +93,7 @@ def learned(llama, tmp_path_factory):
     with Experts() as experts:
         config = whole(llama, experts)
         (folder / "config.json").write_text(json.dumps(config))
-        (folder / "prompts.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions(240, 1)))
+        (folder / "prompts.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions(600, 1)))
         calibrated = frugalctl("calibrate", "--config", folder / "config.json", "--prompts", folder / "prompts.jsonl",
                                "--store", folder / "calib.db", "--concurrency", 4)
         frugalctl("build", "--store", folder / "calib.db", "--out", folder / "bundle.frugal", "--embedders", "tiny",
@@ -103,16 +103,16 @@ def learned(llama, tmp_path_factory):
 
 def test_a_prompt_is_embedded_by_llama_cpp_and_routed(run, learned):
     gateway = run.gateway(learned[0])
-    chosen = {"arithmetic": [], "text": []}
-    for question in questions(60, 2):
+    asked = questions(160, 2)
+    right = 0
+    for question in asked:
         answer = gateway.chat(question["prompt"])
         assert answer.status == 200, answer
         assert answer["x-frugal-queried"] == "tiny"
-        chosen[question["domain"]].append(answer["x-frugal-expert"])
-    for domain, names in chosen.items():
-        assert names.count(domain) >= 0.8 * len(names), chosen
-    line = gateway.log.wait(event="request")
-    assert float(line["cost_usd"]) > 0
+        right += answer["x-frugal-expert"] == question["domain"]
+    # The model is random, so its embedding says little; still clearly more than a guess.
+    assert right >= 0.6 * len(asked), f"{right} of {len(asked)}"
+    assert gateway.metrics().value("frugal_cost_usd_total", expert="tiny", **{"for": "evidence"}) > 0
 
 
 def test_llama_cpp_answers_a_routed_stream(run, learned):

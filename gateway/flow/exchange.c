@@ -395,8 +395,8 @@ static enum step respond_stream(struct exchange *x)
     size_t high = (size_t)exchange_config(x)->limits.queue_bytes;
     uint64_t linger = loop_now_us(exchange_loop(x)) + LINGER_MS * 1000;
 
-    if (high <= EXCHANGE_LOW_BYTES || high > EXCHANGE_HIGH_BYTES)
-        high = EXCHANGE_HIGH_BYTES;
+    if (high < EXCHANGE_HIGH_BYTES)
+        high = EXCHANGE_HIGH_BYTES; /* below it the edge does not call again */
     if (!x->head_sent)
         respond_stream_head(x);
     if (respond_stream_body(x) > high)

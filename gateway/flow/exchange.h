@@ -48,12 +48,12 @@
 struct exchange;
 struct worker;
 
-/* Back-pressure towards the client. When op body returns more than EXCHANGE_HIGH_BYTES
- * the exchange stops reading its expert. The edge calls exchange_writable when what is
- * queued has fallen to EXCHANGE_LOW_BYTES or less after having been above it; a call too
- * many is harmless. What one client can make us queue is below EXCHANGE_HIGH_BYTES + the
- * hold limit + one read of the HTTP client (16 KiB) for a stream, and the limit on
- * buffered answers (limits in the configuration) otherwise. */
+/* Back-pressure towards the client. When op body returns more than limits.queue_bytes (at
+ * least EXCHANGE_HIGH_BYTES) the exchange stops reading its expert. The edge calls
+ * exchange_writable when what is queued has fallen to EXCHANGE_LOW_BYTES or less after
+ * having been above EXCHANGE_HIGH_BYTES; a call too many is harmless. What one client can
+ * make us queue is below queue_bytes + hold_bytes + one read of the HTTP client for a
+ * stream, and answer_bytes otherwise. */
 #define EXCHANGE_HIGH_BYTES (64u << 10)
 #define EXCHANGE_LOW_BYTES  (16u << 10)
 

@@ -103,7 +103,7 @@ struct job *job_new(struct lane *lane, struct caller *caller,
     job->lane = lane;
     job->caller = caller;
     job->connection = connection;
-    job->gone = caller->left;
+    job->gone = caller->left || lane->closing;
     job->route = route_of(method, url);
     lane->number += lane->stride;
     job->number = lane->number;

@@ -149,10 +149,14 @@ void lane_free(struct lane *lane)
     if (lane == NULL)
         return;
     if (lane->daemon != NULL) {
-        /* libmicrohttpd aborts when it is stopped with suspended connections. */
-        while (lane->waiting != NULL)
-            job_gone(lane->waiting);
-        (void)MHD_run(lane->daemon);
+        /* libmicrohttpd aborts when it is stopped with suspended connections, and its run
+         * may suspend some that were not. */
+        lane->closing = true;
+        do {
+            while (lane->waiting != NULL)
+                job_gone(lane->waiting);
+            (void)MHD_run(lane->daemon);
+        } while (lane->waiting != NULL);
         if (lane->readable.events != 0)
             loop_unwatch(lane->loop, &lane->readable);
         MHD_stop_daemon(lane->daemon);

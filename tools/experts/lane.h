@@ -29,6 +29,7 @@ struct lane {
     struct loop_task run;       /* MHD_run at the end of the turn */
     struct stats *stats;        /* shared */
     struct job *waiting;        /* list of suspended jobs */
+    bool closing;               /* no job may wait any more */
     uint64_t number;            /* of the last job; starts at the lane's own offset */
     uint64_t stride;            /* lanes count in turns, so that numbers are unique */
 };

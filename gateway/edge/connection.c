@@ -471,4 +471,7 @@ void connection_closed(struct connection *c)
     buf_release(&c->fields);
     buf_release(&c->out);
     free(c);
+    /* At its limit of connections (or descriptors) MHD listens again in its next run only,
+     * and its time limit does not ask for one. */
+    loop_defer(server->loop, &server->flush, LOOP_FLUSH);
 }

@@ -350,6 +350,7 @@ static enum fuser_err fill_index(struct build *build, size_t e)
     for (size_t first = 0; !err && first < n; first += ADD_AT_ONCE) {
         size_t count = n - first < ADD_AT_ONCE ? n - first : ADD_AT_ONCE;
 
+        assert(block && bundle->missing[e]);
         for (size_t i = 0; i < count; i++)
             if (!row_vector(build, e, first + i, block + i * dim))
                 bundle->missing[e][bundle->n_missing[e]++] = (uint32_t)(first + i);

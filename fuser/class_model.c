@@ -2,6 +2,7 @@
  *
  * Features: one-hot(label) * confidence, or the probability vectors, in 0..1. Targets: one-hot(truth).
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,7 +112,7 @@ enum fuser_err fuser_class_model_answer(const struct fuser_class_model *model,
     if (set->n_experts != model->n_experts || set->n_classes != c)
         return ferr_set(error, FUSER_MISMATCH, "the set has other experts or classes");
     x = features(set, model->mask, model->d);
-    scores = malloc(n * c * sizeof(float));
+    scores = calloc(n * c, sizeof(float));
     scratch = malloc(n * (model->mlp.width[1] + model->mlp.width[2] + 1) * sizeof(float));
     if (x == NULL || scores == NULL || scratch == NULL)
         err = ferr_nomem(error);
@@ -121,6 +122,7 @@ enum fuser_err fuser_class_model_answer(const struct fuser_class_model *model,
         fit_linear_apply(&model->linear, x, n, scores);
     for (size_t i = 0; err == FUSER_OK && i < n; i++) {
         size_t best = 0;
+        assert(scores != NULL);
         for (size_t k = 1; k < c; k++)
             if (scores[i * c + k] > scores[i * c + best])
                 best = k;

@@ -50,7 +50,7 @@ static bool sum_losses(struct fuser_classes *classes, const struct fuser_class_w
                        uint32_t mask, const uint32_t *rows, size_t m,
                        struct sums *ret_sums)
 {
-    uint8_t *after[FUSER_MAX_CLASS_EXPERTS];
+    uint8_t *after[FUSER_MAX_CLASS_EXPERTS] = { NULL };
     unsigned last = 31u - (unsigned)__builtin_clz(mask);
     uint8_t *now = classes_votes(classes, mask);
     *ret_sums = (struct sums){ 0 };

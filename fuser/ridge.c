@@ -151,7 +151,7 @@ static void write_column(const struct group *g, const struct fit_data *data,
 static enum fuser_err fit_column(struct group *g, const struct fit_data *data,
                                  size_t column, struct fit_linear *linear, float *loo)
 {
-    double *y = malloc((g->n + 1) * sizeof(double));
+    double *y = calloc(g->n + 1, sizeof(double));
     double mean = 0.0, best_error = INFINITY, best = alphas[N_ALPHAS - 1];
     if (y == NULL)
         return FUSER_NOMEM;

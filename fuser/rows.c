@@ -6,6 +6,7 @@
  */
 #include "fuser/rows.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,7 @@ static enum fuser_err take_embedder(struct fuser_rows *rows, size_t at,
 
     if (err)
         return err;
+    assert(info != NULL);
     if (memchr(info->model, '\0', sizeof info->model) == NULL)
         return ferr_set(error, FUSER_TOO_LARGE,
                         "embedder '%s': the model's name is too long", info->name);

@@ -164,11 +164,12 @@ enum err config_name(const struct config_node *node, const char *name)
 enum err config_path(const struct config_node *node, const char **ret_path)
 {
     struct config *config = node->reader->config;
-    const char *path, *resolved;
+    const char *path = NULL, *resolved;
     enum err err = config_text(node, &path);
 
     if (err != ERR_OK)
         return err;
+    assert(path != NULL);
     resolved = path;
     if (path[0] != '/')
         resolved = arena_printf(&config->arena, "%s/%s", config->folder, path);
@@ -238,7 +239,7 @@ enum err config_secret(const struct config_node *node, const char **ret_secret)
         { "optional", SETTING_BOOL, .offset = 0, .help = "absence is no error" },
     };
     struct config_node env, file;
-    const char *secret = NULL, *name, *value;
+    const char *secret = NULL, *name = NULL, *value;
     bool optional = false;
     enum err err;
 
@@ -258,6 +259,7 @@ enum err config_secret(const struct config_node *node, const char **ret_secret)
         err = config_text(&env, &name);
         if (err != ERR_OK)
             return err;
+        assert(name != NULL);
         value = getenv(name);
         if (value)
             err = keep_secret(&env, str_of(value), &secret);

@@ -1,5 +1,5 @@
 /* The bundle's file: it comes back as it was, and anything else is refused for what it is. */
-#include "world.h"
+#include "tests/unit/fuser/world.h"
 
 #include <errno.h>
 #include <fcntl.h>

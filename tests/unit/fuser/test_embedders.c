@@ -1,5 +1,5 @@
 /* The built-in embedders: bounded, deterministic, and they see what they are for. */
-#include "world.h"
+#include "tests/unit/fuser/world.h"
 
 #include "fuser/gram.h"
 #include "fuser/kernel.h"

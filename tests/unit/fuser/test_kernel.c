@@ -1,5 +1,5 @@
 /* The inner loops against FAISS and against plain restatements of what they do. */
-#include "world.h"
+#include "tests/unit/fuser/world.h"
 
 #include "fuser/index.h"
 #include "fuser/kernel.h"

@@ -1,5 +1,5 @@
 /* Out of memory at every single allocation: an error, nothing leaked, outputs untouched. */
-#include "world.h"
+#include "tests/unit/fuser/world.h"
 
 #include <stddef.h>
 

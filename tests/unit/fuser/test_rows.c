@@ -1,5 +1,5 @@
 /* Rows and building: every bad input has its own clear refusal; few rows are still sound. */
-#include "world.h"
+#include "tests/unit/fuser/world.h"
 
 #include "fuser/bundle.h"
 

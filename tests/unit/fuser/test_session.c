@@ -1,5 +1,5 @@
 /* Laws of a session, on a made-up world: whatever the prompt, the prices and the gaps. */
-#include "world.h"
+#include "tests/unit/fuser/world.h"
 
 #include "fuser/bundle.h"
 

@@ -8,7 +8,7 @@
  *
  * lambda is such that 2^40 pico-USD are one unit of loss: every sum below is exact.
  */
-#include "world.h"
+#include "tests/unit/fuser/world.h"
 
 #include "fuser/bundle.h"
 

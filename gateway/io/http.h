@@ -1,4 +1,4 @@
-/* http.h - HTTP/1.1 client of one loop: libcurl's multi interface on the loop's epoll set
+/* http.h - HTTP/1.1 client of one loop: https by libcurl, plain http on our own
  *
  *      http_new(loop, settings)                       one per worker; pools connections
  *      call = http_start(http, spec, events, arg)
@@ -27,7 +27,7 @@
  * whose event it is.
  *
  * A request on a kept connection that the expert has closed meanwhile is sent once more on
- * a fresh one (by libcurl), never after a byte of an answer.
+ * a fresh one, never after a byte of an answer.
  *
  * Threads: everything on the loop's thread. curl_global_init() is http_global_init()'s.
  */
@@ -91,11 +91,10 @@ struct http_spec {
      * other control characters is a programming error (assert). */
     const struct http_header *headers;
     size_t n_headers; /* at most HTTP_CALLER_HEADERS_MAX */
-    const char
-        *key; /* "Authorization: Bearer KEY"; NULL or "": none; copied, never logged */
+    const char *key;  /* for "Authorization: Bearer KEY"; NULL or "": none; copied */
     /* The pieces of the body, in order. Array and bytes are *borrowed* until done or
-     * http_cancel(). Small bodies are gathered (one send with the head), large ones are
-     * read from the pieces by libcurl: no second copy is kept. */
+     * http_cancel(): plain http sends from them; for https small ones are gathered (one
+     * send with the head), large ones read by libcurl as it sends. */
     const struct iovec *body;
     size_t n_body;
     struct http_timeouts timeouts;
@@ -135,8 +134,8 @@ struct http_events {
 struct http_settings {
     unsigned connections_max; /* kept in the pool of this client; 0: 256 */
     unsigned idle_max_s;      /* a kept connection is not reused after; 0: 50 */
-    struct resolve
-        *resolve; /* borrowed, shared; NULL: only numeric hosts can be called */
+    struct resolve *resolve;  /* borrowed; NULL: only numeric hosts can be called */
+    bool libcurl_only;        /* http:// too, for tests and comparisons */
 };
 
 /* Once in a process, before the first thread. False: libcurl cannot start. */

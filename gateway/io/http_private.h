@@ -1,16 +1,23 @@
-/* http_private.h - what http.c (the client) and http_call.c (one call) share
+/* http_private.h - the client's inside: a front and two transports
  *
- *      http_start -> NAMING -> QUEUED -> RUNNING -> ENDED -> IDLE
- *                      |          |        |          |       ^
- *                      +----------+--------+----------+-------+   http_cancel
+ *      http.c         the life of a call: start, name, limits, cancel, done events
+ *      http_call.c    what every call has: request, limits, the answer's head and body
+ *      http_plain.c   http://   our own: kept connections, each a http_conn.c, over the pure
+ *                               parser of answer.h
+ *      http_curl.c    https://  libcurl's multi interface; one call in http_curl_call.c
+ *
+ *      http_start -> NAMING -> QUEUED -> RUNNING -> ENDED -> TELLING -> IDLE
+ *                      |          |        |  |       |                  ^
+ *                      |          |        | DYING    |                  |
+ *                      +----------+--------+--+-------+------------------+  http_cancel
  *
  *   NAMING    waits for a host name (or is given up when it has none)
- *   QUEUED    is handed to libcurl in the next flush
- *   RUNNING   belongs to libcurl's multi handle
+ *   QUEUED    is handed to its transport in the next flush
+ *   RUNNING   belongs to its transport
  *   DYING     cancelled while libcurl was on the stack: taken from it in the next flush
- *   ENDED     was taken from libcurl; its done event is due
+ *   ENDED     was taken from its transport; its done event is due
  *   TELLING   its done event is being made
- *   IDLE      on the free list: easy handle and buffers are kept for the next call
+ *   IDLE      on the free list: buffers and easy handle are kept for the next call
  *
  * A cancelled call is marked `dead`: it makes no event any more. When it cannot leave at
  * once it does so in the next flush (DYING) or with the mail that is on its way (NAMING).
@@ -20,11 +27,8 @@
 
 #include <curl/curl.h>
 
+#include "gateway/io/answer.h"
 #include "gateway/io/http.h"
-
-/* A body up to this size leaves in one packet train with the head; libcurl's own limit for
- * that is 64 KiB. */
-#define HTTP_GATHER_BYTES (32U * 1024)
 
 enum http_call_state {
     HTTP_IDLE,
@@ -46,38 +50,47 @@ struct http_scratch {
     size_t n, size;
 };
 
+struct http_call;
+struct http_conn; /* http_conn.h */
+
+/* What the front asks of a transport. */
+struct http_transport {
+    /* The request's text from the spec, which is not read again. False: out of memory. */
+    bool (*fill)(struct http_call *call, const struct http_spec *spec);
+    /* The call is RUNNING from here on. False: out of memory. */
+    bool (*begin)(struct http_call *call);
+    /* Closes the connection and forgets the call. False: it does so in the next flush. */
+    bool (*drop)(struct http_call *call);
+    /* The pause is over. */
+    void (*resume)(struct http_call *call);
+};
+
 struct http_call {
     struct http *http; /* NULL: it was freed while the mail was on the way */
     struct loop *loop;
-    unsigned idle_max_s;
     struct http_call *prev, *next; /* in the list of its state */
     enum http_call_state state;
     bool dead;
+    const struct http_transport *transport;
 
     const struct http_events *events;
     void *arg;
-    CURL *easy;
 
     /* The request. */
-    struct http_scratch text; /* header lines, URL */
-    struct curl_slist lines[HTTP_CALLER_HEADERS_MAX + 4];
-    struct http_scratch gathered;
+    struct http_scratch text; /* its head, as the transport wants it */
     const struct iovec *body;
     size_t n_body, body_bytes;
-    size_t piece, piece_offset; /* where libcurl reads on, when not gathered */
-    bool streams_body;
-    char *ca_file; /* as the easy handle has it; NULL = the system's */
+    size_t piece, piece_offset; /* the first byte not yet sent */
 
     /* The name. */
-    char host[256];
+    char host[256]; /* lower case, v6 in brackets */
     uint16_t port;
-    struct curl_slist pin;
-    uint64_t pin_generation; /* of pin_text; 0 = this call carries no pin */
-    char pin_text[RESOLVE_PIN_BYTES];
+    bool tls;
+    const char *path;                 /* in the spec's URL: for fill() only */
+    char pin_text[RESOLVE_PIN_BYTES]; /* "host:port:address,address" */
+    uint64_t pin_generation;
     struct resolve_waiter waiter;
     bool waits; /* for the waiter's mail */
-
-    struct loop_task resume;
 
     /* Time. */
     struct loop_timer timer;
@@ -87,39 +100,94 @@ struct http_call {
 
     /* The answer. */
     struct http_scratch head;
-    struct {
-        uint32_t name, value; /* offsets in head */
-    } fields[HTTP_HEADERS_MAX];
-    size_t n_fields, head_bytes;
-    bool head_given, paused, curl_paused;
+    size_t head_bytes;
+    bool head_given, paused;
+    struct loop_task resume;
     enum http_result_code failed; /* why we ended it ourselves; HTTP_OK = we did not */
-    char detail[CURL_ERROR_SIZE];
+    char detail[HTTP_DETAIL_BYTES];
     struct http_result result;
     size_t max_answer_bytes;
+
+    /* http_conn.c */
+    struct http_conn *conn;
+    bool retried;
+
+    /* http_curl.c */
+    CURL *easy; /* NULL until the first https call */
+    struct curl_slist lines[HTTP_CALLER_HEADERS_MAX + 4];
+    struct curl_slist pin;
+    struct http_scratch gathered; /* a small body */
+    struct {
+        uint32_t name, value; /* offsets in head */
+    } fields[ANSWER_FIELDS_MAX];
+    size_t n_fields;
+    char *ca_file; /* as the easy handle has it; NULL = the system's */
+    bool streams_body, curl_paused;
 };
 
-/* http_call.c */
+/* -- http_call.c ------------------------------------------------------------------------- */
 
-/* Copies the spec into the call, which is zero or recycled. False: out of memory. */
-bool http_call_fill(struct http_call *call, const struct http_spec *spec);
-/* Splits the call's URL into host and port. */
+NODISCARD bool http_scratch_reserve(struct http_scratch *scratch, size_t n);
+char *http_scratch_add(struct http_scratch *scratch, const char *bytes, size_t n);
+
+/* Splits the URL: host, port, tls, path. */
 bool http_call_parse_url(struct http_call *call, const char *url);
-/* Sets the options that stay over the life of the handle. */
-bool http_call_setup(struct http_call *call);
+/* A recycled call is made new; the body is borrowed from the spec. */
+void http_call_reset(struct http_call *call, const struct http_spec *spec);
 /* Frees what is kept from call to call. */
 void http_call_release(struct http_call *call);
+
 /* Sets (or moves) the timer to the nearest limit. False, out of memory, only when it was
  * not armed. */
 bool http_call_arm(struct http_call *call);
 /* Which limit is over now; HTTP_OK: none. */
 enum http_result_code http_call_overdue(const struct http_call *call);
-/* What libcurl's verdict means to our callers. */
-enum http_result_code http_call_classify(const struct http_call *call, CURLcode code);
-/* Why, in words: libcurl's own, or ours where we ended it. */
-const char *http_call_detail(const struct http_call *call, enum http_result_code code);
 
-/* http.c: libcurl opens and closes sockets through these. */
-curl_socket_t http_open_socket(struct http *http, struct curl_sockaddr *address);
-int http_close_socket(void *http, curl_socket_t fd);
+/* The transports tell, in this order; CONNECTING again when a request is sent once more. A
+ * handler may have cancelled the call when give_head or give_body return: see `dead`. */
+void http_call_connecting(struct http_call *call);
+void http_call_connected(struct http_call *call);
+void http_call_give_head(struct http_call *call, const struct http_header *headers,
+                         size_t n);
+/* False: the call has failed (too large) or is dead. */
+bool http_call_give_body(struct http_call *call, const char *bytes, size_t n);
+
+/* -- http.c ------------------------------------------------------------------------------ */
+
+/* The transport has let go of the call: done is due. `detail` NULL: the code's own text. */
+void http_end(struct http_call *call, enum http_result_code code, const char *detail);
+/* The transport has let go of a dead call that was DYING. */
+void http_reaped(struct http_call *call);
+/* Makes the done events that are due. A transport calls it last, with nothing on the stack
+ * that they could pull away. */
+void http_deliver(struct http *http);
+/* Has http_flush() run (again) in this turn. */
+void http_want_flush(struct http *http);
+
+struct loop *http_loop(const struct http *http);
+const struct http_settings *http_settings_of(const struct http *http);
+struct http_plain *http_plain_of(const struct http *http);
+struct http_curl *http_curl_of(const struct http *http);
+/* The oldest call that is DYING; NULL: none. */
+struct http_call *http_dying(const struct http *http);
+
+/* http_curl_call.c: the request, and what libcurl tells. */
+bool http_curl_fill(struct http_call *call, const struct http_spec *spec);
+enum http_result_code http_curl_classify(const struct http_call *call, CURLcode code);
+/* http_curl.c: libcurl opens and closes sockets through these. */
+curl_socket_t http_curl_open_socket(void *call, curlsocktype purpose,
+                                    struct curl_sockaddr *address);
+int http_curl_close_socket(void *curl, curl_socket_t fd);
+
+/* -- the transports ---------------------------------------------------------------------- */
+
+extern const struct http_transport http_plain_transport, http_curl_transport;
+
+struct http_plain *http_plain_new(struct http *http);
+void http_plain_free(struct http_plain *plain); /* no call is RUNNING any more */
+
+struct http_curl *http_curl_new(struct http *http);
+void http_curl_free(struct http_curl *curl);
+void http_curl_flush(struct http_curl *curl); /* reaps the dying, starts the begun */
 
 #endif

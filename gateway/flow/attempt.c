@@ -73,6 +73,12 @@ enum attempt_fate attempt_fate(enum attempt_end end)
     return fates[end];
 }
 
+bool attempt_of_endpoint(enum attempt_end end)
+{
+    return end == ATTEMPT_CONNECT || end == ATTEMPT_TIMEOUT_CONNECT ||
+           end == ATTEMPT_DOWN;
+}
+
 /* -- how it ended ------------------------------------------------------------------------ */
 
 static void over(struct attempt *attempt, enum attempt_end end, const char *detail)
@@ -206,6 +212,16 @@ static void conclude(struct attempt *attempt, const struct http_result *result)
 
 /* -- events of the HTTP client ----------------------------------------------------------- */
 
+/* It is shown to the client as a header of ours. */
+static bool is_printable(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text < 0x20 || *text > 0x7e)
+            return false;
+    }
+    return true;
+}
+
 static void take_header(struct attempt *attempt, const struct http_header *header)
 {
     int64_t ms;
@@ -223,8 +239,9 @@ static void take_header(struct attempt *attempt, const struct http_header *heade
                 ERR_OK)
             attempt->retry_after_ms = ms;
     } else if (strcmp(header->name, "x-request-id") == 0) {
-        snprintf(attempt->expert_request_id, sizeof attempt->expert_request_id, "%s",
-                 header->value);
+        if (is_printable(header->value))
+            snprintf(attempt->expert_request_id, sizeof attempt->expert_request_id, "%s",
+                     header->value);
     }
 }
 
@@ -298,7 +315,7 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
     }
     attempt->end = ATTEMPT_RUNNING;
     call.url = arena_printf(spec->arena, "%s/chat/completions",
-                            upstream_endpoint(spec->snapshot, spec->expert));
+                            upstream_endpoint(spec->snapshot, spec->expert, spec->turn));
     if (call.url == NULL || pieces == NULL ||
         chat_splice(spec->chat, &edit, spec->arena, pieces, &call.n_body, &bytes) !=
             ERR_OK) {

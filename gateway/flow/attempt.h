@@ -40,7 +40,8 @@ enum attempt_fate {
     ATTEMPT_UNKNOWN, /* perhaps: the worst case counts */
 };
 
-/* X(name, word, metric, error, retry, fate): retry: another expert may take over. */
+/* X(name, word, metric, error, retry, fate): retry: another expert may take over, and
+ * before it, where nothing was bought, another endpoint of this one. */
 #define ATTEMPT_ENDS(X)                                                                  \
     X(RUNNING, "running", OK, OK, false, UNKNOWN)                                        \
     X(ANSWERED, "answered", OK, OK, false, BOUGHT)                                       \
@@ -71,6 +72,8 @@ enum metric_attempt attempt_metric(enum attempt_end end);
 enum api_err attempt_error(enum attempt_end end);
 bool attempt_retry(enum attempt_end end);
 enum attempt_fate attempt_fate(enum attempt_end end);
+/* Says nothing of the expert's other endpoints. */
+bool attempt_of_endpoint(enum attempt_end end);
 
 #define ATTEMPT_FORWARDED_MAX 20 /* headers of the client that travel on */
 
@@ -78,6 +81,7 @@ struct attempt_spec {
     struct http *http;
     struct snapshot *snapshot;
     size_t expert;
+    unsigned turn; /* of its endpoints, see upstream.h */
     const struct chat_request *chat;
     int64_t limit_tokens; /* output limit to send; 0: as the client has it */
     struct str request_id;

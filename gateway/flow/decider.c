@@ -8,9 +8,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "gateway/base/clock.h"
+
 struct batch {
     struct decider *decider;
     struct pool_job job;
+    int64_t search_us; /* how long it took */
     size_t n;
     struct decider_entry *entries[DECIDER_BATCH_MAX];
     struct fuser_session *sessions[DECIDER_BATCH_MAX];
@@ -57,13 +60,16 @@ static void batch_step(void *arg)
 {
     struct batch *batch = arg;
 
+    batch->search_us = clock_us(&clock_system);
     fuser_next(batch->sessions, batch->n, batch->steps);
+    batch->search_us = clock_us(&clock_system) - batch->search_us;
 }
 
 /* An owner may free itself in fn, and others may add or remove entries, but not those of
  * this batch: they are away until their own turn comes. */
 static void batch_tell(struct batch *batch)
 {
+    metrics_observe(batch->decider->metrics, METRIC_SEARCH, 0, batch->search_us);
     for (size_t i = 0; i < batch->n; i++) {
         struct decider_entry *entry = batch->entries[i];
 
@@ -118,9 +124,10 @@ static void decider_run(void *arg)
     }
 }
 
-void decider_init(struct decider *decider, struct loop *loop, struct pool *pool)
+void decider_init(struct decider *decider, struct loop *loop, struct pool *pool,
+                  struct metrics_block *metrics)
 {
-    *decider = (struct decider){ .loop = loop, .pool = pool };
+    *decider = (struct decider){ .loop = loop, .pool = pool, .metrics = metrics };
     decider->task = (struct loop_task){ .fn = decider_run, .arg = decider };
     decider->last = &decider->first;
 }

@@ -19,6 +19,7 @@
 #include <stddef.h>
 
 #include "fuser/fuser.h"
+#include "gateway/domain/metrics.h"
 #include "gateway/io/loop.h"
 #include "gateway/io/pool.h"
 
@@ -50,11 +51,13 @@ struct decider {
     struct pool *pool; /* NULL: every search runs on the loop */
     struct loop_task task;
     struct decider_entry *first, **last;
+    struct metrics_block *metrics;
     size_t away; /* batches on the pool; the loop must not end before they are back */
 };
 
-/* Both are borrowed. */
-void decider_init(struct decider *decider, struct loop *loop, struct pool *pool);
+/* All are borrowed. */
+void decider_init(struct decider *decider, struct loop *loop, struct pool *pool,
+                  struct metrics_block *metrics);
 /* Nothing may be queued or away. */
 void decider_release(struct decider *decider);
 

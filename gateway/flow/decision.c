@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <math.h>
 
-#include "gateway/base/buf.h"
+#include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/domain/price.h"
 #include "gateway/flow/probe.h"
@@ -84,7 +84,7 @@ static void ready(struct decision *decision, enum reason reason)
     if (reason != REASON_DIRECT)
         plan_add_rest(decision);
     decision->state = DECISION_READY;
-    decision->ready_us = (int64_t)loop_now_us(decision->tools.loop);
+    decision->ready_us = clock_us(&clock_system);
     loop_timer_clear(decision->tools.loop, &decision->timer);
 }
 
@@ -456,7 +456,7 @@ void decision_begin(struct decision *decision, const struct decision_tools *tool
                                    .text = text,
                                    .wake = wake,
                                    .arg = arg };
-    decision->began_us = (int64_t)loop_now_us(tools->loop);
+    decision->began_us = clock_us(&clock_system);
     if (order->policy == NULL)
         ready_with_default(decision, REASON_DIRECT);
     else if (snapshot->fuser == NULL)

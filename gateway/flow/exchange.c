@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/base/log.h"
+#include "gateway/base/clock.h"
 #include "gateway/domain/routing_text.h"
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/intake.h"
@@ -93,6 +93,11 @@ static void interrupt(struct exchange *x, enum api_err code, const char *text)
         return;
     (void)api_error_set(&x->error, code, NULL, text != NULL ? "%s" : NULL, text);
     run(x);
+}
+
+uint64_t exchange_now_us(void)
+{
+    return (uint64_t)clock_us(&clock_system);
 }
 
 struct loop *exchange_loop(const struct exchange *x)
@@ -215,7 +220,7 @@ static enum step step_parse(struct exchange *x)
     else if (chat_parse(&x->chat, &x->scan, buf_str(&x->body), &x->arena, &x->error) ==
              API_OK)
         (void)!frugal_options_body(&x->options, x->chat.frugal, &x->arena, &x->error);
-    x->parsed_us = loop_now_us(exchange_loop(x));
+    x->parsed_us = exchange_now_us();
     return x->error.code == API_OK ? STEP_ADMIT : STEP_RESPOND;
 }
 
@@ -271,7 +276,7 @@ static enum step step_decide(struct exchange *x)
         return STEP_EMBED;
     if (x->decision.state == DECISION_WAITING)
         return STEP_DECIDE;
-    x->decided_us = loop_now_us(exchange_loop(x));
+    x->decided_us = exchange_now_us();
     if (!forward_choose(x)) {
         (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
         return STEP_RESPOND;
@@ -306,7 +311,25 @@ enum http_flow exchange_progressed(void *arg)
     return x->paused ? HTTP_PAUSE : HTTP_CONTINUE;
 }
 
-/* Asks whoever is chosen, and the next ones while asking fails at once. */
+/* Who comes after a failed attempt: the same expert's next endpoint, or the next expert.
+ * False: nobody. */
+static bool next_in_line(struct exchange *x)
+{
+    size_t failed = x->snapshot->slots[x->expert];
+
+    if (!attempt_retry(x->attempt.end) ||
+        x->attempts >= exchange_config(x)->limits.attempts)
+        return false;
+    if (forward_next_endpoint(x))
+        return true;
+    if (!forward_choose(x))
+        return false;
+    metrics_add(x->metrics, METRIC_FAILOVERS, failed, 0, 1);
+    x->failed_over = true;
+    return true;
+}
+
+/* Asks whoever is in line until one is running, or nobody is left. */
 static enum step ask_on(struct exchange *x)
 {
     for (;;) {
@@ -316,37 +339,26 @@ static enum step ask_on(struct exchange *x)
         if (x->attempt.end == ATTEMPT_RUNNING)
             return STEP_FORWARD;
         settle_attempt(x);
-        if (!attempt_retry(x->attempt.end) || !forward_choose(x)) {
+        if (!next_in_line(x)) {
             forward_give_up(x);
             return STEP_RESPOND;
         }
-        x->failed_over = true;
     }
 }
 
 static enum step step_forward(struct exchange *x)
 {
-    enum attempt_end end = x->attempt.end;
-
-    if (x->attempts == 0 && x->attempt.spec.snapshot == NULL)
+    if (x->attempt.end == ATTEMPT_IDLE)
         return ask_on(x);
-    if (end == ATTEMPT_RUNNING && x->attempt.streaming && x->relay.state == RELAY_BROKEN)
+    if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_BROKEN)
         attempt_close(&x->attempt);
-    end = x->attempt.end;
-    if (end == ATTEMPT_RUNNING)
-        return x->attempt.streaming && x->relay.committed ? STEP_RESPOND : STEP_FORWARD;
-    if (end == ATTEMPT_ANSWERED || x->relay.committed)
+    if (x->relay.committed || x->attempt.end == ATTEMPT_ANSWERED)
         return STEP_RESPOND;
+    if (x->attempt.end == ATTEMPT_RUNNING)
+        return STEP_FORWARD;
     settle_attempt(x);
-    if (attempt_retry(end) && x->attempts < exchange_config(x)->limits.attempts) {
-        size_t failed = x->snapshot->slots[x->expert];
-
-        if (forward_choose(x)) {
-            metrics_add(x->metrics, METRIC_FAILOVERS, failed, 0, 1);
-            x->failed_over = true;
-            return ask_on(x);
-        }
-    }
+    if (next_in_line(x))
+        return ask_on(x);
     forward_give_up(x);
     return STEP_RESPOND;
 }
@@ -500,7 +512,7 @@ struct exchange *exchange_new(struct worker *worker,
     x->route = request->route;
     x->chosen = -1;
     x->attempt.end = ATTEMPT_IDLE;
-    x->accepted_us = loop_now_us(worker_loop(worker));
+    x->accepted_us = exchange_now_us();
     x->deadline = (struct loop_timer){ .fn = deadline_passed, .arg = x };
     x->hold_timer = (struct loop_timer){ .fn = hold_is_over, .arg = x };
     x->decision.wake = decision_woke;

@@ -63,12 +63,14 @@ struct exchange {
     bool ordered; /* order and purse are made */
     struct purse purse;
     struct decision decision;
-    size_t choice;     /* in decision.plan: who is next */
-    int chosen;        /* in decision.plan: who is asked, or answered; -1: nobody yet */
-    size_t expert;     /* the same as the configuration's index; valid if chosen >= 0 */
-    unsigned attempts; /* calls made so far */
-    bool passed_over;  /* a better choice was not affordable */
-    bool failed_over;  /* a better choice failed */
+    size_t choice;      /* in decision.plan: who is next */
+    int chosen;         /* in decision.plan: who is asked, or answered; -1: nobody yet */
+    size_t expert;      /* the same as the configuration's index; valid if chosen >= 0 */
+    unsigned attempts;  /* calls made so far */
+    unsigned turn;      /* of the expert's endpoints */
+    unsigned endpoints; /* of them tried */
+    bool passed_over;   /* a better choice was not affordable */
+    bool failed_over;   /* a better choice failed */
     struct order_terms terms;
     struct purse_hold hold; /* of the attempt */
     struct attempt attempt;
@@ -83,11 +85,13 @@ struct exchange {
     struct loop_timer deadline; /* of the body, then of the request */
     struct loop_timer hold_timer;
 
-    /* loop times in us; 0: not reached */
+    /* by exchange_now_us; 0: not reached */
     uint64_t accepted_us, parsed_us, decided_us, first_us, done_us;
     unsigned status; /* shown to the client */
 };
 
+/* The same clock as the loop's, but not held still for a turn. */
+uint64_t exchange_now_us(void);
 struct loop *exchange_loop(const struct exchange *x);
 const struct config *exchange_config(const struct exchange *x);
 /* What was decided and is being done: the chosen expert's place in the plan. */
@@ -120,6 +124,9 @@ void explain_keep(struct exchange *x);
 /* forward.c: writes choice, chosen, expert, terms, attempts, attempt, relay, error. */
 /* The first in the plan, from `choice` on, that can be afforded now; false: nobody. */
 bool forward_choose(struct exchange *x);
+/* The same expert at its next endpoint, after an end that says nothing of it; false: all
+ * of its endpoints were tried. */
+bool forward_next_endpoint(struct exchange *x);
 /* Starts the attempt at who was chosen; its money is reserved. */
 void forward_ask(struct exchange *x);
 /* All who could be asked were asked: the last failure becomes the client's error, unless

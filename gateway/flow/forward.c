@@ -4,6 +4,7 @@
  * has: the terms of order_fit are the only ones an expert is ever asked on.
  */
 #include "gateway/flow/exchange_parts.h"
+#include "gateway/flow/upstream.h"
 
 /* The first in the plan that can be afforded now, from `choice` on; false: nobody. */
 bool forward_choose(struct exchange *x)
@@ -17,6 +18,8 @@ bool forward_choose(struct exchange *x)
                       (double)choice->output_tokens, &x->terms)) {
             x->chosen = (int)x->choice++;
             x->expert = choice->expert;
+            x->turn = upstream_turn(x->snapshot, x->expert);
+            x->endpoints = 1;
             return true;
         }
         if (x->order.on_budget == CONFIG_ON_BUDGET_REJECT)
@@ -24,6 +27,22 @@ bool forward_choose(struct exchange *x)
         x->passed_over = true;
     }
     return false;
+}
+
+bool forward_next_endpoint(struct exchange *x)
+{
+    const struct plan_choice *choice = exchange_choice(x);
+
+    if (!attempt_of_endpoint(x->attempt.end) ||
+        x->endpoints >= exchange_config(x)->experts[x->expert].n_endpoints)
+        return false;
+    /* What the failed try may have cost is settled, so the terms are looked at again. */
+    if (!order_fit(&x->order, x->expert, purse_remaining(&x->purse),
+                   (double)choice->output_tokens, &x->terms))
+        return false;
+    x->endpoints++;
+    x->turn++;
+    return true;
 }
 
 static void cost_of_usage(void *arg, const struct usage *usage, struct usage_cost *ret)
@@ -51,6 +70,7 @@ void forward_ask(struct exchange *x)
         .http = worker_http(x->worker),
         .snapshot = x->snapshot,
         .expert = x->expert,
+        .turn = x->turn,
         .chat = &x->chat,
         .limit_tokens = x->terms.limit_tokens,
         .request_id = x->request_id,

@@ -90,7 +90,7 @@ static void head_send(struct head *head, unsigned status, int64_t content_length
     assert(!x->gone && !x->head_sent);
     x->head_sent = true;
     x->status = status;
-    x->first_us = loop_now_us(exchange_loop(x));
+    x->first_us = exchange_now_us();
     x->ops->head(x->client, status, head->fields, head->n, content_length);
 }
 

@@ -274,7 +274,7 @@ static void log_request(struct exchange *x)
 
 void settle_request(struct exchange *x)
 {
-    x->done_us = loop_now_us(exchange_loop(x));
+    x->done_us = exchange_now_us();
     count_request(x);
     log_request(x);
 }

@@ -21,13 +21,18 @@ void upstream_leave(struct snapshot *snapshot, size_t expert)
     assert(before > 0);
 }
 
-const char *upstream_endpoint(struct snapshot *snapshot, size_t expert)
+unsigned upstream_turn(struct snapshot *snapshot, size_t expert)
+{
+    if (snapshot->config->experts[expert].n_endpoints == 1)
+        return 0;
+    return atomic_fetch_add(&snapshot->gauges[expert]->turn, 1);
+}
+
+const char *upstream_endpoint(const struct snapshot *snapshot, size_t expert,
+                              unsigned turn)
 {
     const struct config_expert *e = &snapshot->config->experts[expert];
-    unsigned turn = 0;
 
-    if (e->n_endpoints > 1)
-        turn = atomic_fetch_add(&snapshot->gauges[expert]->turn, 1);
     return e->endpoints[turn % e->n_endpoints];
 }
 
@@ -48,7 +53,8 @@ struct embedder_spec upstream_embedder_spec(struct snapshot *snapshot, size_t em
     const struct config_embedder *e = &snapshot->config->embedders[embedder];
     const struct config_expert *expert = &snapshot->config->experts[e->expert];
     struct embedder_spec spec = {
-        .base = upstream_endpoint(snapshot, e->expert),
+        .base =
+            upstream_endpoint(snapshot, e->expert, upstream_turn(snapshot, e->expert)),
         .key = expert->key,
         .model = expert->embedding.model,
         .ca_file = expert->ca_file,

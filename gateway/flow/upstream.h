@@ -18,8 +18,12 @@
 NODISCARD bool upstream_enter(struct snapshot *snapshot, size_t expert);
 void upstream_leave(struct snapshot *snapshot, size_t expert);
 
-/* The endpoint whose turn it is; *borrowed from the snapshot*. */
-const char *upstream_endpoint(struct snapshot *snapshot, size_t expert);
+/* A turn of the expert's endpoints; *the first try of a request takes one*. */
+unsigned upstream_turn(struct snapshot *snapshot, size_t expert);
+/* The endpoint of a turn, and, for turn + 1, + 2, ..., the others; *borrowed from the
+ * snapshot*. */
+const char *upstream_endpoint(const struct snapshot *snapshot, size_t expert,
+                              unsigned turn);
 struct http_timeouts upstream_timeouts(const struct config_expert *expert);
 
 /* A call of the remote embedder j of the configuration; all *borrowed from the snapshot*

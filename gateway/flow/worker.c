@@ -286,7 +286,7 @@ enum err worker_new(struct service *service, unsigned index, struct snapshot *sn
     worker->http = http_new(worker->loop, &settings);
     if (worker->http == NULL)
         goto failed;
-    decider_init(&worker->decider, worker->loop, service->pool);
+    decider_init(&worker->decider, worker->loop, service->pool, metrics);
     id_source_init(&worker->ids, &clock_system, service->instance, NULL, NULL);
     worker->drain_timer = (struct loop_timer){ .fn = drain_is_over, .arg = worker };
     worker->stop_task = (struct loop_task){ .fn = stop_now, .arg = worker };

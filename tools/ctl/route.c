@@ -239,7 +239,7 @@ static enum fault_err decide(struct routing *routing, struct fault *fault)
     tools.metrics = metrics_block(routing->metrics);
     if (tools.metrics == NULL)
         return fault_set(fault, FAULT_IO, "out of memory");
-    decider_init(&routing->decider, routing->network.loop, NULL);
+    decider_init(&routing->decider, routing->network.loop, NULL, tools.metrics);
     routing->decision.wake = go_on;
     routing->decision.arg = routing;
     decision_begin(&routing->decision, &tools, routing->snapshot, &routing->order,

@@ -43,7 +43,7 @@ static void open_desk(struct desk *desk, const char *embedder, unsigned port,
     desk->http = http_new(desk->loop, &(struct http_settings){ 0 });
     assert_non_null(desk->http);
     assert_int_equal(metrics_new(&desk->metrics), ERR_OK);
-    decider_init(&desk->own_decider, desk->loop, NULL);
+    decider_init(&desk->own_decider, desk->loop, NULL, metrics_block(desk->metrics));
     desk->decider = &desk->own_decider;
     desk->snapshot = router_load(&desk->router, embedder, port,
                                  with_bundle ? ",\"bundle\":\"bundle.frugal\"" : "");

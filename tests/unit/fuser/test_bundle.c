@@ -217,7 +217,8 @@ static void what_is_not_a_bundle_is_foreign(void **state)
         load_bytes(folder->bundle, (const unsigned char *)elf, sizeof elf, &error),
         FUSER_FOREIGN);
     assert_non_null(strstr(error.text, "is not a bundle"));
-    assert_int_equal(load_bytes(folder->bundle, (const unsigned char *)"", 0, &error), FUSER_FOREIGN);
+    assert_int_equal(load_bytes(folder->bundle, (const unsigned char *)"", 0, &error),
+                     FUSER_FOREIGN);
     assert_int_equal(fuser_bundle_load(folder->path, &bundle, &error), FUSER_FOREIGN);
     assert_int_equal(fuser_bundle_load("/nonexistent/b", &bundle, &error), FUSER_IO);
     assert_non_null(strstr(error.text, strerror(ENOENT)));

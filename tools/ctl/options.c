@@ -277,19 +277,19 @@ static void help_wrap(const char *text, size_t used, size_t indent, FILE *out)
 {
     while (*text != '\0') {
         size_t word = strcspn(text, " ");
-        if (used + word > OPTIONS_HELP_WIDE && used > indent) {
-            (void)fprintf(out, "\n%*s", (int)indent, "");
-            used = indent;
-        }
+
         (void)fprintf(out, "%.*s", (int)word, text);
         used += word;
         text += word;
-        if (*text == ' ') {
-            text++;
-            if (used + 1 + strcspn(text, " ") <= OPTIONS_HELP_WIDE) {
-                (void)fputc(' ', out);
-                used++;
-            }
+        text += strspn(text, " ");
+        if (*text == '\0')
+            break;
+        if (used + 1 + strcspn(text, " ") <= OPTIONS_HELP_WIDE) {
+            (void)fputc(' ', out);
+            used++;
+        } else {
+            (void)fprintf(out, "\n%*s", (int)indent, "");
+            used = indent;
         }
     }
     (void)fputc('\n', out);

@@ -19,7 +19,6 @@
 #include <sys/resource.h>
 
 #include <cblas.h>
-#include <omp.h>
 
 #include "gateway/base/buf.h"
 #include "gateway/base/clock.h"
@@ -262,12 +261,6 @@ static void raise_nofile(void)
         log_message(LOG_WARN, "nofile", "the limit of open files stays as it is");
 }
 
-/* A team of threads per search would fight the workers for the processors. */
-static void one_thread_each(void)
-{
-    omp_set_num_threads(1);
-}
-
 static int open_listener(struct process *process, const char *address,
                          enum route_surface surface, unsigned n)
 {
@@ -340,8 +333,7 @@ static int make_shared(struct process *process)
     service->started_us = clock_us(&clock_system);
     if (process->metrics == NULL || service->resolve == NULL)
         return -1;
-    return pool_new(POOL_THREADS, POOL_QUEUE_MAX, one_thread_each, &service->pool) ==
-                   POOL_OK
+    return pool_new(POOL_THREADS, POOL_QUEUE_MAX, worker_alone, &service->pool) == POOL_OK
                ? 0
                : -1;
 }
@@ -400,7 +392,7 @@ static int serve(const char *config_path)
     int code = EXIT_FAILURE;
 
     raise_nofile();
-    one_thread_each();
+    worker_alone();
     openblas_set_num_threads(1);
     if (loop_new(&process.loop) != LOOP_OK || watch_signals(&process) != 0 ||
         make_shared(&process) != 0) {

@@ -49,9 +49,12 @@ static void addf(struct head *head, const char *name, const char *format, ...)
 static void add_usd(struct head *head, const char *name, int64_t pico)
 {
     char text[MONEY_TEXT_BYTES];
+    struct str copy;
 
-    if (pico != MONEY_NONE)
-        addf(head, name, "%s", money_format(pico, text));
+    if (pico == MONEY_NONE)
+        return;
+    if (arena_copy(&head->x->arena, str_of(money_format(pico, text)), &copy) == ERR_OK)
+        add(head, name, copy);
 }
 
 static void add_decision(struct head *head)

@@ -73,6 +73,10 @@ NODISCARD enum err worker_drain(struct worker *worker, unsigned limit_ms);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker); /* takes NULL; joins nothing */
 
+/* This thread's numeric libraries start no teams of threads, which would fight the workers
+ * for the processors. Also for threads that are no workers. */
+void worker_alone(void);
+
 struct loop *worker_loop(struct worker *worker);
 struct http *worker_http(struct worker *worker);
 struct metrics_block *worker_metrics(struct worker *worker);

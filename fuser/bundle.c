@@ -49,6 +49,7 @@ void fuser_bundle_unref(struct fuser_bundle *bundle)
     prior_release(&bundle->prior);
     for (size_t e = 0; e < FUSER_MAX_EMBEDDERS; e++) {
         index_free(bundle->index[e]);
+        coarse_release(&bundle->coarse[e]);
         free(bundle->missing[e]);
         for (size_t p = 0; p < FUSER_PROBES; p++)
             free(bundle->probes[e][p].text);
@@ -140,7 +141,10 @@ enum fuser_err bundle_derive(struct fuser_bundle *bundle)
     }
     head_estimate_blind(bundle, INFINITY, bundle->blind);
     bundle->settings.reach = reach_of(bundle);
-    return FUSER_OK;
+    for (size_t e = 0; !err && e < bundle->n_embedders; e++)
+        err = coarse_init(&bundle->coarse[e], index_vectors(bundle->index[e]), cells->n,
+                          bundle->embedders[e].dim);
+    return err;
 }
 
 bool bundle_embed(const struct fuser_bundle *bundle, size_t e,
@@ -180,6 +184,14 @@ bool bundle_has_vector(const struct fuser_bundle *bundle, size_t e, uint32_t row
     return at == bundle->n_missing[e] || bundle->missing[e][at] != row;
 }
 
+static void push_away_missing(const struct fuser_bundle *bundle, size_t e, size_t first,
+                              size_t n, float *acc)
+{
+    for (size_t i = first_missing(bundle, e, first);
+         i < bundle->n_missing[e] && bundle->missing[e][i] < first + n; i++)
+        acc[bundle->missing[e][i] - first] = INFINITY;
+}
+
 void bundle_distances(const struct fuser_bundle *bundle, size_t e, size_t first, size_t n,
                       const float *query, float *acc)
 {
@@ -187,9 +199,14 @@ void bundle_distances(const struct fuser_bundle *bundle, size_t e, size_t first,
     size_t dim = index_dim(index);
 
     kernel_l2_add(index_vectors(index) + first * dim, n, dim, query, acc);
-    for (size_t i = first_missing(bundle, e, first);
-         i < bundle->n_missing[e] && bundle->missing[e][i] < first + n; i++)
-        acc[bundle->missing[e][i] - first] = INFINITY;
+    push_away_missing(bundle, e, first, n, acc);
+}
+
+void bundle_scan(const struct fuser_bundle *bundle, size_t e, size_t first, size_t n,
+                 const struct coarse_query *query, float *acc)
+{
+    coarse_add(&bundle->coarse[e], first, n, query, acc);
+    push_away_missing(bundle, e, first, n, acc);
 }
 
 const char *fuser_bundle_id(const struct fuser_bundle *bundle)

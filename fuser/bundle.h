@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "fuser/coarse.h"
 #include "fuser/head.h"
 #include "fuser/index.h"
 #include "fuser/lexical.h"
@@ -64,7 +65,8 @@ struct fuser_bundle {
 
     struct cells cells;
     struct index *index[FUSER_MAX_EMBEDDERS];
-    uint32_t *missing[FUSER_MAX_EMBEDDERS]; /* rows without that vector, ascending */
+    struct coarse coarse[FUSER_MAX_EMBEDDERS]; /* derived from the index */
+    uint32_t *missing[FUSER_MAX_EMBEDDERS];    /* rows without that vector, ascending */
     uint32_t n_missing[FUSER_MAX_EMBEDDERS];
     struct surface surface;
     struct lexical *lexical; /* NULL: no such embedder */
@@ -88,7 +90,8 @@ FUSER_NODISCARD enum fuser_err bundle_names_take(struct bundle_names *names, cha
 FUSER_NODISCARD enum fuser_err bundle_name_clusters(struct bundle_names *names, size_t k);
 const char *bundle_name(const struct bundle_names *names, size_t i);
 
-/* Derives what is not stored: prior, reach of the search. Cells and domains are there. */
+/* Derives what is not stored: prior, reach of the search, coarse vectors. Cells, domains and
+ * vectors are there. */
 FUSER_NODISCARD enum fuser_err bundle_derive(struct fuser_bundle *bundle);
 
 /* The vector of a text by built-in embedder e; false when it leaves none. */
@@ -98,11 +101,14 @@ bool bundle_embed(const struct fuser_bundle *bundle, size_t e,
 /* Whether the row has embedder e's vector. */
 bool bundle_has_vector(const struct fuser_bundle *bundle, size_t e, uint32_t row);
 
-/* acc[i] += squared distance of row i to the query under embedder e, for rows
- * [first, first + n); rows without the vector become infinitely far. acc[0] is row
- * `first`. */
+/* acc[i] += squared distance of row first + i to the query under embedder e, for n rows; rows
+ * without the vector become infinitely far. */
 void bundle_distances(const struct fuser_bundle *bundle, size_t e, size_t first, size_t n,
                       const float *query, float *acc);
+
+/* The same nearly, within query->error, and about four times as fast. */
+void bundle_scan(const struct fuser_bundle *bundle, size_t e, size_t first, size_t n,
+                 const struct coarse_query *query, float *acc);
 
 /* Writes all sections. The bundle's id is the hash of their checksums. */
 void bundle_write(const struct fuser_bundle *bundle, struct sink *sink);

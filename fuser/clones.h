@@ -11,8 +11,13 @@
     !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 #    define FUSER_CLONES                                                                 \
         __attribute__((target_clones("default", "avx2", "avx512f"), optimize("O3")))
+/* For loops over bytes and words, which AVX-512 has in an extension of its own. */
+#    define FUSER_CLONES_BYTES                                                           \
+        __attribute__((target_clones("default", "avx2", "arch=x86-64-v4"),               \
+                       optimize("O3")))
 #else
 #    define FUSER_CLONES
+#    define FUSER_CLONES_BYTES
 #endif
 
 #endif

@@ -9,6 +9,7 @@
 #include "fuser/kernel.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@
 #define UNWANTED                                                                         \
     1024.0f      /* more than any utility, yet leaves a float its fourth decimal */
 #define AHEAD 12 /* rows fetched before their turn: they lie far apart */
-#define SKIP  64 /* distances looked at together: most blocks hold no candidate */
+#define SKIP  64 /* distances skipped together: most blocks hold no candidate */
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
@@ -168,14 +169,19 @@ FUSER_CLONES void kernel_axpy(const float *row, size_t dim, float weight, float 
         out[d] += row[d] * weight;
 }
 
-/* Whether one of SKIP distances is below the bound. */
-FUSER_CLONES static bool any_below(const float *distance, float bound)
+/* The smallest of n distances, n a multiple of LANES. */
+FUSER_CLONES static float smallest(const float *distance, size_t n)
 {
-    int below = 0;
+    float least[LANES], all;
 
-    for (size_t i = 0; i < SKIP; i++)
-        below |= distance[i] < bound;
-    return below != 0;
+    memcpy(least, distance, sizeof least);
+    for (size_t i = LANES; i < n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            least[l] = distance[i + l] < least[l] ? distance[i + l] : least[l];
+    all = least[0];
+    for (size_t l = 1; l < LANES; l++)
+        all = least[l] < all ? least[l] : all;
+    return all;
 }
 
 ALWAYS_INLINE bool farther(struct near a, struct near b)
@@ -199,7 +205,7 @@ static void sink_down(struct near *heap, size_t n, size_t at)
     heap[at] = it;
 }
 
-static void heap_offer(struct near *heap, size_t *n, size_t k, struct near it)
+void kernel_offer(struct near *heap, size_t *n, size_t k, struct near it)
 {
     if (*n < k) {
         heap[(*n)++] = it;
@@ -213,7 +219,7 @@ static void heap_offer(struct near *heap, size_t *n, size_t k, struct near it)
 }
 
 /* Turns the heap, full or not, into ascending order. */
-static void heap_sort(struct near *heap, size_t n)
+void kernel_sort(struct near *heap, size_t n)
 {
     for (size_t i = n / 2; i-- > 0;)
         sink_down(heap, n, i);
@@ -226,40 +232,65 @@ static void heap_sort(struct near *heap, size_t n)
     }
 }
 
+/* Blocks so long that there are about twice as many as are wanted. */
+static size_t block_length(size_t n, size_t k)
+{
+    size_t length = n / (2 * k) / LANES * LANES;
+
+    return length < LANES ? LANES : length;
+}
+
+float kernel_bound(const float *distance, size_t n, size_t k, struct near *scratch)
+{
+    size_t length = block_length(n, k), found = 0;
+
+    for (size_t i = 0; i + length <= n; i += length) {
+        float least = smallest(distance + i, length);
+
+        if (least < INFINITY)
+            kernel_offer(scratch, &found, k, (struct near){ least, (uint32_t)i });
+    }
+    return found == k ? scratch[0].distance : FLT_MAX;
+}
+
 size_t kernel_nearest(const float *distance, size_t n, size_t k, uint32_t except,
                       struct near *ret)
 {
-    size_t found = 0, i = 0;
+    size_t found = 0, length = SKIP;
+    float bound;
 
     assert(n < KERNEL_NO_ROW);
     if (k == 0)
         return 0;
-    while (i < n) {
-        size_t end = i + SKIP;
+    /* The excepted row may be one of those that make the bound. */
+    bound = except == KERNEL_NO_ROW ? kernel_bound(distance, n, k, ret) : FLT_MAX;
+    for (size_t i = 0; i < n; i += length) {
+        size_t end = i + length < n ? i + length : n;
 
-        if (end <= n && found == k && !any_below(distance + i, ret[0].distance)) {
-            i = end;
+        if (found == k && ret[0].distance < bound)
+            bound = ret[0].distance;
+        if (end - i == length && smallest(distance + i, length) > bound)
             continue;
-        }
-        for (; i < end && i < n; i++)
-            if (distance[i] < INFINITY && (uint32_t)i != except)
-                heap_offer(ret, &found, k, (struct near){ distance[i], (uint32_t)i });
+        for (size_t row = i; row < end; row++)
+            if (distance[row] <= bound && (uint32_t)row != except)
+                kernel_offer(ret, &found, k,
+                             (struct near){ distance[row], (uint32_t)row });
     }
-    heap_sort(ret, found);
+    kernel_sort(ret, found);
     return found;
 }
 
 size_t kernel_nearest_of(const float *distance, const uint32_t *of, size_t m, size_t k,
-                         uint32_t except, struct near *ret)
+                         struct near *ret)
 {
     size_t found = 0;
 
     if (k == 0)
         return 0;
     for (size_t i = 0; i < m; i++)
-        if (distance[of[i]] < INFINITY && of[i] != except)
-            heap_offer(ret, &found, k, (struct near){ distance[of[i]], of[i] });
-    heap_sort(ret, found);
+        if (distance[of[i]] < INFINITY)
+            kernel_offer(ret, &found, k, (struct near){ distance[of[i]], of[i] });
+    kernel_sort(ret, found);
     return found;
 }
 

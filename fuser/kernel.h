@@ -40,7 +40,17 @@ size_t kernel_nearest(const float *distance, size_t n, size_t k, uint32_t except
 
 /* The same among the m rows listed in `of`, ascending. */
 size_t kernel_nearest_of(const float *distance, const uint32_t *of, size_t m, size_t k,
-                         uint32_t except, struct near *ret);
+                         struct near *ret);
+
+/* For a caller that has its own way to the candidates: a distance that at least k of the n are
+ * within (FLT_MAX: fewer are finite), somewhat above the k-th smallest, in one quick pass.
+ * k > 0; scratch: room for k. */
+float kernel_bound(const float *distance, size_t n, size_t k, struct near *scratch);
+
+/* Then offer each candidate, in ascending order of rows, and sort. heap: room for k; *n: how
+ * many it holds, at first 0. */
+void kernel_offer(struct near *heap, size_t *n, size_t k, struct near it);
+void kernel_sort(struct near *heap, size_t n);
 
 /* One generator's columns over n rows, and its prices in units of loss. */
 struct kernel_first {

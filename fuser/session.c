@@ -51,13 +51,17 @@ static enum fuser_err check_ask(const struct fuser *fuser, const struct fuser_as
 static struct fuser_session *session_alloc(const struct fuser_bundle *bundle)
 {
     size_t floats = (bundle->cells.n + 1) & ~(size_t)1, walk_m = bundle->settings.walk_m;
+    size_t widest = 0;
     struct fuser_session *session;
     char *at;
 
-    for (size_t e = 0; e < bundle->n_embedders; e++)
+    for (size_t e = 0; e < bundle->n_embedders; e++) {
         floats += (bundle->embedders[e].dim + 1) & ~(size_t)1;
+        widest = widest > bundle->coarse[e].width ? widest : bundle->coarse[e].width;
+    }
     session = calloc(1, sizeof *session + floats * sizeof(float) +
-                            (bundle->settings.reach + walk_m) * sizeof(struct near));
+                            (bundle->settings.reach + walk_m) * sizeof(struct near) +
+                            widest * sizeof *session->query.code);
     if (!session)
         return NULL;
     at = (char *)(session + 1);
@@ -69,6 +73,7 @@ static struct fuser_session *session_alloc(const struct fuser_bundle *bundle)
         session->vectors[e] = (float *)at;
         at += ((bundle->embedders[e].dim + 1) & ~(size_t)1) * sizeof(float);
     }
+    session->query.code = (int16_t *)at;
     return session;
 }
 

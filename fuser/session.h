@@ -55,7 +55,9 @@ struct fuser_session {
     struct session_embedder embedders[FUSER_MAX_EMBEDDERS];
 
     /* The evidence. All of it lies behind the struct, in the same allocation. */
-    float *distance; /* per row: sum over the embedders queried */
+    float *distance; /* per row: sum over the embedders queried, within `error` */
+    double error;
+    struct coarse_query query; /* of the pending embedder, during a search */
     float *vectors[FUSER_MAX_EMBEDDERS];
     struct near *near; /* reach */
     size_t n_near;

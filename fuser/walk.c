@@ -5,7 +5,8 @@
  *             |     +-- built in: embed --------------> SEARCH --+
  *             |     +-- remote: ASKED --fuser_tell----> SEARCH --+
  *             |            +---fuser_fail--> DECIDE              |
- *             +---------------- one batch of distances ----------+
+ *             +------------ one batch of coarse distances -------+
+ *                           and an exact look at the nearest
  *
  * frugalfoe.md, 2.1: with S queried, the loss of answering now is the mean over the M
  * nearest calibration rows of what S's route would have cost them; that of buying j is
@@ -16,6 +17,7 @@
  * walk_set() is the only function that changes a session's state here.
  */
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -167,41 +169,98 @@ static bool is_due(const struct fuser_session *session, size_t e)
     return session->state == SESSION_SEARCH && session->pending == e;
 }
 
-/* Adds embedder e's distances for every session that is due: each vector of the bundle is
- * brought into the cache once for all of them. */
+/* Adds embedder e's coarse distances for every session that is due: each vector of the bundle
+ * is brought into the cache once for all of them. */
 static void measure(struct fuser_session *const *sessions, size_t n, size_t e)
 {
     const struct fuser_bundle *bundle = sessions[0]->fuser->bundle;
-    size_t rows = bundle->cells.n;
-    size_t tile = TILE_BYTES / (bundle->embedders[e].dim * sizeof(float)) + 1;
+    const struct coarse *coarse = &bundle->coarse[e];
+    size_t rows = bundle->cells.n, tile = TILE_BYTES / coarse->width + 1;
 
+    for (size_t i = 0; i < n; i++)
+        if (is_due(sessions[i], e)) {
+            struct fuser_session *session = sessions[i];
+
+            coarse_ask(coarse, session->vectors[e], session->query.code, &session->query);
+            session->error += session->query.error;
+        }
     for (size_t first = 0; first < rows; first += tile)
         for (size_t i = 0; i < n; i++)
             if (is_due(sessions[i], e))
-                bundle_distances(bundle, e, first,
-                                 rows - first < tile ? rows - first : tile,
-                                 sessions[i]->vectors[e], sessions[i]->distance + first);
+                bundle_scan(bundle, e, first, rows - first < tile ? rows - first : tile,
+                            &sessions[i]->query, sessions[i]->distance + first);
+}
+
+/* Squared distance of a row, summed over the embedders in the order in which the tables are
+ * made, so that a calibration prompt finds what its line in the tables was made of. */
+static float exact_distance(const struct fuser_session *session, size_t row)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    float sum = 0;
+
+    for (size_t e = 0; e < bundle->n_embedders; e++)
+        if (session->subset >> e & 1) {
+            float one = 0;
+
+            bundle_distances(bundle, e, row, 1, session->vectors[e], &one);
+            sum += one;
+        }
+    return sum;
+}
+
+/* A coarse distance that at least k rows are within. */
+static float coarse_bound(const struct fuser_session *session, size_t k, bool in_tables,
+                          struct near *scratch)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    const struct loo *loo = &bundle->loo;
+
+    if (!in_tables)
+        return kernel_bound(session->distance, bundle->cells.n, k, scratch);
+    return kernel_nearest_of(session->distance, loo->rows, loo->n_rows, k, scratch) == k
+               ? scratch[k - 1].distance
+               : FLT_MAX;
+}
+
+/* The k nearest rows, exactly, of all or of those in the tables. k rows are within the bound
+ * plus the error, so those that belong to the k nearest look to be within that plus the error
+ * once more. */
+static size_t nearest(const struct fuser_session *session, size_t k, bool in_tables,
+                      struct near *ret)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    const struct loo *loo = &bundle->loo;
+    size_t n = in_tables ? loo->n_rows : bundle->cells.n, found = 0;
+    float bound = coarse_bound(session, k, in_tables, ret);
+
+    if (bound < FLT_MAX)
+        bound += (float)(2 * session->error);
+    for (size_t i = 0; i < n; i++) {
+        size_t row = in_tables ? loo->rows[i] : i;
+
+        if (session->distance[row] <= bound)
+            kernel_offer(ret, &found, k,
+                         (struct near){ exact_distance(session, row), (uint32_t)row });
+    }
+    kernel_sort(ret, found);
+    return found;
 }
 
 /* The neighbours under everything that was bought so far. */
 static void gather(struct fuser_session *session)
 {
     const struct fuser_bundle *bundle = session->fuser->bundle;
-    const struct loo *loo = &bundle->loo;
-    size_t n = bundle->cells.n, m = bundle->settings.walk_m;
+    size_t m = bundle->settings.walk_m;
     float share;
 
     session->subset |= 1u << session->pending;
     share = 1.0f / (float)__builtin_popcount(session->subset);
-    session->n_near = kernel_nearest(session->distance, n, bundle->settings.reach,
-                                     KERNEL_NO_ROW, session->near);
-    if (loo->n_rows == n && session->n_near >= m) {
+    session->n_near = nearest(session, bundle->settings.reach, false, session->near);
+    if (bundle->loo.n_rows == bundle->cells.n && session->n_near >= m) {
         memcpy(session->near_table, session->near, m * sizeof *session->near);
         session->n_near_table = m;
     } else {
-        session->n_near_table =
-            kernel_nearest_of(session->distance, loo->rows, loo->n_rows, m, KERNEL_NO_ROW,
-                              session->near_table);
+        session->n_near_table = nearest(session, m, true, session->near_table);
     }
     for (size_t i = 0; i < session->n_near; i++)
         session->near[i].distance *= share;

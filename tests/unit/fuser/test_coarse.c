@@ -1,0 +1,156 @@
+/* The coarse scan keeps its promise, and a walk on it finds exactly what an exact scan finds. */
+#include "world.h"
+
+#include "fuser/bundle.h"
+#include "fuser/coarse.h"
+
+/* Rows of unit length: smooth, spiky, one-hot, equal, and zero. */
+static float *rows_of(struct rng *rng, size_t n, size_t dim)
+{
+    float *rows = calloc(n, dim * sizeof *rows);
+
+    assert_non_null(rows);
+    for (size_t i = 0; i < n; i++) {
+        float *row = rows + i * dim;
+
+        for (size_t d = 0; d < dim; d++) {
+            double u = world_uniform(rng) - 0.5;
+
+            row[d] = (float)(i % 5 == 1 ? u * u * u * u * u : u);
+        }
+        if (i % 5 == 2)
+            memset(row, 0, dim * sizeof *row);
+        if (i % 5 == 2 && i % 2)
+            row[i % dim] = -1;
+        (void)kernel_unit(row, dim);
+    }
+    return rows;
+}
+
+static void a_coarse_distance_is_within_its_error(void **state)
+{
+    static const size_t dims[] = { 1, 2, 18, 63, 64, 65, 128, 384, 1536, FUSER_MAX_DIM };
+    struct rng rng = rng_seeded(1);
+
+    (void)state;
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
+        size_t dim = dims[d], n = 30;
+        float *rows = rows_of(&rng, n, dim);
+        int16_t *code = calloc(coarse_width(dim), sizeof *code);
+        struct coarse coarse;
+
+        assert_int_equal(coarse_init(&coarse, rows, n, dim), FUSER_OK);
+        for (size_t q = 0; q < n; q++) {
+            float exact[30] = { 0 }, nearly[30] = { 0 };
+            struct coarse_query query;
+
+            if (q % 10 == 2)
+                continue; /* a row of zeros is not a query */
+            coarse_ask(&coarse, rows + q * dim, code, &query);
+            kernel_l2_add(rows, n, dim, rows + q * dim, exact);
+            coarse_add(&coarse, 0, 20, &query, nearly);
+            coarse_add(&coarse, 20, 10, &query, nearly + 20);
+            for (size_t i = 0; i < n; i++)
+                if (i % 10 != 2)
+                    assert_true(fabs((double)exact[i] - (double)nearly[i]) <=
+                                query.error);
+            assert_true(query.error < 0.1);
+        }
+        coarse_release(&coarse);
+        free(rows);
+        free(code);
+    }
+}
+
+/* The neighbours that a session must have, by an exact scan of everything. */
+static void check_neighbours(const struct fuser_bundle *bundle,
+                             const struct fuser_verdict *v,
+                             const struct world_prompt *prompt)
+{
+    size_t n = bundle->cells.n;
+    float sum[1000] = { 0 }, vector[3][256];
+    struct near near[FUSER_MAX_NEIGHBOURS];
+    struct glyphs glyphs;
+    float bought = 0;
+    size_t found;
+
+    glyphs_read(&glyphs, prompt->text, prompt->bytes);
+    for (size_t e = 0; e < WORLD_EMBEDDERS; e++) {
+        float one[1000] = { 0 };
+        bool used = false;
+
+        for (size_t s = 0; s < v->n_steps; s++)
+            used |= v->steps[s].embedder == (int)e;
+        if (!used)
+            continue;
+        if (e == 1) {
+            memcpy(vector[e], prompt->vector, sizeof prompt->vector);
+            assert_true(kernel_unit(vector[e], WORLD_DIM));
+        } else {
+            assert_true(bundle_embed(bundle, e, &glyphs, vector[e]));
+        }
+        bundle_distances(bundle, e, 0, n, vector[e], one);
+        for (size_t i = 0; i < n; i++)
+            sum[i] += one[i];
+        bought++;
+    }
+    found = kernel_nearest(sum, n, v->n_neighbours, KERNEL_NO_ROW, near);
+    assert_int_equal(found, v->n_neighbours);
+    for (size_t i = 0; i < found; i++) {
+        assert_string_equal(v->neighbours[i].id, bundle_name(&bundle->ids, near[i].row));
+        assert_true(fabsf(v->neighbours[i].distance - near[i].distance / bought) < 1e-6f);
+    }
+}
+
+/* Makes the tables say that two embedders together leave nothing to wish for. */
+static void make_pairs_perfect(struct fuser_bundle *bundle)
+{
+    struct loo *loo = &bundle->loo;
+
+    for (uint32_t subset = 1; subset <= loo->n_subsets; subset++)
+        for (size_t i = 0; i < loo->n_rows * loo->n_generators; i++)
+            if (__builtin_popcount(subset) > 1)
+                loo->quality[(subset - 1) * loo->n_rows * loo->n_generators + i] =
+                    bundle->cells.quality[i];
+}
+
+static void a_walk_finds_the_neighbours_of_an_exact_scan(void **state)
+{
+    struct fuser_bundle *bundle = world_bundle(900, 0);
+    struct fuser *fuser = world_fuser(bundle);
+    struct rng rng = rng_seeded(2);
+    size_t twice = 0;
+
+    (void)state;
+    make_pairs_perfect(bundle);
+    for (size_t i = 0; i < 150; i++) {
+        struct world_prompt prompt = world_prompt(&rng);
+        struct fuser_session *session;
+        struct fuser_verdict verdict;
+        struct world_ask ask;
+
+        world_ask(&ask, &prompt);
+        ask.ask.lambda = 0;
+        for (size_t e = 0; e < WORLD_EMBEDDERS; e++)
+            ask.embedders[e].allowed = i % 3 == 2 || e == i % 3;
+        session = world_walk(fuser, &ask, &prompt);
+        fuser_verdict(session, INT64_MAX, &verdict);
+        if (verdict.n_steps > 1)
+            check_neighbours(bundle, &verdict, &prompt);
+        twice += verdict.n_steps > 2;
+        fuser_session_free(session);
+    }
+    assert_true(twice > 0); /* sums over more than one embedder were among them */
+    fuser_unref(fuser);
+    fuser_bundle_unref(bundle);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_coarse_distance_is_within_its_error),
+        cmocka_unit_test(a_walk_finds_the_neighbours_of_an_exact_scan),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

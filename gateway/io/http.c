@@ -60,11 +60,6 @@ struct http_curl *http_curl_of(const struct http *http)
     return http->curl;
 }
 
-struct http_call *http_dying(const struct http *http)
-{
-    return http->lists[HTTP_DYING].first;
-}
-
 /* -- the state of a call ----------------------------------------------------------------- */
 
 static void leave_list(struct http_call *call)
@@ -154,6 +149,11 @@ static void flush(void *arg)
         move(call, HTTP_RUNNING);
         if (!call->transport->begin(call))
             http_end(call, HTTP_NOMEM, NULL);
+    }
+    while (http->lists[HTTP_DYING].first != NULL) {
+        struct http_call *call = http->lists[HTTP_DYING].first;
+        (void)call->transport->drop(call);
+        recycle(call);
     }
     if (http->curl != NULL)
         http_curl_flush(http->curl);

@@ -2,7 +2,7 @@
  *
  *      loop: fd event ---> on_event ---> socket_action(fd) ----+
  *      loop: timer ------> on_timer ---> socket_action(TIMEOUT)-+-> collect -> done events
- *      loop: FLUSH ------> http_curl_flush: reap, begin --------+
+ *      loop: FLUSH ------> http_curl_flush: begin --------------+
  *      loop: FLUSH ------> resume: easy_pause(CONT) ------------+
  *
  * What must always hold:
@@ -91,10 +91,6 @@ static void drive(struct http_curl *curl, curl_socket_t fd, int flags)
 
 void http_curl_flush(struct http_curl *curl)
 {
-    for (struct http_call *call; (call = http_dying(curl->http)) != NULL;) {
-        (void)curl_multi_remove_handle(curl->multi, call->easy);
-        http_reaped(call);
-    }
     if (curl->kick) {
         curl->kick = false;
         drive(curl, CURL_SOCKET_TIMEOUT, 0);

@@ -183,11 +183,15 @@ static bool begin(struct http_call *call)
     return true;
 }
 
+/* From inside an event of the call: who gave it still looks at the call when it returns. */
 static bool drop(struct http_call *call)
 {
-    if (call->conn != NULL)
-        http_conn_drop(call->conn);
-    return true;
+    struct http_conn *conn = call->conn;
+    if (conn == NULL)
+        return true;
+    const bool on_stack = conn->busy;
+    http_conn_drop(conn);
+    return !on_stack;
 }
 
 static void resume(struct http_call *call)

@@ -59,7 +59,8 @@ struct http_transport {
     bool (*fill)(struct http_call *call, const struct http_spec *spec);
     /* The call is RUNNING from here on. False: out of memory. */
     bool (*begin)(struct http_call *call);
-    /* Closes the connection and forgets the call. False: it does so in the next flush. */
+    /* Closes the connection and forgets the call. False: the transport is on the stack and
+     * still looks at the call; it is to be dropped again in the next flush. */
     bool (*drop)(struct http_call *call);
     /* The pause is over. */
     void (*resume)(struct http_call *call);
@@ -168,8 +169,6 @@ struct loop *http_loop(const struct http *http);
 const struct http_settings *http_settings_of(const struct http *http);
 struct http_plain *http_plain_of(const struct http *http);
 struct http_curl *http_curl_of(const struct http *http);
-/* The oldest call that is DYING; NULL: none. */
-struct http_call *http_dying(const struct http *http);
 
 /* http_curl_call.c: the request, and what libcurl tells. */
 bool http_curl_fill(struct http_call *call, const struct http_spec *spec);

@@ -336,7 +336,10 @@ void http_cancel(struct http_call *call)
     }
     if (call->waits && !resolve_forget(http->settings.resolve, &call->waiter))
         return; /* on_name() recycles it */
-    recycle(call);
+    if (call->in_event)
+        move(call, HTTP_TELLING); /* http_call.c recycles it after the event */
+    else
+        recycle(call);
 }
 
 /* -- life cycle -------------------------------------------------------------------------- */

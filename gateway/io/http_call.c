@@ -81,7 +81,8 @@ void http_call_reset(struct http_call *call, const struct http_spec *spec)
     call->started_us = call->stage_us = call->last_byte_us = loop_now_us(call->loop);
     call->text.n = call->head.n = 0;
     call->head_bytes = 0;
-    call->head_given = call->paused = call->dead = call->waits = call->retried = false;
+    call->head_given = call->paused = call->dead = call->waits = call->retried =
+        call->in_event = false;
     call->failed = HTTP_OK;
     call->detail[0] = '\0';
     call->conn = NULL;
@@ -214,13 +215,28 @@ void http_call_connected(struct http_call *call)
     enter(call, HTTP_WAITING);
 }
 
-void http_call_give_head(struct http_call *call, const struct http_header *headers,
+/* Inside an event the call may be cancelled, and another be started: a cancelled call is kept
+ * from reuse until its event has returned. */
+static bool event_over(struct http_call *call)
+{
+    call->in_event = false;
+    if (call->state == HTTP_TELLING)
+        http_reaped(call);
+    else if (!call->dead)
+        return true;
+    return false;
+}
+
+bool http_call_give_head(struct http_call *call, const struct http_header *headers,
                          size_t n)
 {
     call->head_given = true;
     call->result.timings.head_us = since_start_us(call);
-    if (call->events->head != NULL)
-        call->events->head(call->arg, call->result.status, headers, n);
+    if (call->events->head == NULL)
+        return true;
+    call->in_event = true;
+    call->events->head(call->arg, call->result.status, headers, n);
+    return event_over(call);
 }
 
 bool http_call_give_body(struct http_call *call, const char *bytes, size_t n)
@@ -235,8 +251,10 @@ bool http_call_give_body(struct http_call *call, const char *bytes, size_t n)
         call->failed = HTTP_TOO_LARGE;
         return false;
     }
-    if (call->events->body != NULL &&
-        call->events->body(call->arg, bytes, n) == HTTP_PAUSE)
+    if (call->events->body == NULL)
+        return true;
+    call->in_event = true;
+    if (call->events->body(call->arg, bytes, n) == HTTP_PAUSE)
         call->paused = true;
-    return !call->dead;
+    return event_over(call);
 }

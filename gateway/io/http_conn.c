@@ -98,8 +98,7 @@ static bool take_head(struct http_conn *conn, char *head, size_t n)
         headers[i] = (struct http_header){ fields[i].name, fields[i].value };
     conn->in_body = true;
     call->result.status = conn->answer.status;
-    http_call_give_head(call, headers, n_fields);
-    return conn->call != NULL;
+    return http_call_give_head(call, headers, n_fields);
 }
 
 /* Takes a head off bytes; *used says how many went. False: the call is over. */
@@ -157,8 +156,7 @@ static void feed(struct http_conn *conn, char *bytes, size_t n)
         return;
     const enum answer_state state = answer_body(&conn->answer, bytes, n, &payload, &used);
     if (payload > 0 && !http_call_give_body(conn->call, bytes, payload)) {
-        /* A dead call has left already; a failed one goes now. */
-        if (conn->call != NULL)
+        if (conn->call != NULL) /* not cancelled: over the limit */
             fail(conn, conn->call->failed, NULL);
         return;
     }

@@ -149,14 +149,14 @@ static bool keep_header(struct http_call *call, const char *line, size_t n)
     return true;
 }
 
-static void give_head(struct http_call *call)
+static bool give_head(struct http_call *call)
 {
     struct http_header headers[ANSWER_FIELDS_MAX];
     for (size_t i = 0; i < call->n_fields; i++) {
         headers[i].name = call->head.p + call->fields[i].name;
         headers[i].value = call->head.p + call->fields[i].value;
     }
-    http_call_give_head(call, headers, call->n_fields);
+    return http_call_give_head(call, headers, call->n_fields);
 }
 
 static size_t on_header(char *line, size_t size, size_t n, void *userdata)
@@ -178,9 +178,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *userdata)
         call->result.status = (unsigned)status;
         call->head.n = call->n_fields = 0;
     } else if (line[0] == '\r' || line[0] == '\n') {
-        if (call->result.status >= 200)
-            give_head(call);
-        if (call->dead)
+        if (call->result.status >= 200 && !give_head(call))
             return 0;
     } else if (!keep_header(call, line, n)) {
         call->failed = HTTP_NOMEM;

@@ -16,7 +16,7 @@
  *   RUNNING   belongs to its transport
  *   DYING     cancelled while libcurl was on the stack: taken from it in the next flush
  *   ENDED     was taken from its transport; its done event is due
- *   TELLING   its done event is being made
+ *   TELLING   its done event is being made, or it was cancelled in another event of its own
  *   IDLE      on the free list: buffers and easy handle are kept for the next call
  *
  * A cancelled call is marked `dead`: it makes no event any more. When it cannot leave at
@@ -72,6 +72,7 @@ struct http_call {
     struct http_call *prev, *next; /* in the list of its state */
     enum http_call_state state;
     bool dead;
+    bool in_event; /* head or body: when cancelled it is TELLING until that returns */
     const struct http_transport *transport;
 
     const struct http_events *events;
@@ -144,13 +145,13 @@ bool http_call_arm(struct http_call *call);
 /* Which limit is over now; HTTP_OK: none. */
 enum http_result_code http_call_overdue(const struct http_call *call);
 
-/* The transports tell, in this order; CONNECTING again when a request is sent once more. A
- * handler may have cancelled the call when give_head or give_body return: see `dead`. */
+/* The transports tell, in this order; CONNECTING again when a request is sent once more.
+ * give_* return false when the call must not be touched any more (it was cancelled in the
+ * event; libcurl's calls stay DYING), or when it has `failed`: too large. */
 void http_call_connecting(struct http_call *call);
 void http_call_connected(struct http_call *call);
-void http_call_give_head(struct http_call *call, const struct http_header *headers,
+bool http_call_give_head(struct http_call *call, const struct http_header *headers,
                          size_t n);
-/* False: the call has failed (too large) or is dead. */
 bool http_call_give_body(struct http_call *call, const char *bytes, size_t n);
 
 /* -- http.c ------------------------------------------------------------------------------ */

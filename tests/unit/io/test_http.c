@@ -28,7 +28,7 @@ struct seen {
     bool pause_next, cancel_in_body, cancel_in_head;
     struct http_result result;
     char detail[HTTP_DETAIL_BYTES];
-    struct seen *start_in_done; /* a call that done starts */
+    struct seen *start_in_body, *start_in_done; /* a call that the event starts */
     struct seen *cancel_in_done;
     struct http_spec *spec;
 };
@@ -61,6 +61,12 @@ static enum http_flow on_body(void *arg, const void *bytes, size_t n)
     seen->body[seen->n_body] = '\0';
     if (seen->cancel_in_body)
         http_cancel(seen->call);
+    if (seen->start_in_body != NULL) {
+        struct seen *other = seen->start_in_body;
+        seen->start_in_body = NULL;
+        other->call = http_start(http, seen->spec, &events, other);
+        assert_non_null(other->call);
+    }
     if (seen->pause_next) {
         seen->pause_next = false;
         return HTTP_PAUSE;
@@ -649,6 +655,42 @@ static void cancel_in_its_own_head_closes_the_connection(void **state)
     cancel_inside(true);
 }
 
+static void nonsense_first(struct script_peer *peer, void *arg)
+{
+    (void)script_read(peer);
+    if (peer->number == 0) {
+        script_send(peer, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nnonsense");
+        script_wait_left(peer);
+    } else {
+        (void)arg;
+        script_send(peer, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    }
+}
+
+/* What failover does: all in one event, with the answer already complete. */
+static void a_call_cancelled_in_its_body_can_be_replaced_there(void **state)
+{
+    struct script_server *server = script_server_new(nonsense_first, NULL, 2);
+    struct http_spec spec = get(server);
+    struct seen second = { 0 };
+    struct seen first = { .cancel_in_body = true,
+                          .pause_next = true,
+                          .start_in_body = &second,
+                          .spec = &spec };
+    (void)state;
+    start(&first, &spec);
+    run_until_done(&second, 1);
+    assert_int_equal(first.dones, 0);
+    assert_int_equal(second.result.code, HTTP_OK);
+    assert_string_equal(second.body, "hello");
+    assert_int_equal(http_in_flight(http), 0);
+    release(&first);
+    release(&second);
+    http_free(http);
+    http = NULL;
+    script_server_free(server);
+}
+
 static void one_call_can_cancel_another_in_its_done(void **state)
 {
     struct script_server *stalled = script_server_new(ask_and_wait, NULL, 1);
@@ -826,6 +868,7 @@ int main(void)
         TEST(a_call_cancelled_before_it_began_makes_no_event),
         TEST(cancel_in_the_middle_of_its_own_body_closes_the_connection),
         TEST(cancel_in_its_own_head_closes_the_connection),
+        TEST(a_call_cancelled_in_its_body_can_be_replaced_there),
         TEST(one_call_can_cancel_another_in_its_done),
         TEST(the_client_can_be_freed_with_calls_in_every_state),
         TEST(a_paused_call_takes_nothing_more_and_goes_on_where_it_was),

@@ -339,6 +339,7 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
     if (spec->within_ms > 0 && spec->within_ms < call.timeouts.total_ms)
         call.timeouts.total_ms = spec->within_ms;
     call.ca_file = expert->ca_file;
+    call.tls_unverified = !expert->tls_verify;
     attempt->call = http_start(spec->http, &call, &events, attempt);
 }
 

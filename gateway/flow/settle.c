@@ -169,6 +169,7 @@ static void count_request(const struct exchange *x)
 {
     enum metric_route route = metric_route(x->route);
     uint64_t now = x->done_us, expert_us = 0;
+    uint64_t all_us = x->first_us - x->accepted_us; /* until the answer began */
     const struct plan_choice *choice = exchange_choice(x);
 
     if (x->route == EXCHANGE_METRICS)
@@ -191,9 +192,9 @@ static void count_request(const struct exchange *x)
     if (x->attempt.streaming && x->error.code == API_OK)
         metrics_observe(x->metrics, METRIC_FIRST_TOKEN, slot_of(x),
                         (int64_t)(x->first_us - x->accepted_us));
-    if (expert_us != 0 && x->first_us - x->accepted_us >= expert_us)
+    if (expert_us != 0)
         metrics_observe(x->metrics, METRIC_OVERHEAD, 0,
-                        (int64_t)(x->first_us - x->accepted_us - expert_us));
+                        expert_us < all_us ? (int64_t)(all_us - expert_us) : 0);
 }
 
 static double ms_since(uint64_t from_us, uint64_t to_us)

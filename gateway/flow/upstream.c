@@ -58,6 +58,7 @@ struct embedder_spec upstream_embedder_spec(struct snapshot *snapshot, size_t em
         .key = expert->key,
         .model = expert->embedding.model,
         .ca_file = expert->ca_file,
+        .tls_unverified = !expert->tls_verify,
         .dim = (unsigned)expert->embedding.dim,
         .texts = texts,
         .n_texts = n_texts,

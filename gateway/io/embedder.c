@@ -202,6 +202,7 @@ embedder_start(struct http *http, const struct embedder_spec *spec,
         .timeouts = spec->timeouts,
         .max_answer_bytes = most,
         .ca_file = spec->ca_file,
+        .tls_unverified = spec->tls_unverified,
     };
     call->call = http_start(http, &request, &events, call);
     if (call->call == NULL)

@@ -13,6 +13,7 @@
 #ifndef GATEWAY_IO_EMBEDDER_H
 #define GATEWAY_IO_EMBEDDER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,7 @@ struct embedder_spec {
     const char *key;     /* bearer key or NULL; copied */
     const char *model;   /* copied */
     const char *ca_file; /* as in http.h */
+    bool tls_unverified; /* as in http.h */
     const struct http_header *headers; /* further ones (traceparent...); copied */
     size_t n_headers;
     unsigned dim;                      /* expected width; 0: whatever comes */

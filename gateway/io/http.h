@@ -100,6 +100,7 @@ struct http_spec {
     struct http_timeouts timeouts;
     size_t max_answer_bytes; /* of the body; 0 = no limit */
     const char *ca_file;     /* PEM; NULL: the system's; copied */
+    bool tls_unverified;     /* certificate and name of an https host are not checked */
 };
 
 struct http_timings { /* microseconds since http_start(); 0 = not reached */

@@ -47,3 +47,10 @@ def test_a_certificate_for_another_name_is_not_trusted(run, authority):
     gateway = run.gateway(config({"small": expert(f"https://localhost:{small.port}/v1", ca_file=str(certificate))}))
     assert gateway.chat().status == 502
     assert small.asked == 0
+
+
+def test_certificates_are_not_checked_only_where_the_configuration_says_so(run, authority):
+    _, context = authority
+    small = run.expert(scripts.answer("trusted anyway"), tls=context)
+    gateway = run.gateway(config({"small": expert(small, tls_verify=False), "checked": expert(small)}))
+    assert [gateway.chat(model=name).status for name in ("small", "checked", "small")] == [200, 502, 200]

@@ -159,6 +159,7 @@ static void lane_send(struct lane *lane)
         .key = expert->key,
         .model = expert->embedding.model,
         .ca_file = expert->ca_file,
+        .tls_unverified = !expert->tls_verify,
         .dim = (unsigned)expert->embedding.dim,
         .texts = texts,
         .n_texts = lane->count,

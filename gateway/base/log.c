@@ -1,4 +1,4 @@
-/* log.c - logfmt, one write(2) a line, so that lines of several threads never mix.
+/* log.c - logfmt, whole lines in each write(2), so that lines of several threads never mix.
  *
  * Descriptor and clock are set at start, before there are threads, and only read after.
  */
@@ -21,6 +21,7 @@
 #define NUMBER_BYTES 32
 
 static _Atomic enum log_level lowest = LOG_INFO; /* a reload may change it */
+static _Thread_local struct log_collector *collector;
 static int descriptor = STDERR_FILENO;
 static const struct clock *clock_of_lines = &clock_system;
 
@@ -209,10 +210,46 @@ void log_begin(struct log_line *line, enum log_level level, const char *event)
     log_text(line, "event", event);
 }
 
+static void write_all(const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t written = write(descriptor, text, n);
+
+        if (written < 0 && errno != EINTR)
+            return;
+        if (written > 0) {
+            text += written;
+            n -= (size_t)written;
+        }
+    }
+}
+
+void log_flush(void)
+{
+    if (collector == NULL)
+        return;
+    write_all(collector->text, collector->n);
+    collector->n = 0;
+}
+
+void log_collect(struct log_collector *given)
+{
+    log_flush();
+    collector = given;
+}
+
+static void collect(const char *text, size_t n)
+{
+    if (collector->n + n > sizeof(collector->text))
+        log_flush();
+    if (collector->n == 0)
+        collector->due(collector->arg);
+    memcpy(collector->text + collector->n, text, n);
+    collector->n += n;
+}
+
 void log_end(struct log_line *line)
 {
-    size_t written = 0;
-
     if (line->off)
         return;
     if (line->cut) {
@@ -220,14 +257,10 @@ void log_end(struct log_line *line)
         line->n += sizeof(TAIL);
     }
     line->text[line->n++] = '\n';
-    while (written < line->n) {
-        ssize_t n = write(descriptor, line->text + written, line->n - written);
-
-        if (n < 0 && errno != EINTR)
-            return;
-        if (n > 0)
-            written += (size_t)n;
-    }
+    if (collector != NULL)
+        collect(line->text, line->n);
+    else
+        write_all(line->text, line->n);
 }
 
 void log_message(enum log_level level, const char *event, const char *format, ...)

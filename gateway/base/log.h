@@ -1,4 +1,4 @@
-/* log.h - logfmt lines on stderr, one write(2) each.
+/* log.h - logfmt lines on stderr, one write(2) each, or several whole lines in one.
  *
  *   log_message(LOG_WARN, "bundle_refused", "cannot load '%s': %s", path, cause);
  *
@@ -57,6 +57,21 @@ void log_set_fd(int fd);   /* 2 at start */
 void log_set_clock(const struct clock *clock); /* borrowed for ever */
 NODISCARD enum err log_level_parse(struct str word, enum log_level *ret_level);
 bool log_enabled(enum log_level level);
+
+/* Lines of one thread, written together: a write a line costs as much as the rest of a
+ * small request, and threads that write to one file wait for each other. `due` is called
+ * when the first line after a flush has come; log_flush must follow soon. */
+#define LOG_COLLECT_BYTES (64u << 10) /* written at once when they are full */
+struct log_collector {
+    void (*due)(void *arg);
+    void *arg;
+    size_t n;
+    char text[LOG_COLLECT_BYTES];
+};
+/* For this thread from here on; borrowed. NULL: lines are written singly again, what is
+ * collected first. */
+void log_collect(struct log_collector *collector);
+void log_flush(void); /* of this thread */
 
 void log_begin(struct log_line *line, enum log_level level, const char *event);
 void log_str(struct log_line *line, const char *key, struct str value);

@@ -40,6 +40,8 @@ struct worker {
     struct snapshot *snapshot; /* owned reference */
     struct decider decider;
     struct id_source ids;
+    struct log_collector log;
+    struct loop_task log_task;
     struct probe *probe; /* of the snapshot; on worker 0 */
     struct worker_seat *seats;
     size_t n_seats;
@@ -266,6 +268,20 @@ void worker_leave(struct worker *worker, struct worker_seat *seat)
     stop_if_idle(worker);
 }
 
+/* Lines of one turn are written together, at its end. */
+static void write_log(void *arg)
+{
+    (void)arg;
+    log_flush();
+}
+
+static void log_soon(void *arg)
+{
+    struct worker *worker = arg;
+
+    loop_defer(worker->loop, &worker->log_task, LOOP_LAST);
+}
+
 void worker_alone(void)
 {
     omp_set_num_threads(1);
@@ -295,6 +311,9 @@ enum err worker_new(struct service *service, unsigned index, struct snapshot *sn
     decider_init(&worker->decider, worker->loop, service->pool, metrics);
     id_source_init(&worker->ids, &clock_system, service->instance, NULL, NULL);
     worker->drain_timer = (struct loop_timer){ .fn = drain_is_over, .arg = worker };
+    worker->log_task = (struct loop_task){ .fn = write_log, .arg = worker };
+    worker->log.due = log_soon;
+    worker->log.arg = worker;
     worker->stop_task = (struct loop_task){ .fn = stop_now, .arg = worker };
     worker->snapshot = snapshot_ref(snapshot);
     *ret_worker = worker;
@@ -324,6 +343,7 @@ static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
 
+    log_collect(&worker->log);
     worker_alone();
     take_snapshot(worker);
     loop_run(worker->loop);
@@ -333,6 +353,7 @@ static void *worker_main(void *arg)
     probe_stop(worker->probe);
     worker->probe = NULL;
     worker->over = true;
+    log_collect(NULL);
     if (worker->service->ended != NULL)
         worker->service->ended(worker->service->ended_context, &worker->ended);
     return NULL;

@@ -1,7 +1,9 @@
 /* test_log.c - one event is one line, whatever a stranger puts into it; ids and time. */
 #include "gateway/base/log.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -212,6 +214,64 @@ static void system_time_goes_forward(void **state)
     assert_true(clock_ms(&fake) == now_us / 1000);
 }
 
+static void count(void *arg)
+{
+    ++*(int *)arg;
+}
+
+static bool nothing_written(void)
+{
+    struct pollfd fd = { .fd = pipe_fds[0], .events = POLLIN };
+
+    return poll(&fd, 1, 0) == 0;
+}
+
+static void collected_lines_are_written_together(void **state)
+{
+    static struct log_collector collector;
+    int due = 0;
+
+    (void)state;
+    collector = (struct log_collector){ .due = count, .arg = &due };
+    log_collect(&collector);
+    log_message(LOG_INFO, "one", "1");
+    log_message(LOG_INFO, "two", "2");
+    assert_int_equal(due, 1);
+    assert_true(nothing_written());
+    log_flush();
+    assert_non_null(strstr(written(), "event=one msg=1\nts="));
+    log_message(LOG_INFO, "three", "3");
+    assert_int_equal(due, 2);
+    log_collect(NULL);
+    assert_non_null(strstr(written(), "event=three"));
+    log_message(LOG_INFO, "four", "4");
+    assert_non_null(strstr(written(), "event=four"));
+}
+
+static void a_full_collector_is_written_before_it_takes_more(void **state)
+{
+    static struct log_collector collector;
+    static char text[LOG_COLLECT_BYTES];
+    size_t lines = 0, n = 0;
+    int due = 0;
+
+    (void)state;
+    collector = (struct log_collector){ .due = count, .arg = &due };
+    assert_true(fcntl(pipe_fds[1], F_SETPIPE_SZ, 4 * LOG_COLLECT_BYTES) > 0);
+    log_collect(&collector);
+    for (; due < 2; lines++)
+        log_message(LOG_INFO, "line", "%0100d", 7);
+    log_collect(NULL);
+    while (!nothing_written()) {
+        ssize_t got = read(pipe_fds[0], text, sizeof(text));
+
+        assert_true(got > 0);
+        for (ssize_t i = 0; i < got; i++)
+            n += text[i] == '\n';
+    }
+    assert_int_equal(n, lines);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +285,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_below_the_level_is_not_written, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(collected_lines_are_written_together, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_full_collector_is_written_before_it_takes_more,
+                                        setup, teardown),
         cmocka_unit_test(ids_sort_by_time_and_do_not_repeat),
         cmocka_unit_test(random_ids_of_the_system_differ),
         cmocka_unit_test(system_time_goes_forward),

@@ -463,6 +463,9 @@ static enum fuser_err take_settings(struct build *build)
                         BUNDLE_PRIOR_MAX);
     if (strlen(version) >= FUSER_MAX_NAME)
         return ferr_set(build->error, FUSER_TOO_LARGE, "the text version is too long");
+    build->bundle->head = head_named(how->head ? how->head : "blend");
+    if (!build->bundle->head)
+        return ferr_set(build->error, FUSER_INVALID, "there is no head '%s'", how->head);
     memcpy(build->bundle->text_version, version, strlen(version) + 1);
     return FUSER_OK;
 }
@@ -544,7 +547,8 @@ static enum fuser_err fit_head(struct build *build)
 {
     struct fuser_bundle *bundle = build->bundle;
 
-    bundle->head = &head_knn;
+    if (!progress(build, bundle->head->name, 0))
+        return ferr_set(build->error, FUSER_INVALID, "given up");
     return bundle->head->fit
                ? bundle->head->fit(bundle, &bundle->head_state, build->error)
                : FUSER_OK;

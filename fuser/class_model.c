@@ -75,7 +75,7 @@ enum fuser_err fuser_class_model_fit(const struct fuser_class_set *fit, uint32_t
                            .progress = progress,
                            .progress_context = progress_context };
     if (head == FUSER_CLASS_RIDGE)
-        err = ridge_fit(&data, &model->linear, NULL, error);
+        err = ridge_fit(&data, &model->linear, NULL, NULL, error);
     else if (head == FUSER_CLASS_LOGISTIC)
         err = logistic_fit(&data, LOGISTIC_SOFTMAX, LOGISTIC_STRENGTH, 0, &model->linear,
                            error);

@@ -140,6 +140,7 @@ size_t fuser_rows_count(const struct fuser_rows *rows);
 typedef bool (*fuser_progress_fn)(void *context, const char *stage, double done);
 
 struct fuser_build {
+    const char *head;  /* knn, ridge, logistic, mlp, domain, metric, blend; NULL: blend */
     uint32_t k;        /* neighbours of an estimate; 0: the default, 80 */
     uint32_t walk_m;   /* M: neighbours whose losses are averaged in a purchase; 0: 40 */
     double prior_rows; /* m: pseudo-counts of the domain prior; < 0: the default */

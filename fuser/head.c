@@ -48,6 +48,15 @@ static void look_at_row(struct head_view *view, uint32_t row, uint32_t k)
     }
 }
 
+size_t head_scratch(const struct fuser_bundle *bundle)
+{
+    size_t floats = bundle->cells.n + HEAD_SCRATCH;
+
+    for (size_t e = 0; e < bundle->n_embedders; e++)
+        floats += bundle->embedders[e].dim;
+    return floats;
+}
+
 void head_look(struct head_view *view)
 {
     const struct fuser_bundle *bundle = view->bundle;

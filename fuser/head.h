@@ -18,7 +18,16 @@
 #include "fuser/wire.h"
 
 /* name in the bundle's file, the head's functions */
-#define HEADS(X) X(KNN, "knn", head_knn)
+#define HEADS(X)                                                                         \
+    X(KNN, "knn", head_knn)                                                              \
+    X(RIDGE, "ridge", head_ridge)                                                        \
+    X(LOGISTIC, "logistic", head_logistic)                                               \
+    X(MLP, "mlp", head_mlp)                                                              \
+    X(DOMAIN, "domain", head_domain)                                                     \
+    X(METRIC, "metric", head_metric)                                                     \
+    X(BLEND, "blend", head_blend)
+
+#define HEAD_SCRATCH 1024 /* floats beyond rows and inputs */
 
 /* What the nearest rows say of one generator: its first k known cells. */
 struct head_local {
@@ -33,6 +42,10 @@ struct head_view {
     uint32_t subset;             /* bit e: embedder e was queried; never 0 */
     const struct near *near;     /* nearest first, under the subset's mean distance */
     size_t n_near;               /* may be 0 */
+    const float *distance;       /* per row: sum over the subset's embedders; NULL: only
+                                    those of `near` are known */
+    float *scratch;              /* the caller's: one float a row, then the dims of all
+                                    embedders and HEAD_SCRATCH */
     const float *const *vectors; /* per embedder: unit length, NULL outside the subset */
     uint32_t row;       /* the calibration row that the prompt is, and that must not
                            count; KERNEL_NO_ROW for a request */
@@ -71,6 +84,9 @@ struct head {
 /* NULL: there is no head of that name. */
 const struct head *head_named(const char *name);
 
+/* Floats of scratch that a view of this bundle needs. */
+size_t head_scratch(const struct fuser_bundle *bundle);
+
 /* Gathers votes, local sums and priors for the caller's part of the view. */
 void head_look(struct head_view *view);
 
@@ -81,6 +97,8 @@ void head_estimate(const struct head_view *view, struct head_estimate *ret);
 void head_estimate_blind(const struct fuser_bundle *bundle, float output_limit,
                          struct head_estimate *ret);
 
-extern const struct head head_knn;
+#define X(id, name, symbol) extern const struct head symbol;
+HEADS(X)
+#undef X
 
 #endif

@@ -65,6 +65,7 @@ struct work {
     struct loo *loo;
     float *distance; /* n_embedders x BLOCK x n */
     float *sum;      /* n */
+    float *scratch;  /* of the heads */
     struct near *near;
     float *reached; /* n_subsets x n_rows: loo_distance of each */
     struct head_view view;
@@ -126,6 +127,8 @@ static void fill_line(struct work *work, uint32_t subset, size_t slot, size_t in
     work->view.near = work->near;
     work->view.n_near = n_near;
     work->view.vectors = vectors;
+    work->view.distance = n_near > 0 ? work->sum : NULL;
+    work->view.scratch = work->scratch;
     work->view.row = row;
     work->view.output_limit = INFINITY;
     head_look(&work->view);
@@ -171,10 +174,11 @@ static enum fuser_err make_room(struct work *work, struct fuser_error *error)
     loo->far = calloc(loo->n_subsets, sizeof *loo->far);
     work->distance = calloc(bundle->n_embedders * BLOCK * n, sizeof *work->distance);
     work->sum = calloc(n, sizeof *work->sum);
+    work->scratch = calloc(head_scratch(bundle), sizeof *work->scratch);
     work->near = calloc(bundle->settings.reach + 1, sizeof *work->near);
     work->reached = calloc(loo->n_subsets * loo->n_rows, sizeof *work->reached);
     return loo->quality && loo->tokens && loo->far && work->distance && work->sum &&
-                   work->near && work->reached
+                   work->scratch && work->near && work->reached
                ? FUSER_OK
                : ferr_nomem(error);
 }
@@ -210,6 +214,7 @@ enum fuser_err loo_build(const struct fuser_bundle *bundle, struct loo *loo,
         find_far(work);
     free(work->distance);
     free(work->sum);
+    free(work->scratch);
     free(work->near);
     free(work->reached);
     free(work);

@@ -148,8 +148,17 @@ static void write_column(const struct group *g, const struct fit_data *data,
             (float)(mean_y + y[i] - (y[i] - g->fit[i]) / (1.0 - g->leverage[i]));
 }
 
+static float standard_error(const struct group *g, const double *y)
+{
+    double leverage = 0.0;
+    for (size_t i = 0; i < g->n; i++)
+        leverage += g->leverage[i] / (double)g->n;
+    return (float)sqrt(loo_error(g, y) / (double)g->n * leverage);
+}
+
 static enum fuser_err fit_column(struct group *g, const struct fit_data *data,
-                                 size_t column, struct fit_linear *linear, float *loo)
+                                 size_t column, struct fit_linear *linear, float *loo,
+                                 float *se)
 {
     double *y = calloc(g->n + 1, sizeof(double));
     double mean = 0.0, best_error = INFINITY, best = alphas[N_ALPHAS - 1];
@@ -171,12 +180,14 @@ static enum fuser_err fit_column(struct group *g, const struct fit_data *data,
     }
     group_fit(g, best);
     write_column(g, data, column, mean, y, linear, loo);
+    if (se != NULL)
+        se[column] = standard_error(g, y);
     free(y);
     return FUSER_OK;
 }
 
 static enum fuser_err fit_group(const struct fit_data *data, size_t first, bool *done,
-                                struct fit_linear *linear, float *loo)
+                                struct fit_linear *linear, float *loo, float *se)
 {
     struct group g;
     enum fuser_err err = group_init(&g, data, first);
@@ -189,14 +200,14 @@ static enum fuser_err fit_group(const struct fit_data *data, size_t first, bool 
         if (g.n == 0)
             linear->w[data->d * data->c + c] = 0.5f;
         else
-            err = fit_column(&g, data, c, linear, loo);
+            err = fit_column(&g, data, c, linear, loo, se);
     }
     group_release(&g);
     return err;
 }
 
 enum fuser_err ridge_fit(const struct fit_data *data, struct fit_linear *ret_linear,
-                         float *ret_loo, struct fuser_error *error)
+                         float *ret_loo, float *ret_se, struct fuser_error *error)
 {
     struct fit_linear linear = { .d = data->d, .c = data->c };
     enum fuser_err err = FUSER_OK;
@@ -211,9 +222,11 @@ enum fuser_err ridge_fit(const struct fit_data *data, struct fit_linear *ret_lin
         err = FUSER_NOMEM;
     for (size_t i = 0; ret_loo != NULL && i < data->n * data->c; i++)
         ret_loo[i] = NAN;
+    for (size_t c = 0; ret_se != NULL && c < data->c; c++)
+        ret_se[c] = 0.5f;
     for (size_t c = 0; err == FUSER_OK && c < data->c; c++)
         if (!done[c])
-            err = fit_group(data, c, done, &linear, ret_loo);
+            err = fit_group(data, c, done, &linear, ret_loo, ret_se);
     free(done);
     if (err != FUSER_OK) {
         fit_linear_release(&linear);

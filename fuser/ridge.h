@@ -11,9 +11,11 @@
 #include "fuser/fit.h"
 
 /* ret_loo: NULL, or [n][c] leave-one-out predictions, NAN where the target is not known.
+ * ret_se: NULL, or [c] standard errors of a typical prediction: the left-out residuals' deviation
+ * times the root of the mean leverage; 0.5 where nothing is known.
  * A column without a known target gets the prediction 0.5. INVALID without rows or features. */
 FUSER_NODISCARD enum fuser_err ridge_fit(const struct fit_data *data,
                                          struct fit_linear *ret_linear, float *ret_loo,
-                                         struct fuser_error *error);
+                                         float *ret_se, struct fuser_error *error);
 
 #endif

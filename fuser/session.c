@@ -59,6 +59,7 @@ static struct fuser_session *session_alloc(const struct fuser_bundle *bundle)
         floats += (bundle->embedders[e].dim + 1) & ~(size_t)1;
         widest = widest > bundle->coarse[e].width ? widest : bundle->coarse[e].width;
     }
+    floats += head_scratch(bundle);
     session = calloc(1, sizeof *session + floats * sizeof(float) +
                             (bundle->settings.reach + walk_m) * sizeof(struct near) +
                             widest * sizeof *session->query.code);
@@ -73,7 +74,8 @@ static struct fuser_session *session_alloc(const struct fuser_bundle *bundle)
         session->vectors[e] = (float *)at;
         at += ((bundle->embedders[e].dim + 1) & ~(size_t)1) * sizeof(float);
     }
-    session->query.code = (int16_t *)at;
+    session->scratch = (float *)at;
+    session->query.code = (int16_t *)(session->scratch + head_scratch(bundle));
     return session;
 }
 

@@ -59,6 +59,7 @@ struct fuser_session {
     double error;
     struct coarse_query query; /* of the pending embedder, during a search */
     float *vectors[FUSER_MAX_EMBEDDERS];
+    float *scratch;    /* of the heads */
     struct near *near; /* reach */
     size_t n_near;
     struct near *near_table; /* walk_m; rows of the tables */

@@ -37,6 +37,8 @@ static void estimate(const struct fuser_session *session, struct head_view *view
     view->near = session->near;
     view->n_near = session->n_near;
     view->vectors = vectors;
+    view->distance = session->distance;
+    view->scratch = session->scratch;
     view->row = KERNEL_NO_ROW;
     view->output_limit = limit;
     head_look(view);

@@ -48,7 +48,7 @@ static void ridge_recovers_a_line_and_leaves_unknown_cells_out(void **state)
     struct fit_linear line = { 0 };
     float loo[N * 2];
     (void)state;
-    assert_int_equal(ridge_fit(&data, &line, loo, NULL), FUSER_OK);
+    assert_int_equal(ridge_fit(&data, &line, loo, NULL, NULL), FUSER_OK);
     assert_float_equal(line.w[0 * 2], 0.3f, 0.02f);
     assert_float_equal(line.w[2 * 2 + 1], -0.2f, 0.01f);
     assert_float_equal(line.w[D * 2 + 1], 0.5f, 0.01f);
@@ -66,14 +66,14 @@ static void ridge_leave_one_out_equals_a_refit_without_the_row(void **state)
     struct fit_linear line = { 0 };
     float loo[N * 2];
     (void)state;
-    assert_int_equal(ridge_fit(&all, &line, loo, NULL), FUSER_OK);
+    assert_int_equal(ridge_fit(&all, &line, loo, NULL, NULL), FUSER_OK);
     fit_linear_release(&line);
     for (size_t out = 0; out < N; out += 13) {
         struct sample less = s;
         float predicted[2];
         less.y[out * 2] = less.y[out * 2 + 1] = NAN;
         struct fit_data rest = { less.x, less.y, N, D, 2 };
-        assert_int_equal(ridge_fit(&rest, &line, NULL, NULL), FUSER_OK);
+        assert_int_equal(ridge_fit(&rest, &line, NULL, NULL, NULL), FUSER_OK);
         fit_linear_apply(&line, s.x + out * D, 1, predicted);
         assert_float_equal(predicted[0], loo[out * 2], 1e-4f);
         fit_linear_release(&line);
@@ -89,7 +89,7 @@ static void a_column_without_targets_predicts_one_half(void **state)
     for (size_t i = 0; i < N; i++)
         s.y[i * 2 + 1] = NAN;
     struct fit_data data = { s.x, s.y, N, D, 2 };
-    assert_int_equal(ridge_fit(&data, &line, NULL, NULL), FUSER_OK);
+    assert_int_equal(ridge_fit(&data, &line, NULL, NULL, NULL), FUSER_OK);
     fit_linear_apply(&line, s.x, 1, predicted);
     assert_float_equal(predicted[1], 0.5f, 0.0f);
     fit_linear_release(&line);
@@ -148,7 +148,7 @@ static void nothing_to_fit_is_refused(void **state)
     struct mlp net = { 0 };
     struct mlp_how how = { 0 };
     (void)state;
-    assert_int_equal(ridge_fit(&none, &line, NULL, NULL), FUSER_INVALID);
+    assert_int_equal(ridge_fit(&none, &line, NULL, NULL, NULL), FUSER_INVALID);
     assert_int_equal(logistic_fit(&none, LOGISTIC_SOFTMAX, 1.0, 0, &line, NULL),
                      FUSER_INVALID);
     assert_int_equal(mlp_fit(&none, LOGISTIC_SOFTMAX, &how, &net, NULL), FUSER_INVALID);

@@ -1,0 +1,39 @@
+/* metric.h - neighbours under a supervised metric: near in meaning and in predicted quality.
+ *
+ * routing.md, point 3: the distance of two prompts is that of their vectors plus
+ *
+ *     METRIC_SHARE^2 * |z - z'|^2 / generators        z: the ridge profile, standardised per generator
+ *
+ * and neighbours weigh exp(-(d - d_min) / (2 * METRIC_WIDTH)). A calibration row's z comes from a model that
+ * did not see it.
+ *
+ * Threads: immutable once made.
+ */
+#ifndef FUSER_METRIC_H
+#define FUSER_METRIC_H
+
+#include "fuser/profile.h"
+
+#define METRIC_SHARE 0.5
+#define METRIC_WIDTH 0.2
+#define METRIC_K     160
+
+/* One profile's standardised lines. */
+struct metric {
+    const struct profile *profile; /* borrowed */
+    size_t width;                  /* floats of a line, padded by zeros */
+    float mean[FUSER_MAX_GENERATORS], scale[FUSER_MAX_GENERATORS];
+    float *
+        lines; /* [n][width], owned: scaled so that distances add to those of the vectors */
+};
+
+FUSER_NODISCARD enum fuser_err metric_init(struct metric *metric,
+                                           const struct profile *profile);
+void metric_release(struct metric *metric);
+
+/* Quality and its standard error of every generator from the METRIC_K nearest. `profile`: the prompt's own
+ * qualities. Uses the view's scratch for distances. */
+void metric_estimate(const struct metric *metric, const struct head_view *view,
+                     const float *profile, struct head_estimate *ret);
+
+#endif

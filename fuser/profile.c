@@ -1,0 +1,374 @@
+/* profile.c - fits, keeps and applies predicted quality profiles. */
+#include "fuser/profile.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuser/bundle.h"
+#include "fuser/err.h"
+#include "fuser/logistic.h"
+#include "fuser/random.h"
+#include "fuser/ridge.h"
+
+#define FOLDS             5
+#define LOGISTIC_STRENGTH 1.0
+#define LOGISTIC_STEPS    100
+#define MLP_EPOCHS        30
+#define MLP_PENALTY       1e-2
+
+/* The rows that are fitted, and their inputs and targets side by side. */
+struct sample {
+    uint32_t *rows; /* [n] */
+    float *x, *y;   /* [n][d], [n][c] */
+    size_t n;
+};
+
+static void sample_release(struct sample *sample)
+{
+    free(sample->rows);
+    free(sample->x);
+    free(sample->y);
+}
+
+static size_t input_of(const struct fuser_bundle *bundle, uint32_t subset)
+{
+    size_t d = 0;
+    for (size_t e = 0; e < bundle->n_embedders; e++)
+        if (subset >> e & 1)
+            d += bundle->embedders[e].dim;
+    return d;
+}
+
+/* False when the row lacks a vector of the subset: its input is zero there. */
+static bool gather_row(const struct fuser_bundle *bundle, uint32_t subset, uint32_t row,
+                       float *x)
+{
+    bool whole = true;
+    for (size_t e = 0; e < bundle->n_embedders; e++) {
+        size_t dim = bundle->embedders[e].dim;
+        if ((subset >> e & 1) == 0)
+            continue;
+        memcpy(x, index_vectors(bundle->index[e]) + row * dim, dim * sizeof(float));
+        whole = whole && bundle_has_vector(bundle, e, row);
+        x += dim;
+    }
+    return whole;
+}
+
+static bool sample_take(const struct fuser_bundle *bundle, const struct profile *profile,
+                        struct sample *sample)
+{
+    struct rng rng = rng_seeded(bundle->settings.seed ^ 0x70726F66);
+    size_t n = profile->n < FUSER_TABLE_ROWS ? profile->n : FUSER_TABLE_ROWS;
+    sample->n = n;
+    sample->rows = malloc(n * sizeof(*sample->rows));
+    sample->x = malloc(n * profile->d * sizeof(float));
+    sample->y = malloc(n * profile->c * sizeof(float));
+    if (sample->rows == NULL || sample->x == NULL || sample->y == NULL)
+        return false;
+    rng_sample(&rng, profile->n, n, sample->rows);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t row = sample->rows[i];
+        bool whole = gather_row(bundle, profile->subset, row, sample->x + i * profile->d);
+        for (size_t c = 0; c < profile->c; c++)
+            sample->y[i * profile->c + c] =
+                whole ? bundle->cells.quality[row * profile->c + c] : NAN;
+    }
+    return true;
+}
+
+static float clipped(float quality)
+{
+    return fminf(fmaxf(quality, 0.0f), 1.0f);
+}
+
+/* Predictions of n inputs. scratch: n * 2 * PROFILE_MLP_UNITS floats. */
+static void apply(const struct profile *profile, const float *x, size_t n, float *scratch,
+                  float *ret_y)
+{
+    if (profile->kind == PROFILE_MLP) {
+        mlp_apply(&profile->mlp, x, n, scratch, ret_y);
+        return;
+    }
+    fit_linear_apply(&profile->linear, x, n, ret_y);
+    if (profile->kind == PROFILE_LOGISTIC)
+        fit_sigmoid(ret_y, n, profile->c);
+    for (size_t i = 0; i < n * profile->c; i++)
+        ret_y[i] = clipped(ret_y[i]);
+}
+
+static enum fuser_err fit_model(struct profile *profile, const struct fit_data *data,
+                                uint64_t seed, struct fuser_error *error)
+{
+    struct mlp_how how = { .hidden = PROFILE_MLP_UNITS,
+                           .epochs = MLP_EPOCHS,
+                           .penalty = MLP_PENALTY,
+                           .seed = seed };
+    if (profile->kind == PROFILE_MLP)
+        return mlp_fit(data, LOGISTIC_SIGMOID, &how, &profile->mlp, error);
+    return logistic_fit(data, LOGISTIC_SIGMOID, LOGISTIC_STRENGTH, LOGISTIC_STEPS,
+                        &profile->linear, error);
+}
+
+static void model_release(struct profile *profile)
+{
+    fit_linear_release(&profile->linear);
+    mlp_release(&profile->mlp);
+}
+
+/* Left-out predictions by refits on four fifths: a fold's own targets are hidden from it. */
+static enum fuser_err fit_folds(struct profile *profile, struct sample *sample,
+                                float *loo, uint64_t seed, struct fuser_error *error)
+{
+    size_t n = sample->n, c = profile->c;
+    float *hidden = malloc(n * c * sizeof(float));
+    float *all = malloc(n * c * sizeof(float));
+    float *scratch = malloc(n * 2 * PROFILE_MLP_UNITS * sizeof(float));
+    enum fuser_err err = FUSER_OK;
+    if (hidden == NULL || all == NULL || scratch == NULL)
+        err = ferr_nomem(error);
+    for (size_t fold = 0; err == FUSER_OK && fold < FOLDS; fold++) {
+        struct fit_data data = { sample->x, hidden, n, profile->d, c };
+        memcpy(hidden, sample->y, n * c * sizeof(float));
+        for (size_t i = fold; i < n; i += FOLDS)
+            for (size_t k = 0; k < c; k++)
+                hidden[i * c + k] = NAN;
+        err = fit_model(profile, &data, seed, error);
+        if (err == FUSER_OK)
+            apply(profile, sample->x, n, scratch, all);
+        for (size_t i = fold; err == FUSER_OK && i < n; i += FOLDS)
+            memcpy(loo + i * c, all + i * c, c * sizeof(float));
+        model_release(profile);
+    }
+    free(hidden);
+    free(all);
+    free(scratch);
+    return err;
+}
+
+/* Deviation of what was left out, times the root of inputs per row: a fit's leverage. */
+static void judge_folds(struct profile *profile, const struct sample *sample,
+                        const float *loo)
+{
+    for (size_t k = 0; k < profile->c; k++) {
+        double sum = 0.0, known = 0.0;
+        for (size_t i = 0; i < sample->n; i++) {
+            double off =
+                (double)(sample->y[i * profile->c + k] - loo[i * profile->c + k]);
+            if (isnan(off))
+                continue;
+            sum += off * off;
+            known += 1;
+        }
+        double leverage = fmin((double)profile->d / fmax(known, 1.0), 1.0);
+        profile->se[k] = known > 0 ? (float)sqrt(sum / known * leverage) : 0.5f;
+    }
+}
+
+/* Left-out predictions where there are any, the model's own for rows that it did not see. */
+static enum fuser_err fill_loo(struct profile *profile, const struct fuser_bundle *bundle,
+                               const struct sample *sample, const float *loo,
+                               struct fuser_error *error)
+{
+    size_t c = profile->c, next = 0;
+    float *x = malloc((profile->d + 2 * PROFILE_MLP_UNITS) * sizeof(float));
+    if (x == NULL)
+        return ferr_nomem(error);
+    for (size_t row = 0; row < profile->n; row++) {
+        float *to = profile->loo + row * c;
+        (void)gather_row(bundle, profile->subset, (uint32_t)row, x);
+        apply(profile, x, 1, x + profile->d, to);
+        if (next == sample->n || sample->rows[next] != row)
+            continue;
+        for (size_t k = 0; k < c; k++)
+            if (!isnan(loo[next * c + k]))
+                to[k] = clipped(loo[next * c + k]);
+        next++;
+    }
+    free(x);
+    return FUSER_OK;
+}
+
+static enum fuser_err profile_fit(struct profile *profile,
+                                  const struct fuser_bundle *bundle,
+                                  struct fuser_error *error)
+{
+    struct sample sample = { 0 };
+    float *loo = NULL;
+    uint64_t seed = bundle->settings.seed;
+    enum fuser_err err = FUSER_NOMEM;
+
+    profile->loo = calloc(profile->n * profile->c, sizeof(float));
+    if (profile->loo == NULL || !sample_take(bundle, profile, &sample))
+        goto out;
+    loo = malloc(sample.n * profile->c * sizeof(float));
+    if (loo == NULL)
+        goto out;
+    struct fit_data data = { sample.x, sample.y, sample.n, profile->d, profile->c };
+    if (profile->kind == PROFILE_RIDGE) {
+        err = ridge_fit(&data, &profile->linear, loo, profile->se, error);
+    } else {
+        err = fit_folds(profile, &sample, loo, seed, error);
+        if (err == FUSER_OK)
+            err = fit_model(profile, &data, seed, error);
+        judge_folds(profile, &sample, loo);
+    }
+    if (err == FUSER_OK)
+        err = fill_loo(profile, bundle, &sample, loo, error);
+out:
+    sample_release(&sample);
+    free(loo);
+    return err == FUSER_NOMEM ? ferr_nomem(error) : err;
+}
+
+static void profile_start(struct profile *profile, const struct fuser_bundle *bundle,
+                          uint32_t subset, enum profile_kind kind)
+{
+    *profile = (struct profile){ .subset = subset,
+                                 .kind = kind,
+                                 .n = bundle->cells.n,
+                                 .d = input_of(bundle, subset),
+                                 .c = bundle->cells.n_generators };
+}
+
+enum fuser_err profiles_fit(const struct fuser_bundle *bundle, enum profile_kind kind,
+                            struct profiles *ret_profiles, struct fuser_error *error)
+{
+    struct profiles profiles = { 0 };
+    uint32_t all = (1u << bundle->n_embedders) - 1;
+    enum fuser_err err = FUSER_OK;
+    for (size_t e = 0; err == FUSER_OK && e <= bundle->n_embedders; e++) {
+        uint32_t subset = e < bundle->n_embedders ? 1u << e : all;
+        if (e == bundle->n_embedders && e == 1)
+            break;
+        profile_start(&profiles.of[profiles.n], bundle, subset, kind);
+        err = profile_fit(&profiles.of[profiles.n++], bundle, error);
+    }
+    if (err != FUSER_OK) {
+        profiles_release(&profiles);
+        return err;
+    }
+    *ret_profiles = profiles;
+    return FUSER_OK;
+}
+
+void profiles_release(struct profiles *profiles)
+{
+    for (size_t i = 0; i < profiles->n; i++) {
+        model_release(&profiles->of[i]);
+        free(profiles->of[i].loo);
+    }
+    *profiles = (struct profiles){ 0 };
+}
+
+const struct profile *profiles_find(const struct profiles *profiles, uint32_t subset)
+{
+    for (size_t i = 0; i < profiles->n; i++)
+        if (profiles->of[i].subset == subset)
+            return &profiles->of[i];
+    return NULL;
+}
+
+const float *profile_of(const struct profile *profile, const struct head_view *view,
+                        float *room)
+{
+    const struct fuser_bundle *bundle = view->bundle;
+    float *x = view->scratch + bundle->cells.n, *at = x;
+    if (view->row != KERNEL_NO_ROW)
+        return profile->loo + view->row * profile->c;
+    for (size_t e = 0; e < bundle->n_embedders; e++)
+        if (profile->subset >> e & 1) {
+            memcpy(at, view->vectors[e], bundle->embedders[e].dim * sizeof(float));
+            at += bundle->embedders[e].dim;
+        }
+    apply(profile, x, 1, at, room);
+    return room;
+}
+
+/* -- in the file ----------------------------------------------------------------------------------- */
+
+static size_t layer_weights(const struct profile *profile, int layer)
+{
+    size_t width[MLP_LAYERS + 1] = { profile->d, PROFILE_MLP_UNITS, PROFILE_MLP_UNITS,
+                                     profile->c };
+    return (width[layer] + 1) * width[layer + 1];
+}
+
+void profiles_save(const struct profiles *profiles, struct sink *sink)
+{
+    sink_u32(sink, (uint32_t)profiles->n);
+    for (size_t i = 0; i < profiles->n; i++) {
+        const struct profile *p = &profiles->of[i];
+        sink_u32(sink, p->subset);
+        sink_u32(sink, (uint32_t)p->kind);
+        sink_bytes(sink, p->se, p->c * sizeof(float));
+        sink_bytes(sink, p->loo, p->n * p->c * sizeof(float));
+        if (p->kind != PROFILE_MLP)
+            sink_bytes(sink, p->linear.w, (p->d + 1) * p->c * sizeof(float));
+        for (int l = 0; p->kind == PROFILE_MLP && l < MLP_LAYERS; l++)
+            sink_bytes(sink, p->mlp.w[l], layer_weights(p, l) * sizeof(float));
+    }
+}
+
+/* n finite floats, or NULL. */
+static float *load_floats(struct source *source, size_t n, float low, float high)
+{
+    float *value = source_array(source, n, sizeof(float));
+    if (value != NULL && wire_floats_within(value, n, low, high, false))
+        return value;
+    free(value);
+    source->failed = true;
+    return NULL;
+}
+
+static void load_weights(struct profile *p, struct source *source)
+{
+    const float limit = 1e30f;
+    if (p->kind != PROFILE_MLP) {
+        p->linear = (struct fit_linear){ p->d, p->c, NULL };
+        p->linear.w = load_floats(source, (p->d + 1) * p->c, -limit, limit);
+        return;
+    }
+    p->mlp.link = LOGISTIC_SIGMOID;
+    p->mlp.width[0] = p->d;
+    p->mlp.width[1] = p->mlp.width[2] = PROFILE_MLP_UNITS;
+    p->mlp.width[3] = p->c;
+    for (int l = 0; l < MLP_LAYERS; l++)
+        p->mlp.w[l] = load_floats(source, layer_weights(p, l), -limit, limit);
+}
+
+static void load_one(const struct fuser_bundle *bundle, struct source *source,
+                     struct profile *p)
+{
+    uint32_t subset = source_u32(source), kind = source_u32(source);
+    if (source->failed || subset == 0 || subset >> bundle->n_embedders != 0 ||
+        kind > PROFILE_MLP) {
+        source->failed = true;
+        return;
+    }
+    profile_start(p, bundle, subset, (enum profile_kind)kind);
+    for (size_t c = 0; c < p->c; c++) {
+        p->se[c] = source_f32(source);
+        source->failed = source->failed || !(p->se[c] >= 0.0f && p->se[c] < 1e6f);
+    }
+    p->loo = load_floats(source, p->n * p->c, 0.0f, 1.0f);
+    load_weights(p, source);
+}
+
+enum fuser_err profiles_load(const struct fuser_bundle *bundle, struct source *source,
+                             struct profiles *ret_profiles)
+{
+    struct profiles profiles = { 0 };
+    uint32_t n = source_u32(source);
+    if (n > FUSER_MAX_EMBEDDERS + 1)
+        source->failed = true;
+    while (!source->failed && profiles.n < n)
+        load_one(bundle, source, &profiles.of[profiles.n++]);
+    if (source->failed) {
+        profiles_release(&profiles);
+        return FUSER_CORRUPT;
+    }
+    *ret_profiles = profiles;
+    return FUSER_OK;
+}

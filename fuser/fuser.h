@@ -233,9 +233,15 @@ int fuser_embedder_in_bundle(const struct fuser *fuser, size_t embedder);
 
 /* All arrays count as in struct fuser_names. What is asked is copied. */
 struct fuser_ask {
-    double lambda;        /* loss per USD: 1 / value_usd; >= 0 */
-    double wait;          /* loss per second of waiting; >= 0 */
-    double min_quality;   /* 0: none */
+    double lambda;      /* loss per USD: 1 / value_usd; >= 0 */
+    double wait;        /* loss per second of waiting; >= 0 */
+    double min_quality; /* 0: none */
+    double
+        switch_z; /* leave the best fixed generator only for a gain of more than so many standard errors
+                                of the paired differences among the neighbours; 0: always */
+    bool
+        look; /* query one free embedder even where no evidence pays: predictions are then
+                  this prompt's own, and the best fixed generator still stands first */
     int64_t ceiling_pico; /* for all that is bought from here on; INT64_MAX: none */
     const char *
         text; /* routing text, for built-in embedders; borrowed while the session lives */
@@ -367,7 +373,10 @@ struct fuser_verdict {
     enum fuser_stop stop;
     enum fuser_evidence evidence;
     const char *domain; /* likeliest, or NULL */
-    int64_t paid_pico;  /* for evidence */
+    bool
+        kept_default; /* the best fixed generator stands first although others promise more: their gain was
+                           within switch_z standard errors */
+    int64_t paid_pico; /* for evidence */
 };
 
 /* remaining_pico: what may still be spent on a generator. May be called again, after a

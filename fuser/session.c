@@ -25,6 +25,9 @@ static enum fuser_err check_ask(const struct fuser *fuser, const struct fuser_as
     if (!(ask->min_quality >= 0 && ask->min_quality <= 1))
         return ferr_set(error, FUSER_INVALID, "min_quality %g is not within 0 and 1",
                         ask->min_quality);
+    if (!(ask->switch_z >= 0 && ask->switch_z <= 100))
+        return ferr_set(error, FUSER_INVALID, "switch_z %g is not within 0 and 100",
+                        ask->switch_z);
     if (ask->ceiling_pico < 0)
         return ferr_set(error, FUSER_INVALID, "the ceiling is negative");
     for (size_t i = 0; i < fuser->n_generators; i++) {
@@ -182,6 +185,8 @@ enum fuser_err fuser_session_new(struct fuser *fuser, const struct fuser_ask *as
     session->fuser = fuser_ref(fuser);
     session->lambda = ask->lambda;
     session->wait = ask->wait;
+    session->switch_z = ask->switch_z;
+    session->look = ask->look;
     session->ceiling_pico = ask->ceiling_pico;
     session->text = ask->text;
     session->text_bytes = ask->text ? ask->text_bytes : 0;

@@ -44,7 +44,9 @@ struct fuser_session {
     enum fuser_stop stop;
 
     /* Copied from the ask. */
-    double lambda, wait;
+    double lambda, wait, switch_z;
+    bool look;   /* free evidence that does not pay may still be looked at */
+    bool looked; /* it was: the choice is that of no evidence */
     int64_t ceiling_pico, paid_pico;
     const char *text; /* borrowed from the caller */
     size_t text_bytes;

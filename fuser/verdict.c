@@ -103,6 +103,94 @@ static void rank(const struct fuser_session *session,
     }
 }
 
+/* -- switching: routing.md, point 5 ------------------------------------------------- */
+
+/* Utility of a generator when nothing is known of the prompt. */
+static double blind_utility(const struct fuser_session *session, size_t g)
+{
+    const struct head_estimate *blind = &session->fuser->bundle->blind[g];
+    const struct fuser_ask_generator *asked = &session->asked[g];
+    double tokens = fmin(blind->output_tokens, session->terms.output_limit);
+    double waiting = isnan(blind->latency_ms) ? 0 : blind->latency_ms / 1000;
+
+    return blind->quality - session->wait * waiting -
+           session->lambda * 1e-12 *
+               ((double)asked->prompt_pico + (double)asked->output_pico * tokens);
+}
+
+/* The generator of the bundle that stands at a place of the ranking. */
+static size_t bundle_generator(const struct fuser_session *session,
+                               const struct fuser_ranked *ranked)
+{
+    return (size_t)session->fuser->generator_in_bundle[ranked->generator];
+}
+
+/* Place of the best fixed generator among those in the same class as the first. */
+static size_t place_of_default(const struct fuser_session *session,
+                               const struct fuser_verdict *verdict)
+{
+    size_t best = 0;
+    double best_utility = -INFINITY;
+
+    for (size_t i = 0; i < verdict->n_ranked; i++) {
+        double utility =
+            blind_utility(session, bundle_generator(session, &verdict->ranked[i]));
+
+        if (class_of(&verdict->ranked[i]) == class_of(&verdict->ranked[0]) &&
+            utility > best_utility) {
+            best = i;
+            best_utility = utility;
+        }
+    }
+    return best;
+}
+
+/* Standard error of the mean difference in quality over the neighbours that know both. */
+static double paired_error(const struct fuser_session *session, size_t a, size_t b)
+{
+    const struct cells *cells = &session->fuser->bundle->cells;
+    double n = 1, sum = 0, squares = 0.25; /* a fair coin's worth of one row */
+
+    for (size_t i = 0; i < session->n_near; i++) {
+        const float *quality =
+            cells->quality + session->near[i].row * cells->n_generators;
+        double off = (double)(quality[a] - quality[b]);
+
+        if (isnan(off))
+            continue;
+        n += 1;
+        sum += off;
+        squares += off * off;
+    }
+    return sqrt(fmax(squares / n - sum / n * (sum / n), 0) / n);
+}
+
+/* Brings forward the first whose gain over the best fixed generator is more than chance,
+ * or that generator itself. */
+static void hold_default(const struct fuser_session *session,
+                         struct fuser_verdict *verdict)
+{
+    size_t fixed = place_of_default(session, verdict), chosen = 0;
+    struct fuser_ranked first;
+
+    if ((session->switch_z == 0 && !session->looked) || !session->subset || fixed == 0)
+        return;
+    while (chosen < fixed) {
+        double gain = verdict->ranked[chosen].utility - verdict->ranked[fixed].utility;
+        double error =
+            paired_error(session, bundle_generator(session, &verdict->ranked[chosen]),
+                         bundle_generator(session, &verdict->ranked[fixed]));
+
+        if (!session->looked && gain > session->switch_z * error)
+            break;
+        chosen++;
+    }
+    first = verdict->ranked[chosen];
+    memmove(&verdict->ranked[1], &verdict->ranked[0], chosen * sizeof first);
+    verdict->ranked[0] = first;
+    verdict->kept_default = chosen == fixed;
+}
+
 static enum fuser_evidence judge(const struct fuser_session *session,
                                  const struct fuser_verdict *verdict)
 {
@@ -150,6 +238,7 @@ void fuser_verdict(const struct fuser_session *session, int64_t remaining_pico,
     memset(ret_verdict, 0, sizeof *ret_verdict);
     estimate(session, &view, estimates);
     rank(session, estimates, remaining_pico, ret_verdict);
+    hold_default(session, ret_verdict);
     show_neighbours(session, ret_verdict);
     ret_verdict->n_steps = session->n_steps;
     memcpy(ret_verdict->steps, session->steps, sizeof session->steps);

@@ -135,6 +135,30 @@ static enum fuser_stop reason_to_stop(const struct fuser_session *session,
     return session->subset ? FUSER_STOP_NO_GAIN : FUSER_STOP_NOT_WORTH;
 }
 
+/* Takes the best of the built-in embedders, which cost nothing, for the sake of this prompt's
+ * own predictions. False when there is none. */
+static bool look(struct fuser_session *session, struct fuser_walked *step)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    int best = -1;
+
+    for (size_t e = 0; e < bundle->n_embedders; e++) {
+        const struct session_embedder *j = &session->embedders[e];
+
+        if (!j->open || j->loss > 0 || bundle->embedders[e].kind == FUSER_REMOTE)
+            continue;
+        if (best < 0 || step->candidates[j->named].loss <
+                            step->candidates[session->embedders[best].named].loss)
+            best = (int)e;
+    }
+    if (best < 0)
+        return false;
+    session->looked = true;
+    step->embedder = session->embedders[best].named;
+    embed(session, (size_t)best);
+    return true;
+}
+
 /* One decision: buy the best candidate, or stop. */
 static void decide(struct fuser_session *session)
 {
@@ -151,9 +175,17 @@ static void decide(struct fuser_session *session)
     step->embedder = -1;
     step->loss_before =
         expected_loss(session, session->subset, session_remaining(session));
+    if (session->looked) {
+        walk_stop(session, FUSER_STOP_NOT_WORTH);
+        return;
+    }
     offer = consider(session, step);
     if (offer.best < 0 || !(offer.best_loss < step->loss_before)) {
-        walk_stop(session, reason_to_stop(session, &offer, step->loss_before));
+        enum fuser_stop stop = reason_to_stop(session, &offer, step->loss_before);
+
+        if (stop == FUSER_STOP_NOT_WORTH && session->look && look(session, step))
+            return;
+        walk_stop(session, stop);
         return;
     }
     step->embedder = session->embedders[offer.best].named;

@@ -6,24 +6,51 @@
 #include "gateway/base/err.h"
 
 const struct command_entry command_list[] = {
-#define X(name, summary) { #name, summary, &command_##name },
+#define X(symbol, words, summary) { words, summary, &command_##symbol },
     COMMANDS(X)
 #undef X
 };
 
 const size_t command_count = ARRAY_LEN(command_list);
 
-const struct command_entry *command_find(const char *name, const char **ret_meant)
+/* How many of the words name the command: all of its own, or 0. */
+static int words_match(const char *name, int n, char *const *words)
+{
+    for (int used = 0; used < n; used++) {
+        size_t length = strlen(words[used]);
+        if (strncmp(name, words[used], length) != 0)
+            return 0;
+        if (name[length] == '\0')
+            return used + 1;
+        if (name[length] != ' ')
+            return 0;
+        name += length + 1;
+    }
+    return 0;
+}
+
+const struct command_entry *command_find(int n, char *const *words, int *ret_used,
+                                         const char **ret_meant)
 {
     const char *names[ARRAY_LEN(command_list)];
 
     for (size_t i = 0; i < ARRAY_LEN(command_list); i++) {
         names[i] = command_list[i].name;
-        if (strcmp(name, names[i]) == 0)
+        int used = words_match(names[i], n, words);
+        if (used > 0) {
+            *ret_used = used;
             return &command_list[i];
+        }
     }
-    if (ret_meant != NULL)
-        *ret_meant = options_closest(name, names, ARRAY_LEN(command_list));
+    /* The first word of two is meant to be followed by the second. */
+    for (size_t i = 0; i < ARRAY_LEN(command_list); i++) {
+        size_t length = strlen(words[0]);
+        if (strncmp(names[i], words[0], length) == 0 && names[i][length] == ' ') {
+            *ret_meant = names[i];
+            return NULL;
+        }
+    }
+    *ret_meant = options_closest(words[0], names, ARRAY_LEN(command_list));
     return NULL;
 }
 

@@ -15,13 +15,16 @@
 #include "tools/ctl/fault.h"
 #include "tools/ctl/options.h"
 
-/* name, one line of help: adding a command is a line here and `command_NAME` in a file.
- */
+/* symbol, words on the command line, one line of help: adding a command is a line here and
+ * `command_SYMBOL` in a file. */
 #define COMMANDS(X)                                                                      \
-    X(import, "read prompts, qualities and costs of known experts into a store")         \
-    X(calibrate, "ask the configured experts, grade their answers, keep both")           \
-    X(build, "make the bundle that the gateway routes by")                               \
-    X(route, "show how a prompt would be routed, and why")
+    X(import, "import", "read prompts, qualities and costs of known experts")            \
+    X(calibrate, "calibrate",                                                            \
+      "ask the configured experts, grade and keep their answers")                        \
+    X(build, "build", "make the bundle that the gateway routes by")                      \
+    X(route, "route", "show how a prompt would be routed, and why")                      \
+    X(eval_routing, "eval routing", "measure a router on recorded outcomes")             \
+    X(eval_classification, "eval classification", "measure fusers of class outputs")
 
 struct command {
     const char *operands; /* "DIR", or "" */
@@ -33,7 +36,7 @@ struct command {
                           size_t n_operands, struct fault *fault);
 };
 
-#define X(name, summary) extern const struct command command_##name;
+#define X(symbol, words, summary) extern const struct command command_##symbol;
 COMMANDS(X)
 #undef X
 
@@ -46,9 +49,10 @@ struct command_entry {
 extern const struct command_entry command_list[];
 extern const size_t command_count;
 
-/* NULL: there is none of that name; *ret_meant (may be NULL) is then the one that a typist
- * may have meant, or NULL. */
-const struct command_entry *command_find(const char *name, const char **ret_meant);
+/* The command that the first of n > 0 words name, and how many words that takes. NULL: there
+ * is none; *ret_meant is then the one that a typist may have meant, or NULL. */
+const struct command_entry *command_find(int n, char *const *words, int *ret_used,
+                                         const char **ret_meant);
 /* "usage: frugalctl NAME ..." in one line. */
 void command_usage(const struct command_entry *entry, FILE *out);
 void command_help(const struct command_entry *entry, FILE *out);

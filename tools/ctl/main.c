@@ -11,8 +11,7 @@ static void print_usage(FILE *out)
                 "The operator's tool of Frugal Gateway.\n\n",
                 out);
     for (size_t i = 0; i < command_count; i++)
-        (void)fprintf(out, "  %-10s  %s\n", command_list[i].name,
-                      command_list[i].summary);
+        (void)fprintf(out, "  %-20s %s\n", command_list[i].name, command_list[i].summary);
     (void)fputs("\n`frugalctl help COMMAND` or `frugalctl COMMAND --help` says more; "
                 "--version says\nwhich version this is, --man prints the manual "
                 "page.\n" COMMAND_WAY "\n"
@@ -99,13 +98,14 @@ int main(int argc, char **argv)
         print_usage(stdout);
         return 0;
     }
-    const char *name = argv[help ? 2 : 1];
-    const struct command_entry *entry = command_find(name, &meant);
+    int first = help ? 2 : 1, used = 0;
+    const struct command_entry *entry =
+        command_find(argc - first, argv + first, &used, &meant);
     if (entry == NULL)
-        return fail_unknown(name, meant);
+        return fail_unknown(argv[first], meant);
     if (help) {
         command_help(entry, stdout);
         return 0;
     }
-    return run_command(entry, argc - 2, argv + 2);
+    return run_command(entry, argc - first - used, argv + first + used);
 }

@@ -48,24 +48,17 @@ static enum fault_err option_choice(const struct option_spec *spec, const char *
 static enum fault_err option_list(const struct option_spec *spec, const char *value,
                                   struct option_list *member, struct fault *fault)
 {
-    struct option_list list = { NULL, 0 };
-
     for (const char *at = value;;) {
         size_t n = strcspn(at, ",");
-        if (n == 0) {
-            for (size_t i = 0; i < list.count; i++)
-                free(list.items[i]);
-            free(list.items);
+        if (n == 0)
             return option_bad(spec, value, "a list of names separated by commas", fault);
-        }
-        list.items = memory_resize(list.items, list.count + 1, sizeof(*list.items));
-        list.items[list.count++] = memory_text_n(at, n);
+        member->items =
+            memory_resize(member->items, member->count + 1, sizeof(*member->items));
+        member->items[member->count++] = memory_text_n(at, n);
         if (at[n] == '\0')
-            break;
+            return FAULT_OK;
         at += n + 1;
     }
-    *member = list;
-    return FAULT_OK;
 }
 
 static enum fault_err option_count(const struct option_spec *spec, const char *value,
@@ -190,7 +183,7 @@ static enum fault_err option_take(const struct option_table *table, int argc,
 
     if (spec == NULL)
         return FAULT_USAGE;
-    if (seen[index])
+    if (seen[index] && spec->kind != OPTION_LIST)
         return fault_set(fault, FAULT_USAGE, "--%s is given twice", spec->name);
     seen[index] = true;
     *ret_next = at + 1;

@@ -9,7 +9,7 @@
  *
  * Written forms: `--name value`, `--name=value`, `--flag`, `--` ends the options.
  * Operands and options may be mixed. An option given twice is an error: one of the two
- * would be lost in silence. Texts are borrowed from argv and live as long as the program.
+ * would be lost in silence; a list given again goes on where it stopped. Texts are borrowed from argv and live as long as the program.
  */
 #ifndef TOOLS_CTL_OPTIONS_H
 #define TOOLS_CTL_OPTIONS_H

@@ -330,7 +330,7 @@ static void an_estimate_is_the_shrunken_mean_of_the_known(void **state)
 {
     struct fuser_embedder_info info = { .name = "a", .dim = 2 };
     const char *names[] = { "x" }, *embedder = "a";
-    struct fuser_build how = { .k = 2, .walk_m = 2, .prior_rows = 1 };
+    struct fuser_build how = { .head = "knn", .k = 2, .walk_m = 2, .prior_rows = 1 };
     static const float v[4][2] = { { 1, 0 }, { 1, 0.1f }, { 1, 0.2f }, { 0, 1 } };
     static const float quality[4] = { 1, NAN, 0.5f, 0 };
     struct fuser_rows *rows = NULL;

@@ -44,6 +44,7 @@ struct head_view {
     size_t n_near;               /* may be 0 */
     const float *distance;       /* per row: sum over the subset's embedders; NULL: only
                                     those of `near` are known */
+    bool exact;                  /* these are; otherwise they are coarse, within a few per cent */
     float *scratch;              /* the caller's: one float a row, then the dims of all
                                     embedders and HEAD_SCRATCH */
     const float *const *vectors; /* per embedder: unit length, NULL outside the subset */

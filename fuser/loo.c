@@ -128,6 +128,7 @@ static void fill_line(struct work *work, uint32_t subset, size_t slot, size_t in
     work->view.n_near = n_near;
     work->view.vectors = vectors;
     work->view.distance = n_near > 0 ? work->sum : NULL;
+    work->view.exact = true;
     work->view.scratch = work->scratch;
     work->view.row = row;
     work->view.output_limit = INFINITY;

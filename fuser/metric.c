@@ -38,28 +38,54 @@ void metric_release(struct metric *metric)
     metric->lines = NULL;
 }
 
-/* The nearest rows under the metric: among all when their distances are known, else among the nearest. */
-static size_t find(const struct metric *metric, const struct head_view *view,
-                   const float *line, struct near *ret)
+/* Squared distance of two prompts under the subset's embedders, their mean. */
+static float exact_distance(const struct head_view *view, uint32_t row)
 {
-    size_t n = metric->profile->n;
+    float sum = 0.0f;
+    for (size_t e = 0; e < view->bundle->n_embedders; e++) {
+        float one = 0.0f;
+        if ((view->subset >> e & 1) == 0)
+            continue;
+        bundle_distances(view->bundle, e, row, 1, view->vectors[e], &one);
+        sum += one;
+    }
+    return sum / (float)__builtin_popcount(view->subset);
+}
+
+/* The nearest among all rows, by all distances; coarse ones give candidates that are then looked at exactly. */
+static size_t find_among_all(const struct metric *metric, const struct head_view *view,
+                             const float *line, struct near *ret)
+{
+    size_t n = metric->profile->n, width = metric->width, found;
     float *sums = view->scratch;
-    if (view->distance != NULL) {
-        memset(sums, 0, n * sizeof(float));
-        kernel_axpy(view->distance, n, 1.0f / (float)__builtin_popcount(view->subset),
-                    sums);
-        kernel_l2_add(metric->lines, n, metric->width, line, sums);
+    memset(sums, 0, n * sizeof(float));
+    kernel_axpy(view->distance, n, 1.0f / (float)__builtin_popcount(view->subset), sums);
+    kernel_l2_add(metric->lines, n, width, line, sums);
+    if (view->exact)
         return kernel_nearest(sums, n, METRIC_K, view->row, ret);
+    found = kernel_nearest(sums, n, METRIC_OVER, view->row, ret);
+    for (size_t i = 0; i < found; i++) {
+        ret[i].distance = exact_distance(view, ret[i].row);
+        kernel_l2_add(metric->lines + ret[i].row * width, 1, width, line, &ret[i].distance);
     }
-    for (size_t i = 0; i < view->n_near; i++) {
-        sums[i] = view->near[i].distance;
-        kernel_l2_add(metric->lines + view->near[i].row * metric->width, 1, metric->width,
-                      line, sums + i);
+    kernel_sort(ret, found);
+    return found < METRIC_K ? found : METRIC_K;
+}
+
+/* The nearest under the metric: among all when their distances are known, else among the nearest. */
+static size_t find(const struct metric *metric, const struct head_view *view, const float *line,
+                   struct near *ret)
+{
+    size_t found = view->n_near < METRIC_OVER ? view->n_near : METRIC_OVER;
+    if (view->distance != NULL)
+        return find_among_all(metric, view, line, ret);
+    for (size_t i = 0; i < found; i++) {
+        ret[i] = view->near[i];
+        kernel_l2_add(metric->lines + ret[i].row * metric->width, 1, metric->width, line,
+                      &ret[i].distance);
     }
-    size_t found = kernel_nearest(sums, view->n_near, METRIC_K, KERNEL_NO_ROW, ret);
-    for (size_t i = 0; i < found; i++)
-        ret[i].row = view->near[ret[i].row].row;
-    return found;
+    kernel_sort(ret, found);
+    return found < METRIC_K ? found : METRIC_K;
 }
 
 /* Weighted mean and its standard error over the known cells; a prior's worth of one row where few are. */
@@ -95,7 +121,7 @@ void metric_estimate(const struct metric *metric, const struct head_view *view,
 {
     size_t c = metric->profile->c;
     float line[PROFILE_WIDTH(FUSER_MAX_GENERATORS)] = { 0 };
-    struct near near[METRIC_K];
+    struct near near[METRIC_OVER];
     double weight[METRIC_K];
     for (size_t k = 0; k < c; k++)
         line[k] = (profile[k] - metric->mean[k]) * metric->scale[k];

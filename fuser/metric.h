@@ -17,6 +17,7 @@
 #define METRIC_SHARE 0.5
 #define METRIC_WIDTH 0.2
 #define METRIC_K     160
+#define METRIC_OVER  240 /* candidates by coarse distances, looked at exactly */
 
 /* One profile's standardised lines. */
 struct metric {

@@ -38,6 +38,7 @@ static void estimate(const struct fuser_session *session, struct head_view *view
     view->n_near = session->n_near;
     view->vectors = vectors;
     view->distance = session->distance;
+    view->exact = false;
     view->scratch = session->scratch;
     view->row = KERNEL_NO_ROW;
     view->output_limit = limit;

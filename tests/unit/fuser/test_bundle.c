@@ -1,12 +1,11 @@
 /* The bundle's file: it comes back as it was, and anything else is refused for what it is. */
-#include "tests/unit/fuser/world.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "fuser/bundle.h"
 #include "fuser/bundle_file.h"
+#include "tests/unit/fuser/world.h"
 
 struct folder {
     char path[64], bundle[96];

@@ -1,8 +1,7 @@
 /* The coarse scan keeps its promise, and a walk on it finds exactly what an exact scan finds. */
-#include "world.h"
-
 #include "fuser/bundle.h"
 #include "fuser/coarse.h"
+#include "tests/unit/fuser/world.h"
 
 /* Rows of unit length: smooth, spiky, one-hot, equal, and zero. */
 static float *rows_of(struct rng *rng, size_t n, size_t dim)

@@ -1,11 +1,10 @@
 /* The built-in embedders: bounded, deterministic, and they see what they are for. */
-#include "tests/unit/fuser/world.h"
-
 #include "fuser/gram.h"
 #include "fuser/kernel.h"
 #include "fuser/lexical.h"
 #include "fuser/surface.h"
 #include "fuser/svd.h"
+#include "tests/unit/fuser/world.h"
 
 static struct glyphs read_text(const char *text)
 {

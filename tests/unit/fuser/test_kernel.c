@@ -1,8 +1,7 @@
 /* The inner loops against FAISS and against plain restatements of what they do. */
-#include "tests/unit/fuser/world.h"
-
 #include "fuser/index.h"
 #include "fuser/kernel.h"
+#include "tests/unit/fuser/world.h"
 
 static float *random_floats(struct rng *rng, size_t n)
 {

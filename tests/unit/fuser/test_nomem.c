@@ -1,9 +1,8 @@
 /* Out of memory at every single allocation: an error, nothing leaked, outputs untouched. */
-#include "tests/unit/fuser/world.h"
-
 #include <stddef.h>
 
 #include "fuser/bundle.h"
+#include "tests/unit/fuser/world.h"
 
 /* The linker sends the library's allocations here (see the Makefile). */
 void *__real_malloc(size_t size);

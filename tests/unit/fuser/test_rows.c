@@ -1,7 +1,6 @@
 /* Rows and building: every bad input has its own clear refusal; few rows are still sound. */
-#include "tests/unit/fuser/world.h"
-
 #include "fuser/bundle.h"
+#include "tests/unit/fuser/world.h"
 
 static void expect_refusal(enum fuser_err got, enum fuser_err wanted,
                            const struct fuser_error *error, const char *word)

@@ -1,7 +1,6 @@
 /* Laws of a session, on a made-up world: whatever the prompt, the prices and the gaps. */
-#include "tests/unit/fuser/world.h"
-
 #include "fuser/bundle.h"
+#include "tests/unit/fuser/world.h"
 
 #define ROWS 300
 

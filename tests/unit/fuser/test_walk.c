@@ -8,9 +8,8 @@
  *
  * lambda is such that 2^40 pico-USD are one unit of loss: every sum below is exact.
  */
-#include "tests/unit/fuser/world.h"
-
 #include "fuser/bundle.h"
+#include "tests/unit/fuser/world.h"
 
 #define UNIT ((int64_t)1 << 40)
 #define A    1u

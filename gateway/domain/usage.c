@@ -83,6 +83,7 @@ bool usage_read_answer(struct str body, struct usage_answer *ret_answer)
 
         if (jread_string_is(key, "usage")) {
             answer.usage = usage_read(value);
+            answer.usage_raw = value.type == JREAD_MAP ? value.raw : STR("");
         } else if (jread_string_is(key, "error")) {
             answer.has_error = value.type != JREAD_NULLS;
         } else if (jread_string_is(key, "model")) {
@@ -168,31 +169,41 @@ enum err usage_splice(struct str json, const struct usage_cost *cost, struct are
                       size_t *ret_bytes)
 {
     struct jread_value root, usage;
+
+    if (!jread_parse(json, DEPTH, &root) || root.type != JREAD_MAP)
+        return ERR_INVALID;
+    usage = jread_get(root, "usage");
+    return usage_splice_at(json, usage.type == JREAD_MAP ? usage.raw : STR(""), cost,
+                           arena, ret_pieces, ret_n, ret_bytes);
+}
+
+enum err usage_splice_at(struct str json, struct str usage_raw,
+                         const struct usage_cost *cost, struct arena *arena,
+                         struct iovec ret_pieces[USAGE_MAX_PIECES], size_t *ret_n,
+                         size_t *ret_bytes)
+{
     struct str written;
     struct buf out;
     size_t before;
     enum err err;
 
-    if (!jread_parse(json, DEPTH, &root) || root.type != JREAD_MAP)
-        return ERR_INVALID;
-    usage = jread_get(root, "usage");
-    if (usage.type != JREAD_MAP) {
+    if (usage_raw.n == 0) {
         set_piece(&ret_pieces[0], json.p, json.n);
         *ret_n = 1;
         *ret_bytes = json.n;
         return ERR_OK;
     }
     buf_init(&out, SIZE_MAX / 4);
-    put_usage(&out, usage, cost);
+    put_usage(&out, jread_trusted(usage_raw), cost);
     err = out.failed ? ERR_NOMEM : arena_copy(arena, buf_str(&out), &written);
     buf_release(&out);
     if (err != ERR_OK)
         return err;
-    before = (size_t)(usage.raw.p - json.p);
+    before = (size_t)(usage_raw.p - json.p);
     set_piece(&ret_pieces[0], json.p, before);
     set_piece(&ret_pieces[1], written.p, written.n);
-    set_piece(&ret_pieces[2], usage.raw.p + usage.raw.n, json.n - before - usage.raw.n);
+    set_piece(&ret_pieces[2], usage_raw.p + usage_raw.n, json.n - before - usage_raw.n);
     *ret_n = 3;
-    *ret_bytes = json.n - usage.raw.n + written.n;
+    *ret_bytes = json.n - usage_raw.n + written.n;
     return ERR_OK;
 }

@@ -56,13 +56,21 @@ NODISCARD enum err usage_splice(struct str json, const struct usage_cost *cost,
                                 struct iovec ret_pieces[USAGE_MAX_PIECES], size_t *ret_n,
                                 size_t *ret_bytes);
 
+/* The same where the place of the usage object is known already: two passes less.
+ * usage_raw is a run of json; empty: there is none, nothing is added. */
+NODISCARD enum err usage_splice_at(struct str json, struct str usage_raw,
+                                   const struct usage_cost *cost, struct arena *arena,
+                                   struct iovec ret_pieces[USAGE_MAX_PIECES],
+                                   size_t *ret_n, size_t *ret_bytes);
+
 /* What an answer that is not streamed says. */
 struct usage_answer {
     struct usage usage;
-    bool has_choices;    /* a non-empty `choices` */
-    bool has_error;      /* a top-level `error` that is not null */
-    struct str model;    /* raw JSON string of `model`, or empty */
-    size_t output_bytes; /* text in `choices`: an estimate where usage is missing */
+    bool has_choices;     /* a non-empty `choices` */
+    bool has_error;       /* a top-level `error` that is not null */
+    struct str model;     /* raw JSON string of `model`, or empty */
+    size_t output_bytes;  /* text in `choices`: an estimate where usage is missing */
+    struct str usage_raw; /* the `usage` object in the body, or empty */
 };
 
 /* False: the body is no JSON object. */

@@ -194,6 +194,8 @@ static void conclude(struct attempt *attempt, const struct http_result *result)
             detail = relay_fault_text(attempt->spec.relay->fault);
     } else if (result->status != 0 && result->status != 200) {
         end = end_of_error(attempt, result->status);
+        detail = arena_printf(attempt->spec.arena, "it answered with status %u",
+                              result->status);
     } else if (result->code != HTTP_OK) {
         end = end_of_transport(result);
     } else if (attempt->spec.relay != NULL) {

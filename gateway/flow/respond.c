@@ -230,7 +230,8 @@ void respond_answer(struct exchange *x)
     size_t n = 1, bytes = body.n;
 
     settle_cost(x, NULL, &cost);
-    if (usage_splice(body, &cost, &x->arena, pieces, &n, &bytes) != ERR_OK) {
+    if (usage_splice_at(body, x->attempt.answer.usage_raw, &cost, &x->arena, pieces, &n,
+                        &bytes) != ERR_OK) {
         pieces[0] = (struct iovec){ (void *)body.p, body.n };
         n = 1;
         bytes = body.n;

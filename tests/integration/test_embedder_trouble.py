@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import SLOW, embedding, eventually, expert, scripts
+from harness import SLOW, embedding, expert, scripts
 from harness.routers import PRICES, Switch, held_out
 
 QUICK = {"connect": int(500 * SLOW), "first_byte": int(300 * SLOW), "idle": int(300 * SLOW), "total": int(600 * SLOW)}

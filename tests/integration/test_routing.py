@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import config, embedding, eventually, expert, frugalctl, scripts
+from harness import config, embedding, expert, frugalctl, scripts
 from harness.routers import PER_DOMAIN, PRICES, held_out
 
 

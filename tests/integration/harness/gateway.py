@@ -10,7 +10,7 @@ import tempfile
 
 from .logs import LogBook
 from .metrics import Metrics
-from .waiting import PATIENCE, SLOW
+from .waiting import PATIENCE
 from .wire import Response, Stream, Wire, request_bytes
 
 BUILD = pathlib.Path(os.environ.get("FRUGAL_BUILD", "build/release")).resolve()

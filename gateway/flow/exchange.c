@@ -73,17 +73,14 @@ static void run(struct exchange *x)
     for (;;) {
         enum step next = STEP_RESPOND;
 
-        if (x->step == STEP_OVER) {
-            if (step_over(x) == STEP_OVER && x->gone && decision_end(&x->decision))
-                release(x);
-            return;
-        }
         if (x->error.code == API_OK || x->step >= STEP_RESPOND)
             next = steps[x->step](x);
         if ((int)next == x->step)
-            return;
+            break;
         go(x, next);
     }
+    if (x->step == STEP_OVER && x->gone && decision_end(&x->decision))
+        release(x);
 }
 
 /* Something from outside ends it: the deadline, a drain, the client. */
@@ -409,8 +406,10 @@ static enum step respond_stream(struct exchange *x)
 
     if (high < EXCHANGE_HIGH_BYTES)
         high = EXCHANGE_HIGH_BYTES; /* below it the edge does not call again */
-    if (!x->head_sent)
+    if (!x->head_sent) {
+        loop_timer_clear(exchange_loop(x), &x->hold_timer);
         respond_stream_head(x);
+    }
     if (respond_stream_body(x) > high)
         x->paused = true;
     if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_BROKEN)
@@ -431,10 +430,24 @@ static enum step respond_stream(struct exchange *x)
     return STEP_SETTLE;
 }
 
+/* The client has the whole answer and only the end of the expert's HTTP was waited for:
+ * whatever comes now is no failure. Clients often leave as soon as they read [DONE]. */
+static enum step end_early(struct exchange *x)
+{
+    attempt_close(&x->attempt);
+    stop(x);
+    x->error = (struct api_error){ .code = API_OK };
+    x->left = false;
+    if (!x->gone)
+        x->ops->end(x->client);
+    return STEP_SETTLE;
+}
+
 static enum step step_respond(struct exchange *x)
 {
     if (x->error.code != API_OK || x->gone)
-        return respond_failure(x);
+        return x->head_sent && x->relay.state == RELAY_ENDED ? end_early(x)
+                                                             : respond_failure(x);
     if (x->chosen < 0 || x->route == EXCHANGE_DECISION) {
         stop(x);
         local_answer(x);

@@ -143,3 +143,21 @@ def test_a_client_that_leaves_while_evidence_is_bought_ends_the_embedders_call(r
     call.wait_gone()
     assert gateway.log.wait(event="request")["result"] == "client_gone"
     assert answering.asked == 0
+
+
+def test_a_client_that_leaves_after_the_last_event_had_its_whole_answer(run):
+    def script(call):
+        call.head(stream=True)
+        call.chunk("all of it")
+        call.usage()
+        call.piece(b"data: [DONE]\n\n")
+        call.stall()
+
+    gateway = run.gateway(run.expert(script))
+    stream = gateway.stream()
+    while not stream.done:
+        next(stream)
+    stream.close()
+    line = gateway.log.wait(event="request")
+    assert (line["result"], line["status"], line.get("estimated")) == ("ok", "200", None)
+    assert float(line["cost_usd"]) > 0

@@ -336,6 +336,7 @@ void http_cancel(struct http_call *call)
     }
     if (call->waits && !resolve_forget(http->settings.resolve, &call->waiter))
         return; /* on_name() recycles it */
+    call->waits = false;
     if (call->in_event)
         move(call, HTTP_TELLING); /* http_call.c recycles it after the event */
     else

@@ -1,9 +1,8 @@
 /* build.c - from rows to a bundle.
  *
- *   rows --sort by name--> names, cells, domains --> built-in embedders fitted -->
- * vectors
- *        --> clusters where there are no labels --> prior --> head --> tables --> probes,
- * id
+ *   rows --sort by name--> names, cells, domains --> built-in embedders fitted
+ *        --> vectors --> clusters where there are no labels --> prior --> head
+ *        --> tables --> probes, id
  *
  * What must always hold: the same rows in any order, with the same settings, give the
  * same bundle byte for byte, and so the same id.
@@ -41,8 +40,7 @@ static bool progress(const struct build *build, const char *stage, double done)
            build->how->progress(build->how->progress_context, stage, done);
 }
 
-/* -- order
- * ------------------------------------------------------------------------------- */
+/* -- order -- */
 
 static int by_id(const void *a, const void *b, void *context)
 {
@@ -96,8 +94,7 @@ static const struct rows_entry *entry_of(const struct build *build, size_t row)
     return &build->rows->entries[build->row_order[row]];
 }
 
-/* -- names and domains
- * ------------------------------------------------------------------- */
+/* -- names and domains -- */
 
 /* n names one after the other, each with its 0, given by a function. */
 static enum fuser_err take_names(const struct build *build, struct bundle_names *names,
@@ -198,8 +195,7 @@ done:
     return err;
 }
 
-/* -- outcomes
- * ---------------------------------------------------------------------------- */
+/* -- outcomes -- */
 
 /* A prompt's length is known before any answer: where a cell lacks it, the mean of the
  * row's others, or the text's length, or the mean over all stands in. */
@@ -269,8 +265,7 @@ static enum fuser_err take_cells(struct build *build)
     return FUSER_OK;
 }
 
-/* -- embedders
- * --------------------------------------------------------------------------- */
+/* -- embedders -- */
 
 static enum fuser_err fit_surface(struct build *build)
 {
@@ -391,8 +386,7 @@ static enum fuser_err take_embedders(struct build *build)
     return err;
 }
 
-/* -- domains without labels
- * -------------------------------------------------------------- */
+/* -- domains without labels -- */
 
 /* Clusters of the widest embedder's vectors take the place of labels where there are none. */
 static enum fuser_err cluster(struct build *build)
@@ -441,8 +435,7 @@ done:
     return err == FUSER_NOMEM ? ferr_nomem(build->error) : err;
 }
 
-/* -- the rest
- * ---------------------------------------------------------------------------- */
+/* -- the rest -- */
 
 static enum fuser_err take_settings(struct build *build)
 {

@@ -1,8 +1,7 @@
 /* err.h - how the library reports an error: a code, and details in the caller's struct.
  *
- *     ferr_clear(error)                                 at the entry of a public function
- *     return ferr_set(error, FUSER_INVALID, "...");     where it fails; the first one
- * wins
+ *     ferr_clear(error)                               at the entry of a public function
+ *     return ferr_set(error, FUSER_INVALID, "...");   where it fails; the first one wins
  *
  * Threads: none of it is shared.
  */

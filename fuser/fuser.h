@@ -45,9 +45,7 @@ extern "C" {
 #define FUSER_TABLE_ROWS     20000 /* rows in the leave-one-out tables; beyond: a sample */
 #define FUSER_PROBES         3     /* probe texts per embedder in a bundle */
 
-/* -- errors
- * -------------------------------------------------------------------------------------
- */
+/* -- errors -- */
 
 #define FUSER_ERRORS(X)                                                                  \
     X(OK, "success")                                                                     \
@@ -75,8 +73,7 @@ struct fuser_error {
 
 const char *fuser_err_text(enum fuser_err code); /* a static string */
 
-/* -- embedders
- * ---------------------------------------------------------------------------------- */
+/* -- embedders -- */
 
 enum fuser_embedder_kind {
     FUSER_REMOTE,  /* somebody else's vectors, told to the session */
@@ -93,8 +90,7 @@ struct fuser_embedder_info {
     uint32_t dim; /* floats in a vector; 0 for a built-in one until it is fitted */
 };
 
-/* -- rows: what is known of the experts
- * ------------------------------------------------------------ */
+/* -- rows: what is known of the experts -- */
 
 /* One cell: how one generator did on one prompt. NAN means "not known", which is never 0.
  */
@@ -132,8 +128,7 @@ FUSER_NODISCARD enum fuser_err fuser_rows_set_vector(struct fuser_rows *rows, si
                                                      struct fuser_error *error);
 size_t fuser_rows_count(const struct fuser_rows *rows);
 
-/* -- the bundle: what was built
- * --------------------------------------------------------------------- */
+/* -- the bundle: what was built -- */
 
 /* Called from the building thread with the fraction done in 0..1; return false to give up
  * (INVALID). */
@@ -203,8 +198,7 @@ struct fuser_review {
 void fuser_bundle_review(const struct fuser_bundle *bundle,
                          struct fuser_review *ret_review);
 
-/* -- the fuser: a bundle under the names of one configuration
- * ------------------------------------------ */
+/* -- the fuser: a bundle under the names of one configuration -- */
 
 struct fuser_names {
     const char *const *generators; /* the configuration's experts, in its order */
@@ -228,8 +222,7 @@ bool fuser_knows_generator(const struct fuser *fuser, size_t generator);
 /* Index of the configuration's embedder in the bundle, or -1. */
 int fuser_embedder_in_bundle(const struct fuser *fuser, size_t embedder);
 
-/* -- a session: one prompt's walk
- * ----------------------------------------------------------------------- */
+/* -- a session: one prompt's walk -- */
 
 /* All arrays count as in struct fuser_names. What is asked is copied. */
 struct fuser_ask {

@@ -1,7 +1,9 @@
 /* gram.h - a prompt as a bag of hashed word and character n-grams.
  *
- *     gram_count(bag, glyphs)       bag->used[0..n_used) lists the features met, in the
- * order of their first occurrence, bag->count[] says how often
+ *     gram_count(bag, glyphs)
+ *
+ * Afterwards bag->used[0..n_used) lists the features met, in the order of their first
+ * occurrence, and bag->count[] says how often.
  *
  * Features [0, GRAM_SPACE) are words, single digits, single symbols and pairs of them in
  * a row; [GRAM_SPACE, 2 * GRAM_SPACE) are runs of 3 to 5 characters inside a

@@ -1,8 +1,8 @@
 /* head_knn.c - the mean over the k nearest rows, drawn towards the domain prior.
  *
  *     q  = (sum of the k known qualities + m * prior) / (known + m)
- *     se = sqrt(s2 / (known + m)),  s2 = (sum of squares about q + m * prior variance +
- * 1/4) / (known + m + 1)
+ *     s2 = (sum of squares about q + m * prior variance + 1/4) / (known + m + 1)
+ *     se = sqrt(s2 / (known + m))
  *
  * routing.md, points 1 and 2. The lone 1/4 is the variance of a fair coin, worth one row:
  * eighty neighbours that agree do not make an estimate certain.

@@ -1,8 +1,7 @@
 /* loo.c - building the leave-one-out tables.
  *
- *   for a block of table rows, per embedder     distances to all rows       B x n floats
- *   for each row and each subset                sum, nearest, estimate  ->  one table
- * line
+ *   for a block of table rows, per embedder   distances to all rows       B x n floats
+ *   for each row and each subset              sum, nearest, estimate  ->  one table line
  *
  * What must always hold: a row is never its own neighbour and never part of its own
  * prior, or every loss is optimistic (frugalfoe.md, pitfall 1). The losses are in

@@ -1,7 +1,7 @@
 /* session.h - what a session holds. The functions for callers are in fuser.h.
  *
- *   session.c   life, fuser_tell, fuser_fail       walk.c      fuser_next: what to buy
- * next fuser.c     names of a configuration           verdict.c   the ranking
+ *   session.c   life, fuser_tell, fuser_fail     walk.c      fuser_next: what to buy next
+ *   fuser.c     names of a configuration         verdict.c   the ranking
  *
  * Inside, generators and embedders count as in the bundle; what comes in and goes out
  * counts as in struct fuser_names.

@@ -1,7 +1,7 @@
 /* surface.h - the built-in embedder of a prompt's form, "surface@1".
  *
- *     surface_fit(features of n prompts) -> surface_embed(text) -> unit vector,
- * SURFACE_DIM
+ *     surface_fit(features of n prompts)
+ *     surface_embed(text) -> unit vector of SURFACE_DIM floats
  *
  * Eighteen features that need no vocabulary: length, shares of digits, capitals,
  * operators, brackets and CJK, lines, code words, options, questions. Standardised over

@@ -1,8 +1,8 @@
 /* wire.h - numbers and strings of a bundle's sections, little-endian, without padding.
  *
  *   write   sink_begin(tag) -> sink_u32, sink_bytes, ... -> sink_end() for each section
- *   read    source over one section's bytes -> source_u32, source_array, ... ->
- * source_done
+ *   read    source over one section's bytes -> source_u32, source_array, ...
+ *           -> source_done
  *
  * Both remember their first failure, so that a run of calls is checked once, at its end.
  * A sink without a file only hashes: the bundle's id is taken that way. A source never

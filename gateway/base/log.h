@@ -8,8 +8,9 @@
  *   log_usd(&line, "cost_usd", pico);
  *   log_end(&line);
  *
- * gives   ts=2026-01-31T12:00:00.000Z level=info event=request expert=small
- * cost_usd=0.0012
+ * gives
+ *
+ *   ts=2026-01-31T12:00:00.000Z level=info event=request expert=small cost_usd=0.0012
  *
  * Values with spaces, quotes, '=' or control bytes are quoted and escaped, so that one
  * event is one line whatever a stranger sends. A line has a maximum; what does not fit is

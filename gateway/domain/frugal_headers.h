@@ -3,9 +3,10 @@
  *
  *   struct frugal_options options;
  *   frugal_options_init(&options);
- *   for every request header:  frugal_options_header(&options, name, value, arena,
- * &error) once, when parsed:         frugal_options_body(&options, chat.frugal, arena,
- * &error)
+ *   for every request header:
+ *       frugal_options_header(&options, name, value, arena, &error)
+ *   once, when parsed:
+ *       frugal_options_body(&options, chat.frugal, arena, &error)
  *
  * Of header and body the stricter holds: the lower budget, value and deadline, the higher
  * lambda and min_quality, reject over downgrade over trim, the experts in both lists. An

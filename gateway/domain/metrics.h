@@ -4,8 +4,7 @@
  *   at start     metrics_new(&metrics);   slot = metrics_expert(metrics, "small")
  *   each worker  struct metrics_block *block = metrics_block(metrics);
  *                metrics_add(block, METRIC_ATTEMPTS, slot, METRIC_ATTEMPT_OK, 1);
- *   scrape       metrics_render(metrics, &out);                 Prometheus text, any
- * thread
+ *   scrape       metrics_render(metrics, &out);       Prometheus text, any thread
  *
  *   block of worker 0   [ cell cell cell ... ]  one writer, relaxed atomics
  *   block of worker 1   [ cell cell cell ... ]          |

@@ -4,9 +4,10 @@
  *   sse_init(&sse, max_event_bytes);
  *   for each piece:
  *       while (n > 0) {
- *           size_t used = sse_feed(&sse, p, n);       takes bytes up to the end of one
- * event p += used, n -= used; if (sse_ready(&sse)) { event = sse_take(&sse); ... } else
- * if (sse_failed(&sse)) -> the event is too large
+ *           size_t used = sse_feed(&sse, p, n);    takes bytes up to the end of one event
+ *           p += used, n -= used;
+ *           if (sse_ready(&sse)) { event = sse_take(&sse); ... }
+ *           else if (sse_failed(&sse)) -> the event is too large
  *       }
  *   at the end: sse_finish(&sse) may leave one more event, marked unterminated
  *   sse_release(&sse);

@@ -6,7 +6,7 @@
  *
  *     purse_reserve(worst) --> hold --+--> purse_settle(actual)     usage was reported
  *                                     +--> purse_unknown(estimate)  sent, fate unknown:
- * the |                             worst case counts
+ *                                     |                             worst case counts
  *                                     +--> purse_release            never sent: nothing
  *
  * Always: bound_pico + held_pico <= ceiling_pico, unless an expert charged more than its

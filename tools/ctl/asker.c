@@ -59,8 +59,7 @@ struct asker {
 static void call_start(struct call *call);
 static void asker_fill(struct asker *asker);
 
-/* -- one call
- * ------------------------------------------------------------------------- */
+/* -- one call -- */
 
 static const struct config_expert *call_expert(const struct call *call)
 {
@@ -177,8 +176,7 @@ static int64_t call_worst(const struct call *call)
     return price_worst(generator, chat, price_output_limit(generator, chat, 0));
 }
 
-/* -- what came back
- * ------------------------------------------------------------------- */
+/* -- what came back -- */
 
 static void on_head(void *arg, unsigned status, const struct http_header *headers,
                     size_t n)
@@ -351,8 +349,7 @@ static void on_done(void *arg, const struct http_result *result)
     }
 }
 
-/* -- starting
- * ------------------------------------------------------------------------- */
+/* -- starting -- */
 
 static void call_send(struct call *call)
 {
@@ -487,8 +484,7 @@ static void asker_fill(struct asker *asker)
     }
 }
 
-/* -- the whole
- * ------------------------------------------------------------------------ */
+/* -- the whole -- */
 
 struct asker *asker_new(const struct asker_settings *settings,
                         const struct asker_source *source, void *context)

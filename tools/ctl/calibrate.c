@@ -115,8 +115,7 @@ struct calibration {
     char example[600]; /* the last failure of a question, for the person */
 };
 
-/* -- asking
- * --------------------------------------------------------------------------- */
+/* -- asking -- */
 
 static bool next_question(void *context, size_t expert,
                           struct asker_question *ret_question)
@@ -231,8 +230,7 @@ static enum fault_err ask_all(struct calibration *work, struct fault *fault)
     return work->err;
 }
 
-/* -- the end
- * -------------------------------------------------------------------------- */
+/* -- the end -- */
 
 /* Lines of experts that were not asked for leave the report. */
 static void trim_report(struct calibration *work)

@@ -84,8 +84,7 @@ void command_help(const struct command_entry *entry, FILE *out)
     options_help(&entry->command->options, out);
 }
 
-/* -- the manual page
- * ------------------------------------------------------------------ */
+/* -- the manual page -- */
 
 /* Text that roff takes as it stands. */
 static void put_roff(const char *text, size_t n, FILE *out)

@@ -40,8 +40,7 @@ static void report(const struct reader *reader, double from, double share, doubl
         reader->progress(reader->context, from + share * done);
 }
 
-/* -- models.json
- * ---------------------------------------------------------------------- */
+/* -- models.json -- */
 
 static enum fault_err read_whole(const char *path, char **ret_text, size_t *ret_bytes,
                                  struct fault *fault)
@@ -166,8 +165,7 @@ static enum fault_err read_models(struct reader *reader, struct fault *fault)
     return err;
 }
 
-/* -- prompts.jsonl
- * -------------------------------------------------------------------- */
+/* -- prompts.jsonl -- */
 
 static bool split_wanted(struct reader *reader, const char *split)
 {
@@ -231,8 +229,7 @@ static enum fault_err read_prompts(struct reader *reader, struct fault *fault)
     return err;
 }
 
-/* -- quality.csv and cost.csv
- * --------------------------------------------------------- */
+/* -- quality.csv and cost.csv -- */
 
 /* Puts field `text` of cell `at` where it belongs. False: not a value of this file. */
 typedef bool (*cell_fn)(struct dataset *dataset, size_t at, const char *text);
@@ -360,8 +357,7 @@ static enum fault_err read_cells(struct reader *reader, const char *name, cell_f
     return err;
 }
 
-/* -- the whole
- * ------------------------------------------------------------------------ */
+/* -- the whole -- */
 
 static void make_cells(struct dataset *dataset)
 {

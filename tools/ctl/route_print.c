@@ -55,8 +55,7 @@ static const char *expert_name(const struct decision *decision, size_t expert)
     return decision->snapshot->config->experts[expert].name;
 }
 
-/* -- for people
- * ----------------------------------------------------------------------- */
+/* -- for people -- */
 
 static void cell_usd(struct table *table, int64_t pico)
 {
@@ -256,8 +255,7 @@ void route_print(const struct route_told *told)
                  (double)(decision->ready_us - decision->began_us) / 1000);
 }
 
-/* -- for programs
- * --------------------------------------------------------------------- */
+/* -- for programs -- */
 
 static json_t *number(double value)
 {

@@ -16,8 +16,7 @@ enum fault_err rowset_fuser_fault(enum fuser_err code, const struct fuser_error 
                      error->text[0] != '\0' ? error->text : fuser_err_text(code));
 }
 
-/* -- who and with what
- * ---------------------------------------------------------------- */
+/* -- who and with what -- */
 
 static bool listed(const struct option_list *list, const char *name)
 {
@@ -115,8 +114,7 @@ static enum fault_err find_embedders(struct rowset *set, struct fault *fault)
     return FAULT_OK;
 }
 
-/* -- prompts and vectors
- * -------------------------------------------------------------- */
+/* -- prompts and vectors -- */
 
 static enum fault_err take_prompt(void *context, int64_t row,
                                   const struct store_prompt *known, struct fault *fault)
@@ -234,8 +232,7 @@ static enum fault_err read_prompts(struct rowset *set, struct fault *fault)
     return err;
 }
 
-/* -- rows
- * ----------------------------------------------------------------------------- */
+/* -- rows -- */
 
 static enum fault_err add_row(void *context, int64_t row,
                               const struct store_prompt *known, struct fault *fault)

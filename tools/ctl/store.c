@@ -156,8 +156,7 @@ void store_close(struct store *store)
     free(store);
 }
 
-/* -- binding and stepping
- * ------------------------------------------------------------- */
+/* -- binding and stepping -- */
 
 sqlite3_stmt *store_ready(struct store *store, enum store_statement which)
 {

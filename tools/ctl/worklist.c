@@ -8,8 +8,7 @@
 #include "tools/ctl/memory.h"
 #include "tools/ctl/prompts.h"
 
-/* -- prompts
- * -------------------------------------------------------------------------- */
+/* -- prompts -- */
 
 static enum fault_err take_prompt(void *context, const struct prompts_item *item,
                                   struct fault *fault)
@@ -84,8 +83,7 @@ static bool find_row(const struct worklist *work, int64_t row, size_t *ret_promp
     return true;
 }
 
-/* -- grading
- * -------------------------------------------------------------------------- */
+/* -- grading -- */
 
 /* The cell that follows from an answer. */
 static enum fault_err keep_cell(struct worklist *work, size_t expert, size_t prompt,
@@ -121,8 +119,7 @@ static enum fault_err take_answer(void *context, int64_t prompt_row, int64_t exp
     return keep_cell(work, work->reading, prompt, answer, fault);
 }
 
-/* -- experts
- * -------------------------------------------------------------------------- */
+/* -- experts -- */
 
 static bool expert_listed(const struct option_list *list, const char *name)
 {

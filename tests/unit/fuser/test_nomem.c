@@ -100,12 +100,20 @@ static enum fuser_err collect(void *context)
     return err;
 }
 
+struct built {
+    const struct fuser_rows *rows;
+    const char *head;
+};
+
 static enum fuser_err build(void *context)
 {
-    struct fuser_build how = { .k = 5, .walk_m = 5, .prior_rows = 2 };
+    const struct built *built = context;
+    struct fuser_build how = {
+        .head = built->head, .k = 5, .walk_m = 5, .prior_rows = 2
+    };
     struct fuser_bundle *bundle = NULL;
     struct fuser_error error;
-    enum fuser_err err = fuser_bundle_build(context, &how, &bundle, &error);
+    enum fuser_err err = fuser_bundle_build(built->rows, &how, &bundle, &error);
 
     assert_int_equal(err == FUSER_OK, bundle != NULL);
     fuser_bundle_unref(bundle);
@@ -176,10 +184,22 @@ static void a_build_survives_it(void **state)
     struct fuser_rows *bare = world_rows(100, 0.1, false, NULL);
 
     (void)state;
-    at_every_allocation(build, labelled);
-    at_every_allocation(build, bare);
+    at_every_allocation(build, &(struct built){ labelled, "knn" });
+    at_every_allocation(build, &(struct built){ bare, "knn" });
     fuser_rows_free(labelled);
     fuser_rows_free(bare);
+}
+
+/* Few rows without gaps: a fit is short, and every allocation of it is still made. */
+static void a_fitted_head_survives_it(void **state)
+{
+    static const char *const heads[] = { "ridge", "logistic", "blend" };
+    struct fuser_rows *rows = world_rows(24, 0, true, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        at_every_allocation(build, &(struct built){ rows, heads[i] });
+    fuser_rows_free(rows);
 }
 
 static void a_bundle_survives_it(void **state)
@@ -204,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_survive_it),
         cmocka_unit_test(a_build_survives_it),
+        cmocka_unit_test(a_fitted_head_survives_it),
         cmocka_unit_test(a_bundle_survives_it),
     };
 

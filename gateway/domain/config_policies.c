@@ -19,6 +19,9 @@ static const struct setting policy_settings[] = {
       .help = "quality that a second of waiting costs" },
     { "min_quality", SETTING_NUMBER, AT(min_quality), "0", 0, 1,
       .help = "least predicted quality" },
+    { "switch_z", SETTING_NUMBER, AT(switch_z), "1", 0, 100,
+      .help = "standard errors by which a prompt's gain over the best fixed expert must "
+              "exceed 0" },
     { "experts", SETTING_OTHER, .help = "list of allowed experts; absent: all" },
     { "default", SETTING_OTHER,
       .help = "expert when the evidence is poor; absent: the first allowed one" },

@@ -141,6 +141,8 @@ static void conclude(struct decision *decision)
     fuser_verdict(decision->session, purse_remaining(decision->purse), verdict);
     if (verdict->n_ranked == 0)
         ready_with_default(decision, REASON_DEFAULT);
+    else if (verdict->stop == FUSER_STOP_NOT_WORTH && !decision->late && !decision->failed)
+        ready_with_ranking(decision, REASON_NOT_WORTH);
     else if (verdict->evidence == FUSER_EVIDENCE_GOOD)
         ready_with_ranking(decision, REASON_ROUTED);
     else if (verdict->evidence == FUSER_EVIDENCE_TOO_FAR)
@@ -151,8 +153,6 @@ static void conclude(struct decision *decision)
         ready_with_default(decision, REASON_DECISION_TIMEOUT);
     else if (decision->failed)
         ready_with_default(decision, REASON_EMBEDDER_FAILED);
-    else if (verdict->stop == FUSER_STOP_NOT_WORTH)
-        ready_with_ranking(decision, REASON_NOT_WORTH);
     else if (verdict->stop == FUSER_STOP_CEILING)
         ready_with_ranking(decision, REASON_CEILING);
     else
@@ -370,6 +370,8 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
         .lambda = order->lambda,
         .wait = order->wait_per_s,
         .min_quality = order->min_quality,
+        .switch_z = order->switch_z,
+        .look = true,
         .ceiling_pico = purse_remaining(decision->purse),
         .text = decision->text.p != NULL ? decision->text.p : "",
         .text_bytes = decision->text.n,

@@ -106,6 +106,7 @@ static void take_policy(struct order *order)
         return;
     order->lambda = policy->lambda;
     order->wait_per_s = policy->wait_per_s;
+    order->switch_z = policy->switch_z;
     order->min_quality = policy->min_quality;
     order->ceiling_pico = policy->budget_pico;
     order->on_budget = policy->on_budget;

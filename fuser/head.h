@@ -39,13 +39,13 @@ struct head_local {
 /* Everything that may be looked at for one prompt and one subset of the embedders. */
 struct head_view {
     const struct fuser_bundle *bundle;
-    uint32_t subset;             /* bit e: embedder e was queried; never 0 */
-    const struct near *near;     /* nearest first, under the subset's mean distance */
-    size_t n_near;               /* may be 0 */
-    const float *distance;       /* per row: sum over the subset's embedders; NULL: only
+    uint32_t subset;         /* bit e: embedder e was queried; never 0 */
+    const struct near *near; /* nearest first, under the subset's mean distance */
+    size_t n_near;           /* may be 0 */
+    const float *distance;   /* per row: sum over the subset's embedders; NULL: only
                                     those of `near` are known */
-    bool exact;                  /* these are; otherwise they are coarse, within a few per cent */
-    float *scratch;              /* the caller's: one float a row, then the dims of all
+    bool exact;     /* these are; otherwise they are coarse, within a few per cent */
+    float *scratch; /* the caller's: one float a row, then the dims of all
                                     embedders and HEAD_SCRATCH */
     const float *const *vectors; /* per embedder: unit length, NULL outside the subset */
     uint32_t row;       /* the calibration row that the prompt is, and that must not

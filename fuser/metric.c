@@ -66,15 +66,16 @@ static size_t find_among_all(const struct metric *metric, const struct head_view
     found = kernel_nearest(sums, n, METRIC_OVER, view->row, ret);
     for (size_t i = 0; i < found; i++) {
         ret[i].distance = exact_distance(view, ret[i].row);
-        kernel_l2_add(metric->lines + ret[i].row * width, 1, width, line, &ret[i].distance);
+        kernel_l2_add(metric->lines + ret[i].row * width, 1, width, line,
+                      &ret[i].distance);
     }
     kernel_sort(ret, found);
     return found < METRIC_K ? found : METRIC_K;
 }
 
 /* The nearest under the metric: among all when their distances are known, else among the nearest. */
-static size_t find(const struct metric *metric, const struct head_view *view, const float *line,
-                   struct near *ret)
+static size_t find(const struct metric *metric, const struct head_view *view,
+                   const float *line, struct near *ret)
 {
     size_t found = view->n_near < METRIC_OVER ? view->n_near : METRIC_OVER;
     if (view->distance != NULL)

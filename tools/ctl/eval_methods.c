@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuser/random.h"
+#include "tools/ctl/dice.h"
 #include "tools/ctl/eval_classes.h"
 #include "tools/ctl/memory.h"
 
@@ -203,12 +203,14 @@ static double knn_accuracy(const struct fuser_classes *classes,
 
 /* -- subsets -------------------------------------------------------------------------------------- */
 
-static uint32_t random_subset(struct rng *rng, size_t n_experts, size_t size)
+static uint32_t random_subset(struct dice *dice, size_t n_experts, size_t size)
 {
-    uint32_t chosen[FUSER_MAX_CLASS_EXPERTS], mask = 0;
-    rng_sample(rng, n_experts, size, chosen);
-    for (size_t i = 0; i < size; i++)
-        mask |= 1u << chosen[i];
+    uint32_t mask = 0;
+    while (size > 0) {
+        uint32_t bit = 1u << dice_below(dice, n_experts);
+        size -= (mask & bit) == 0;
+        mask |= bit;
+    }
     return mask;
 }
 
@@ -224,7 +226,7 @@ static enum fault_err random_subsets(const struct eval_task *task, bool knn,
 {
     struct fuser_classes *classes = NULL;
     struct fuser_error error = { 0 };
-    struct rng rng = rng_seeded(task->seed);
+    struct dice dice = dice_seeded(task->seed);
     size_t n_sizes = sizes_of(task);
 
     if (fuser_classes_new(task->fit, task->kappas[0], &classes, &error) != FUSER_OK)
@@ -232,7 +234,7 @@ static enum fault_err random_subsets(const struct eval_task *task, bool knn,
     for (size_t size = 1; size <= n_sizes; size++) {
         double sum = 0;
         for (uint32_t n = 0; n < task->subsets; n++) {
-            uint32_t mask = random_subset(&rng, task->fit->n_experts, size);
+            uint32_t mask = random_subset(&dice, task->fit->n_experts, size);
             sum += knn ? knn_accuracy(classes, task, mask)
                        : vote_accuracy(task->measure, mask, fuser_class_majority);
             progress_set(task->bar,

@@ -6,8 +6,8 @@
 
 #include <jansson.h>
 
-#include "fuser/random.h"
 #include "tools/ctl/command.h"
+#include "tools/ctl/dice.h"
 #include "tools/ctl/memory.h"
 #include "tools/ctl/plot.h"
 #include "tools/ctl/report.h"
@@ -322,12 +322,12 @@ static enum fault_err run_parts(struct evaluation *eval, const uint32_t *part,
 /* Equal parts in a random order that follows from the seed. */
 static size_t fold_parts(const struct evaluation *eval, uint32_t *part)
 {
-    struct rng rng = rng_seeded((uint64_t)eval->options->seed);
+    struct dice dice = dice_seeded((uint64_t)eval->options->seed);
     size_t n = eval->fit->n, folds = (size_t)eval->options->fold;
     for (size_t i = 0; i < n; i++)
         part[i] = (uint32_t)(i % folds);
     for (size_t i = n - 1; i > 0; i--) {
-        size_t j = rng_next(&rng) % (i + 1);
+        size_t j = dice_below(&dice, i + 1);
         uint32_t swap = part[i];
         part[i] = part[j];
         part[j] = swap;
@@ -396,10 +396,10 @@ static void bootstrap(struct evaluation *eval)
     struct measures *all = memory_new(times + 1, sizeof(*all));
     double *values = memory_new(times + 1, sizeof(*values));
     uint32_t *picks = memory_new(n, sizeof(*picks));
-    struct rng rng = rng_seeded((uint64_t)eval->options->seed ^ 0x626F6F74);
+    struct dice dice = dice_seeded((uint64_t)eval->options->seed ^ 0x626F6F74);
     for (size_t b = 0; b < times; b++) {
         for (size_t i = 0; i < n; i++)
-            picks[i] = (uint32_t)(rng_next(&rng) % n);
+            picks[i] = (uint32_t)dice_below(&dice, n);
         measures_of(&eval->trials->trial, picks, &all[b]);
         progress_set(&eval->bar, (double)b / (double)times, "intervals");
     }

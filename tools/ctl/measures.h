@@ -23,8 +23,9 @@
 #define MEASURES(X)                                                                      \
     X(best_single)                                                                       \
     X(oracle)                                                                            \
-    X(accuracy) X(gap_closed) X(aiq_b) X(zero_aiq_b) X(match) X(p99) X(p95) X(ece)       \
-        X(cpt50) X(cpt80) X(apgr)
+    X(accuracy)                                                                          \
+    X(gap_closed) X(aiq_b) X(zero_aiq_b) X(match) X(p99) X(p95) X(ece) X(cpt50) X(cpt80) \
+        X(apgr)
 
 struct measures {
 #define X(name) double name;

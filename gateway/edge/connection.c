@@ -212,10 +212,23 @@ static bool is_ready(const struct connection *c)
 
 struct head {
     size_t n, n_host, n_length, n_encoding;
+    bool odd; /* a name or a value has a byte that no header has */
     struct str length, encoding, expect;
     bool overflow;
     struct exchange_header headers[SERVER_HEADERS_MAX]; /* the first n are filled in */
 };
+
+/* MHD takes "Content-Length : 5" for a header of another name, and control characters. */
+static bool is_odd(struct str name, struct str value)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if ((unsigned char)name.p[i] <= ' ' || name.p[i] == 0x7f)
+            return true;
+    for (size_t i = 0; i < value.n; i++)
+        if (((unsigned char)value.p[i] < ' ' && value.p[i] != '\t') || value.p[i] == 0x7f)
+            return true;
+    return name.n == 0;
+}
 
 static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *name,
                                  size_t name_n, const char *value, size_t value_n)
@@ -229,6 +242,7 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
     struct exchange_header *header = &head->headers[head->n++];
     header->name = (struct str){ name, name_n };
     header->value = str_trim((struct str){ value, value_n });
+    head->odd = head->odd || is_odd(header->name, header->value);
     if (str_eq_nocase(header->name, STR("host"))) {
         head->n_host++;
     } else if (str_eq_nocase(header->name, STR("content-length"))) {
@@ -249,6 +263,8 @@ static const char *find_fault(const struct head *head, const char *version)
     uint64_t length;
     if (head->overflow)
         return "too many headers";
+    if (head->odd)
+        return "a header with a blank in its name or a control character";
     if (head->n_host > 1)
         return "more than one Host header";
     if (head->n_host == 0 && strcmp(version, MHD_HTTP_VERSION_1_0) != 0)
@@ -293,6 +309,15 @@ static void reset(struct connection *c)
     }
 }
 
+/* "http://host/path", which only proxies are sent, names the path too. */
+static const char *path_of(const char *url)
+{
+    if (strncasecmp(url, "http://", 7) != 0)
+        return url;
+    const char *path = strchr(url + 7, '/');
+    return path != NULL ? path : "/";
+}
+
 /* The first call of a request: the head is in. */
 static enum MHD_Result begin(struct connection *c, const char *url, const char *method,
                              const char *version)
@@ -302,7 +327,8 @@ static enum MHD_Result begin(struct connection *c, const char *url, const char *
     memset(&head, 0, offsetof(struct head, headers));
     (void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, &head);
 
-    route_find(c->server->settings.surface, str_of(method), str_of(url), &match);
+    const struct str path = str_of(path_of(url));
+    route_find(c->server->settings.surface, str_of(method), path, &match);
     const char *fault = find_fault(&head, version);
     if (fault != NULL) {
         match.route = EXCHANGE_BAD_REQUEST;
@@ -311,7 +337,7 @@ static enum MHD_Result begin(struct connection *c, const char *url, const char *
     const struct exchange_request request = {
         .route = match.route,
         .method = str_of(method),
-        .path = str_of(url),
+        .path = path,
         .argument = match.argument,
         .headers = head.headers,
         .n_headers = head.n,
@@ -405,6 +431,34 @@ void connection_completed(void *arg, struct MHD_Connection *mhd, void **request,
         exchange_bad_body(c->exchange);
     connection_drop(c);
     c->active = false;
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Decodes %XX in place, but for %00, which would end the path for all that read it as C text,
+ * and for what is not of that form. */
+size_t connection_unescape(void *arg, struct MHD_Connection *mhd, char *text)
+{
+    char *to = text;
+    (void)arg, (void)mhd;
+    for (const char *from = text; *from != '\0';) {
+        const int high = from[0] == '%' ? hex_value(from[1]) : -1;
+        const int low = high >= 0 ? hex_value(from[2]) : -1;
+        if (low >= 0 && (high | low) != 0) {
+            *to++ = (char)(high * 16 + low);
+            from += 3;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    *to = '\0';
+    return (size_t)(to - text);
 }
 
 /* -- the connection ---------------------------------------------------------------------- */

@@ -72,6 +72,7 @@ enum MHD_Result connection_request(void *server, struct MHD_Connection *mhd,
                                    size_t *upload_bytes, void **request);
 void connection_completed(void *server, struct MHD_Connection *mhd, void **request,
                           enum MHD_RequestTerminationCode code);
+size_t connection_unescape(void *server, struct MHD_Connection *mhd, char *text);
 /* The exchange is told to go; nothing more is answered. */
 void connection_drop(struct connection *connection);
 

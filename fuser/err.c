@@ -64,8 +64,3 @@ enum fuser_err ferr_set(struct fuser_error *error, enum fuser_err code,
     }
     return code;
 }
-
-enum fuser_err ferr_nomem(struct fuser_error *error)
-{
-    return ferr_set(error, FUSER_NOMEM, "out of memory");
-}

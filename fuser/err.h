@@ -18,7 +18,11 @@ void ferr_clear(struct fuser_error *error);
 enum fuser_err ferr_set(struct fuser_error *error, enum fuser_err code,
                         const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* FUSER_NOMEM, with its text. */
-enum fuser_err ferr_nomem(struct fuser_error *error);
+/* FUSER_NOMEM, with its text. Here, so that an analyser sees that it is a failure. */
+static inline enum fuser_err ferr_nomem(struct fuser_error *error)
+{
+    (void)ferr_set(error, FUSER_NOMEM, "out of memory");
+    return FUSER_NOMEM;
+}
 
 #endif

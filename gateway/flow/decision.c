@@ -141,7 +141,8 @@ static void conclude(struct decision *decision)
     fuser_verdict(decision->session, purse_remaining(decision->purse), verdict);
     if (verdict->n_ranked == 0)
         ready_with_default(decision, REASON_DEFAULT);
-    else if (verdict->stop == FUSER_STOP_NOT_WORTH && !decision->late && !decision->failed)
+    else if (verdict->stop == FUSER_STOP_NOT_WORTH && !decision->late &&
+             !decision->failed)
         ready_with_ranking(decision, REASON_NOT_WORTH);
     else if (verdict->evidence == FUSER_EVIDENCE_GOOD)
         ready_with_ranking(decision, REASON_ROUTED);

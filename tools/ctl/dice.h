@@ -2,6 +2,7 @@
 #ifndef TOOLS_CTL_DICE_H
 #define TOOLS_CTL_DICE_H
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ static inline struct dice dice_seeded(uint64_t seed)
 /* 0 .. n - 1, for 0 < n < 2^31. */
 static inline size_t dice_below(struct dice *dice, size_t n)
 {
+    assert(n > 0);
     return (size_t)nrand48(dice->state) % n;
 }
 

@@ -1,4 +1,5 @@
 /* eval_classification.c - frugalctl eval classification: fuse recorded class outputs, by every method. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -195,6 +196,7 @@ static enum fault_err read_costs(const struct eval_options *options, size_t n_ex
     if (err == FAULT_OK && (fields == NULL || columns < 2 || columns > EVAL_MAX_POINTS))
         err = fault_at(fault, FAULT_INPUT, options->costs, 1,
                        "the header is not expert,NAME,..");
+    assert(err != FAULT_OK || fields != NULL);
     for (size_t c = 1; err == FAULT_OK && c < columns; c++)
         err = weight_of(&options->weights, fields[c], &weight[c], fault);
     for (size_t e = 0; err == FAULT_OK && e < n_experts; e++) {
@@ -205,6 +207,7 @@ static enum fault_err read_costs(const struct eval_options *options, size_t n_ex
                            "%zu experts with %zu columns are needed", n_experts, columns);
         for (size_t c = 1; err == FAULT_OK && c < columns; c++) {
             char *end = NULL;
+            assert(fields != NULL);
             double cost = strtod(fields[c], &end);
             if (end == fields[c] || *end != '\0' || !(cost >= 0) || isinf(cost))
                 err = fault_at(fault, FAULT_INPUT, options->costs, csv_line(csv),

@@ -24,8 +24,8 @@
     X(best_single)                                                                       \
     X(oracle)                                                                            \
     X(accuracy)                                                                          \
-    X(gap_closed) X(aiq_b) X(zero_aiq_b) X(match) X(p99) X(p95) X(ece) X(cpt50) X(cpt80) \
-        X(apgr)
+    X(gap_closed)                                                                        \
+    X(aiq_b) X(zero_aiq_b) X(match) X(p99) X(p95) X(ece) X(cpt50) X(cpt80) X(apgr)
 
 struct measures {
 #define X(name) double name;

@@ -73,8 +73,10 @@ static void axes(const struct frame *frame)
         text(frame, x, HEIGHT - BOTTOM + 18, "middle", words);
     }
     double step = frame->high_quality - frame->low_quality > 0.4 ? 0.1 : 0.05;
-    for (double q = ceil(frame->low_quality / step) * step; q <= frame->high_quality;
-         q += step) {
+    int first = (int)ceil(frame->low_quality / step);
+    int last = (int)floor(frame->high_quality / step);
+    for (int line = first; line <= last; line++) {
+        double q = line * step;
         double y = y_of(frame, q);
         (void)fprintf(
             frame->file,

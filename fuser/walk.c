@@ -69,8 +69,6 @@ static bool fits(const struct fuser_session *session, const struct session_embed
 
     if (remaining == INT64_MAX)
         return true;
-    if (j->price_pico > remaining)
-        return false;
     if (j->price_pico == 0)
         return true;
     session_affordable(session, remaining - j->price_pico, &choice);

@@ -144,11 +144,92 @@ static void a_walk_finds_the_neighbours_of_an_exact_scan(void **state)
     fuser_bundle_unref(bundle);
 }
 
+/* Every third row has no remote vector: under "remote" it is nobody's neighbour. */
+static void a_row_without_the_vector_is_no_neighbour(void **state)
+{
+    struct fuser_rows *rows = NULL;
+    struct fuser_embedder_info infos[WORLD_EMBEDDERS];
+    struct fuser_bundle *bundle;
+    struct rng rng = rng_seeded(3);
+
+    (void)state;
+    world_embedder_infos(infos);
+    assert_int_equal(fuser_rows_new(world_generators, WORLD_GENERATORS, infos,
+                                    WORLD_EMBEDDERS, &rows, NULL),
+                     FUSER_OK);
+    for (size_t i = 0; i < 90; i++) {
+        struct world_prompt prompt = world_prompt(&rng);
+        struct fuser_cell cell = { 1, 1, 1, 1 };
+        char id[16];
+        size_t row;
+
+        (void)snprintf(id, sizeof id, "%s%zu", i % 3 ? "has" : "lacks", i);
+        assert_int_equal(
+            fuser_rows_add(rows, id, "d", prompt.text, prompt.bytes, &row, NULL),
+            FUSER_OK);
+        assert_int_equal(fuser_rows_set_cell(rows, row, i % 4, &cell, NULL), FUSER_OK);
+        if (i % 3)
+            assert_int_equal(
+                fuser_rows_set_vector(rows, row, 1, prompt.vector, WORLD_DIM, NULL),
+                FUSER_OK);
+    }
+    bundle = world_build(rows);
+    assert_int_equal(bundle->n_missing[1], 30);
+    for (size_t i = 0; i < 40; i++) {
+        struct world_prompt prompt = world_prompt(&rng);
+        float distance[90] = { 0 };
+        struct near near[90];
+
+        assert_true(kernel_unit(prompt.vector, WORLD_DIM));
+        bundle_distances(bundle, 1, 0, 50, prompt.vector, distance);
+        bundle_distances(bundle, 1, 50, 40, prompt.vector, distance + 50);
+        assert_int_equal(kernel_nearest(distance, 90, 90, KERNEL_NO_ROW, near), 60);
+        for (size_t n = 0; n < 60; n++)
+            assert_memory_equal(bundle_name(&bundle->ids, near[n].row), "has", 3);
+    }
+    /* Its line in the tables is the prior's, and a number. */
+    for (size_t i = 0; i < bundle->loo.n_subsets * 90 * WORLD_GENERATORS; i++)
+        assert_true(isfinite(bundle->loo.tokens[i]));
+    fuser_bundle_unref(bundle);
+    fuser_rows_free(rows);
+}
+
+static void a_scan_leaves_out_the_same_rows(void **state)
+{
+    struct rng rng = rng_seeded(4);
+    struct fuser_bundle *bundle = world_bundle(64, 0);
+    struct world_prompt prompt = world_prompt(&rng);
+    uint32_t *missing = calloc(64, sizeof *missing);
+    int16_t code[64];
+    struct coarse_query query;
+    float nearly[64] = { 0 };
+
+    (void)state;
+    assert_non_null(missing);
+    assert_true(kernel_unit(prompt.vector, WORLD_DIM));
+    missing[0] = 0;
+    missing[1] = 31;
+    missing[2] = 63;
+    free(bundle->missing[1]);
+    bundle->missing[1] = missing;
+    bundle->n_missing[1] = 3;
+    coarse_ask(&bundle->coarse[1], prompt.vector, code, &query);
+    for (size_t first = 0; first < 64; first += 32)
+        bundle_scan(bundle, 1, first, 32, &query, nearly + first);
+    for (size_t i = 0; i < 64; i++)
+        assert_int_equal(isinf(nearly[i]) != 0, i == 0 || i == 31 || i == 63);
+    assert_false(bundle_has_vector(bundle, 1, 31));
+    assert_true(bundle_has_vector(bundle, 1, 32));
+    fuser_bundle_unref(bundle);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_coarse_distance_is_within_its_error),
         cmocka_unit_test(a_walk_finds_the_neighbours_of_an_exact_scan),
+        cmocka_unit_test(a_row_without_the_vector_is_no_neighbour),
+        cmocka_unit_test(a_scan_leaves_out_the_same_rows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

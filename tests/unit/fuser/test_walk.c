@@ -305,6 +305,37 @@ static void a_minimum_quality_outweighs_the_price(void **state)
     assert_true(v.steps[0].candidates[0].loss == (0 + 0 + 1 + 1) / 4.0);
 }
 
+/* The loss at the start and the one near a prompt are two loops over the same tables. */
+static void both_ways_to_a_loss_agree(void **state)
+{
+    struct tables *t = *state;
+    struct loo_terms terms = { .output_limit = INFINITY };
+    struct loo_choice choice = { .n = 2, .order = { 0, 1 } };
+    struct near near[4];
+
+    for (uint32_t i = 0; i < 4; i++)
+        near[i] = (struct near){ 0, i };
+    for (int dear = 0; dear < 3; dear++)
+        for (int wanted = 0; wanted < 3; wanted++)
+            for (size_t e = 0; e < 2; e++) {
+                double first, mean;
+
+                terms.output[1] = 0.5 * dear;
+                terms.fixed[0] = 0.125 * dear;
+                terms.min_quality = 0.5 * wanted; /* 1: nothing reaches it */
+                first = loo_first_loss(t->bundle, e, &terms, &choice);
+                mean = loo_mean_loss(t->bundle, 1u << e, near, 4, &terms, &choice);
+                assert_true(first == mean);
+            }
+    /* y costs more than it can gain, yet only y reaches 1/2 on row 2 of {a}. */
+    terms = (struct loo_terms){ .output = { 0, 1 }, .output_limit = INFINITY };
+    assert_true(loo_mean_loss(t->bundle, A, near, 4, &terms, &choice) == 0.5);
+    terms.min_quality = 0.5;
+    assert_true(loo_mean_loss(t->bundle, A, near + 2, 1, &terms, &choice) == 1);
+    terms.output[1] = 0.75;
+    assert_true(loo_mean_loss(t->bundle, A, near + 2, 1, &terms, &choice) == 0.75);
+}
+
 static void a_banned_first_choice_leaves_the_second(void **state)
 {
     struct tables *t = *state;
@@ -381,6 +412,35 @@ static void an_estimate_is_the_shrunken_mean_of_the_known(void **state)
     fuser_rows_free(rows);
 }
 
+/* Three rows of domain 0, one of domain 1; pulls of five rows and of one, as in prior.c. */
+static void a_row_leaves_every_mean_that_it_is_part_of(void **state)
+{
+    float quality[4] = { 1, 1, 0, 0 }, input[4] = { 1, 1, 1, 1 };
+    float output[4] = { 10, 20, NAN, 60 }, latency[4] = { NAN, NAN, NAN, NAN };
+    uint32_t domain_of[4] = { 0, 0, 0, 1 };
+    struct cells cells = { 4, 1, quality, input, output, latency };
+    struct prior_vote vote = { 0, 1 };
+    struct prior_mean mean;
+    struct prior prior;
+
+    (void)state;
+    assert_int_equal(prior_init(&prior, &cells, domain_of, 2), FUSER_OK);
+    mean = prior_expect(&prior, NULL, 0, 0, KERNEL_NO_ROW);
+    assert_true(fabs(mean.quality - (2 + 0.5) / (4 + 1)) < 1e-9);
+    mean = prior_expect(&prior, &vote, 1, 0, KERNEL_NO_ROW);
+    assert_true(fabs(mean.quality - (2 + 5 * 0.5) / (3 + 5)) < 1e-9);
+    assert_true(fabs(mean.output_tokens - (30 + 5 * 30.0) / (2 + 5)) < 1e-9);
+    assert_true(isnan(mean.latency_ms));
+    /* without row 0: 0.375 = (1 + 1/2) / (3 + 1) over all */
+    mean = prior_expect(&prior, &vote, 1, 0, 0);
+    assert_true(fabs(mean.quality - (1 + 5 * 0.375) / (2 + 5)) < 1e-9);
+    assert_true(fabs(mean.output_tokens - (20 + 5 * 40.0) / (1 + 5)) < 1e-9);
+    /* row 3 is not of domain 0: it leaves the mean over all only */
+    mean = prior_expect(&prior, &vote, 1, 0, 3);
+    assert_true(fabs(mean.quality - (2 + 5 * 0.625) / (3 + 5)) < 1e-9);
+    prior_release(&prior);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,8 +462,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_minimum_quality_outweighs_the_price, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(both_ways_to_a_loss_agree, setup, teardown),
         cmocka_unit_test_setup_teardown(a_banned_first_choice_leaves_the_second, setup,
                                         teardown),
+        cmocka_unit_test(a_row_leaves_every_mean_that_it_is_part_of),
         cmocka_unit_test(an_estimate_is_the_shrunken_mean_of_the_known),
     };
 

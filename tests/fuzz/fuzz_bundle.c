@@ -45,10 +45,11 @@ static struct fuser_bundle *load(const uint8_t *bytes, size_t size)
 static void mend(uint8_t *bytes, size_t size)
 {
     struct wire_section sections[WIRE_SECTIONS_MAX];
-    uint32_t numbers[2] = { BUNDLE_VERSION, bytes[12] % WIRE_SECTIONS_MAX + 1u };
+    uint32_t numbers[2] = { BUNDLE_VERSION, bytes[12] % (WIRE_SECTIONS_MAX + 1u) };
     uint64_t whole = size, at, checksum;
     size_t table;
 
+    numbers[1] += numbers[1] == 0;
     while (numbers[1] > 1 && BUNDLE_PREFIX + numbers[1] * sizeof *sections > size)
         numbers[1]--;
     table = numbers[1] * sizeof *sections;

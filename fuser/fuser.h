@@ -232,6 +232,9 @@ struct fuser_ask {
     double
         switch_z; /* leave the best fixed generator only for a gain of more than so many standard errors
                                 of the paired differences among the neighbours; 0: always */
+    double
+        gain_se; /* buy evidence that costs anything only for a gain of more than so many standard errors
+                               of the paired losses; 0: for any gain, as in the paper */
     bool
         look; /* query one free embedder even where no evidence pays: predictions are then
                   this prompt's own, and the best fixed generator still stands first */
@@ -349,8 +352,11 @@ struct fuser_walked {
     double loss_before; /* L(x, S, S): expected loss of answering at once */
     int64_t price_pico; /* asked */
     struct fuser_candidate {
-        bool open;                     /* was a candidate in this step */
-        double loss;                   /* L(x, S u j, S), its price included */
+        bool open;   /* was a candidate in this step */
+        double loss; /* L(x, S u j, S), its price included */
+        double
+            gain_se; /* standard error of loss_before - loss, over the rows that both are
+                           means of; INFINITY from fewer than two */
     } candidates[FUSER_MAX_EMBEDDERS]; /* counts as in fuser_names.embedders */
 };
 

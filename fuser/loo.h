@@ -24,9 +24,10 @@
 
 #define LOO_BYTES_MAX ((size_t)512 << 20)
 #define LOO_START_ROWS                                                                   \
-    1024                 /* rows behind the first step: a paired mean within about .01 */
-#define LOO_FAR_NEAR  10 /* nearest rows whose mean distance tells how far a prompt is */
-#define LOO_FAR_SHARE 0.999
+    1024 /* rows behind the first step: a paired mean within about .01 */
+#define LOO_LOSSES_MAX 4096 /* rows that a mean loss is taken over, at most */
+#define LOO_FAR_NEAR   10 /* nearest rows whose mean distance tells how far a prompt is */
+#define LOO_FAR_SHARE  0.999
 
 struct fuser_bundle;
 
@@ -78,20 +79,33 @@ FUSER_NODISCARD enum fuser_err loo_derive(const struct fuser_bundle *bundle,
                                           struct loo *loo);
 void loo_release(struct loo *loo);
 
-/* Mean loss of answering under `subset` over m table rows (bundle's row numbers). m > 0,
- * choice->n > 0. */
-double loo_mean_loss(const struct fuser_bundle *bundle, uint32_t subset,
-                     const struct near *near, size_t m, const struct loo_terms *terms,
-                     const struct loo_choice *choice);
+/* The losses of one way to answer, row by row, so that two ways can be compared on the same
+ * rows. Only the first n are set. */
+struct loo_losses {
+    size_t n;
+    double mean;
+    double row[LOO_LOSSES_MAX];
+};
 
-/* The same over the start rows, for embedder e alone: what a first purchase is worth when
+/* Losses of answering under `subset` on m table rows (bundle's row numbers).
+ * 0 < m <= LOO_LOSSES_MAX, choice->n > 0. */
+void loo_near_losses(const struct fuser_bundle *bundle, uint32_t subset,
+                     const struct near *near, size_t m, const struct loo_terms *terms,
+                     const struct loo_choice *choice, struct loo_losses *ret);
+
+/* The same on the start rows, for embedder e alone: what a first purchase is worth when
  * nothing is known of the prompt. */
-double loo_first_loss(const struct fuser_bundle *bundle, size_t e,
-                      const struct loo_terms *terms, const struct loo_choice *choice);
+void loo_first_losses(const struct fuser_bundle *bundle, size_t e,
+                      const struct loo_terms *terms, const struct loo_choice *choice,
+                      struct loo_losses *ret);
 
 /* The same for the best fixed generator, no embedding bought. */
-double loo_blind_loss(const struct fuser_bundle *bundle, const struct loo_terms *terms,
-                      const struct loo_choice *choice);
+void loo_blind_losses(const struct fuser_bundle *bundle, const struct loo_terms *terms,
+                      const struct loo_choice *choice, struct loo_losses *ret);
+
+/* Standard error of the difference of two means over the same rows; INFINITY from fewer
+ * than two. */
+double loo_paired_error(const struct loo_losses *a, const struct loo_losses *b);
 
 /* Mean distance of the nearest few: what `far` is compared with. INFINITY without any. */
 float loo_distance(const struct near *near, size_t n_near);

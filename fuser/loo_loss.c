@@ -53,24 +53,30 @@ static double row_loss(const struct fuser_bundle *bundle, uint32_t subset, size_
     return 1 - quality + cost_of(terms, best, (double)cells->input[cell + best], output);
 }
 
-double loo_mean_loss(const struct fuser_bundle *bundle, uint32_t subset,
+_Static_assert(BUNDLE_K_MAX <= LOO_LOSSES_MAX && LOO_START_ROWS <= LOO_LOSSES_MAX,
+               "every mean has room for its rows");
+
+void loo_near_losses(const struct fuser_bundle *bundle, uint32_t subset,
                      const struct near *near, size_t m, const struct loo_terms *terms,
-                     const struct loo_choice *choice)
+                     const struct loo_choice *choice, struct loo_losses *ret)
 {
     double sum = 0;
 
-    assert(m > 0 && choice->n > 0);
+    assert(m > 0 && m <= LOO_LOSSES_MAX && choice->n > 0);
     for (size_t i = 0; i < m; i++) {
         uint32_t slot = bundle->loo.slot_of[near[i].row];
 
         assert(slot != KERNEL_NO_ROW);
-        sum += row_loss(bundle, subset, slot, terms, choice);
+        ret->row[i] = row_loss(bundle, subset, slot, terms, choice);
+        sum += ret->row[i];
     }
-    return sum / (double)m;
+    ret->n = m;
+    ret->mean = sum / (double)m;
 }
 
-double loo_first_loss(const struct fuser_bundle *bundle, size_t e,
-                      const struct loo_terms *terms, const struct loo_choice *choice)
+void loo_first_losses(const struct fuser_bundle *bundle, size_t e,
+                      const struct loo_terms *terms, const struct loo_choice *choice,
+                      struct loo_losses *ret)
 {
     const struct loo_start *start = &bundle->loo.start;
     float utility[LOO_START_ROWS], loss[LOO_START_ROWS];
@@ -96,13 +102,16 @@ double loo_first_loss(const struct fuser_bundle *bundle, size_t e,
                                              .wanted = (float)terms->min_quality },
                      utility, loss);
     }
-    for (size_t i = 0; i < start->n; i++)
-        sum += (double)loss[i];
-    return sum / (double)start->n;
+    for (size_t i = 0; i < start->n; i++) {
+        ret->row[i] = (double)loss[i];
+        sum += ret->row[i];
+    }
+    ret->n = start->n;
+    ret->mean = sum / (double)start->n;
 }
 
-double loo_blind_loss(const struct fuser_bundle *bundle, const struct loo_terms *terms,
-                      const struct loo_choice *choice)
+void loo_blind_losses(const struct fuser_bundle *bundle, const struct loo_terms *terms,
+                      const struct loo_choice *choice, struct loo_losses *ret)
 {
     const struct loo_start *start = &bundle->loo.start;
     size_t n_generators = bundle->loo.n_generators, best = choice->order[0];
@@ -123,9 +132,27 @@ double loo_blind_loss(const struct fuser_bundle *bundle, const struct loo_terms 
             best = g;
         }
     }
-    for (size_t i = 0; i < start->n; i++)
-        sum += 1 - (double)truth[best * start->n + i] +
-               cost_of(terms, best, (double)start->input[best * start->n + i],
-                       (double)start->output[best * start->n + i]);
-    return sum / (double)start->n;
+    for (size_t i = 0; i < start->n; i++) {
+        ret->row[i] = 1 - (double)truth[best * start->n + i] +
+                      cost_of(terms, best, (double)start->input[best * start->n + i],
+                              (double)start->output[best * start->n + i]);
+        sum += ret->row[i];
+    }
+    ret->n = start->n;
+    ret->mean = sum / (double)start->n;
+}
+
+double loo_paired_error(const struct loo_losses *a, const struct loo_losses *b)
+{
+    double n = (double)a->n, mean = a->mean - b->mean, squares = 0;
+
+    assert(a->n == b->n);
+    if (a->n < 2)
+        return INFINITY;
+    for (size_t i = 0; i < a->n; i++) {
+        double off = a->row[i] - b->row[i] - mean;
+
+        squares += off * off;
+    }
+    return sqrt(squares / (n - 1) / n);
 }

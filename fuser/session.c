@@ -28,6 +28,9 @@ static enum fuser_err check_ask(const struct fuser *fuser, const struct fuser_as
     if (!(ask->switch_z >= 0 && ask->switch_z <= 100))
         return ferr_set(error, FUSER_INVALID, "switch_z %g is not within 0 and 100",
                         ask->switch_z);
+    if (!(ask->gain_se >= 0 && ask->gain_se <= 100))
+        return ferr_set(error, FUSER_INVALID, "gain_se %g is not within 0 and 100",
+                        ask->gain_se);
     if (ask->ceiling_pico < 0)
         return ferr_set(error, FUSER_INVALID, "the ceiling is negative");
     for (size_t i = 0; i < fuser->n_generators; i++) {
@@ -186,6 +189,7 @@ enum fuser_err fuser_session_new(struct fuser *fuser, const struct fuser_ask *as
     session->lambda = ask->lambda;
     session->wait = ask->wait;
     session->switch_z = ask->switch_z;
+    session->gain_se = ask->gain_se;
     session->look = ask->look;
     session->ceiling_pico = ask->ceiling_pico;
     session->text = ask->text;

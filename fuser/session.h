@@ -44,7 +44,7 @@ struct fuser_session {
     enum fuser_stop stop;
 
     /* Copied from the ask. */
-    double lambda, wait, switch_z;
+    double lambda, wait, switch_z, gain_se;
     bool look;   /* free evidence that does not pay may still be looked at */
     bool looked; /* it was: the choice is that of no evidence */
     int64_t ceiling_pico, paid_pico;

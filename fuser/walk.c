@@ -12,7 +12,9 @@
  * nearest calibration rows of what S's route would have cost them; that of buying j is
  * the same under S and j, plus j's price. The walk stops when the best of those is not
  * *less* (pitfall 2: stop on equality). Without evidence both are means over fixed rows,
- * and the best fixed generator is the candidate to beat (pitfall 3).
+ * and the best fixed generator is the candidate to beat (pitfall 3). What costs anything
+ * must gain more than gain_se standard errors: both means are over the same rows, and the
+ * least of several estimates is biased low (pitfall 4).
  *
  * walk_set() is the only function that changes a session's state here.
  */
@@ -40,9 +42,9 @@ static void walk_stop(struct fuser_session *session, enum fuser_stop stop)
     walk_set(session, SESSION_DONE, 0);
 }
 
-/* Expected loss of answering under `subset`, if so much remains for the generator. */
-static double expected_loss(const struct fuser_session *session, uint32_t subset,
-                            int64_t remaining)
+/* Losses of answering under `subset` near the prompt, if so much remains for the generator. */
+static void expected_losses(const struct fuser_session *session, uint32_t subset,
+                            int64_t remaining, struct loo_losses *ret)
 {
     const struct fuser_bundle *bundle = session->fuser->bundle;
     struct loo_choice choice;
@@ -53,12 +55,13 @@ static double expected_loss(const struct fuser_session *session, uint32_t subset
     if (choice.n == 0)
         choice = session->choice;
     if (subset == 0)
-        return loo_blind_loss(bundle, &session->terms, &choice);
-    if (session->n_near_table == 0)
-        return loo_first_loss(bundle, (size_t)__builtin_ctz(subset), &session->terms,
-                              &choice);
-    return loo_mean_loss(bundle, subset, session->near_table, session->n_near_table,
-                         &session->terms, &choice);
+        loo_blind_losses(bundle, &session->terms, &choice, ret);
+    else if (session->n_near_table == 0)
+        loo_first_losses(bundle, (size_t)__builtin_ctz(subset), &session->terms, &choice,
+                         ret);
+    else
+        loo_near_losses(bundle, subset, session->near_table, session->n_near_table,
+                        &session->terms, &choice, ret);
 }
 
 /* Whether j can be paid with something left for the cheapest generator. */
@@ -75,36 +78,49 @@ static bool fits(const struct fuser_session *session, const struct session_embed
     return choice.n > 0;
 }
 
-/* The candidates of one step, and the best of them. */
+/* The candidates of one step, and the best of them that pays. */
 struct offer {
     int best; /* embedder of the bundle, or -1 */
     double best_loss;
-    double missed_loss; /* the best one that does not fit below the ceiling */
-    bool any;           /* something is left to buy at all */
+    bool missed; /* one that would pay does not fit below the ceiling */
+    bool any;    /* something is left to buy at all */
 };
 
-static struct offer consider(const struct fuser_session *session,
-                             struct fuser_walked *step)
+/* By how much a candidate's loss must be less: free evidence is worth any gain. */
+static double margin(const struct fuser_session *session,
+                     const struct session_embedder *j, double gain_se)
 {
-    struct offer offer = { -1, INFINITY, INFINITY, false };
+    if (session->gain_se == 0 || (j->price_pico == 0 && j->loss == 0))
+        return 0;
+    return session->gain_se * gain_se;
+}
+
+static struct offer consider(const struct fuser_session *session,
+                             const struct loo_losses *now, struct fuser_walked *step)
+{
+    struct offer offer = { -1, INFINITY, false, false };
     int64_t remaining = session_remaining(session);
+    struct loo_losses after;
 
     for (size_t e = 0; e < session->fuser->bundle->n_embedders; e++) {
         const struct session_embedder *j = &session->embedders[e];
         int64_t left = remaining == INT64_MAX ? INT64_MAX : remaining - j->price_pico;
-        double loss;
+        double loss, gain_se;
+        bool pays;
 
         if (!j->open)
             continue;
         offer.any = true;
-        loss = expected_loss(session, session->subset | 1u << e, left) + j->loss;
+        expected_losses(session, session->subset | 1u << e, left, &after);
+        loss = after.mean + j->loss;
+        gain_se = loo_paired_error(now, &after);
+        pays = now->mean - loss > margin(session, j, gain_se);
         if (!fits(session, j)) {
-            offer.missed_loss = fmin(offer.missed_loss, loss);
+            offer.missed = offer.missed || pays;
             continue;
         }
-        step->candidates[j->named].open = true;
-        step->candidates[j->named].loss = loss;
-        if (loss < offer.best_loss) {
+        step->candidates[j->named] = (struct fuser_candidate){ true, loss, gain_se };
+        if (pays && loss < offer.best_loss) {
             offer.best_loss = loss;
             offer.best = (int)e;
         }
@@ -124,11 +140,11 @@ static void embed(struct fuser_session *session, size_t e)
 }
 
 static enum fuser_stop reason_to_stop(const struct fuser_session *session,
-                                      const struct offer *offer, double loss_now)
+                                      const struct offer *offer)
 {
     if (!offer->any)
         return session->subset ? FUSER_STOP_ALL_BOUGHT : FUSER_STOP_NO_EVIDENCE;
-    if (offer->missed_loss < loss_now)
+    if (offer->missed)
         return FUSER_STOP_CEILING;
     return session->subset ? FUSER_STOP_NO_GAIN : FUSER_STOP_NOT_WORTH;
 }
@@ -161,6 +177,7 @@ static bool look(struct fuser_session *session, struct fuser_walked *step)
 static void decide(struct fuser_session *session)
 {
     struct fuser_walked *step = &session->steps[session->n_steps];
+    struct loo_losses now;
     struct offer offer;
 
     if (session->choice.n == 0) {
@@ -171,15 +188,15 @@ static void decide(struct fuser_session *session)
     memset(step, 0, sizeof *step);
     session->n_steps++;
     step->embedder = -1;
-    step->loss_before =
-        expected_loss(session, session->subset, session_remaining(session));
+    expected_losses(session, session->subset, session_remaining(session), &now);
+    step->loss_before = now.mean;
     if (session->looked) {
         walk_stop(session, FUSER_STOP_NOT_WORTH);
         return;
     }
-    offer = consider(session, step);
-    if (offer.best < 0 || !(offer.best_loss < step->loss_before)) {
-        enum fuser_stop stop = reason_to_stop(session, &offer, step->loss_before);
+    offer = consider(session, &now, step);
+    if (offer.best < 0) {
+        enum fuser_stop stop = reason_to_stop(session, &offer);
 
         if (stop == FUSER_STOP_NOT_WORTH && session->look && look(session, step))
             return;

@@ -152,6 +152,8 @@ struct config_policy {
     double min_quality;    /* 0: none */
     double switch_z;       /* leave the best fixed expert only for a gain of more than so
                               many standard errors; 0: always */
+    double gain_se;        /* buy evidence only for a gain of more than so many standard
+                              errors; 0: for any */
     uint64_t experts;      /* bit i: experts[i] is allowed; only those with a generator */
     size_t default_expert; /* index; always allowed */
     int64_t max_output_tokens; /* inserted under a ceiling where the client sets none */

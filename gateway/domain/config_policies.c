@@ -22,6 +22,10 @@ static const struct setting policy_settings[] = {
     { "switch_z", SETTING_NUMBER, AT(switch_z), "1", 0, 100,
       .help = "standard errors by which a prompt's gain over the best fixed expert must "
               "exceed 0" },
+    { "gain_se", SETTING_NUMBER, AT(gain_se), "1", 0, 100,
+      .help =
+          "standard errors by which the expected gain of evidence that costs anything "
+          "must exceed its price" },
     { "experts", SETTING_OTHER, .help = "list of allowed experts; absent: all" },
     { "default", SETTING_OTHER,
       .help = "expert when the evidence is poor; absent: the first allowed one" },

@@ -372,6 +372,7 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
         .wait = order->wait_per_s,
         .min_quality = order->min_quality,
         .switch_z = order->switch_z,
+        .gain_se = order->gain_se,
         .look = true,
         .ceiling_pico = purse_remaining(decision->purse),
         .text = decision->text.p != NULL ? decision->text.p : "",

@@ -108,6 +108,8 @@ static void put_candidates(const struct exchange *x, const struct fuser_walked *
         buf_put_json(out, str_of(config->embedders[j].name));
         buf_put(out, ",");
         put_number(out, "loss", step->candidates[j].loss);
+        buf_put(out, ",");
+        put_number(out, "gain_se", step->candidates[j].gain_se);
         buf_put(out, "}");
         comma = ",";
     }

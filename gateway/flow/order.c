@@ -107,6 +107,7 @@ static void take_policy(struct order *order)
     order->lambda = policy->lambda;
     order->wait_per_s = policy->wait_per_s;
     order->switch_z = policy->switch_z;
+    order->gain_se = policy->gain_se;
     order->min_quality = policy->min_quality;
     order->ceiling_pico = policy->budget_pico;
     order->on_budget = policy->on_budget;

@@ -32,7 +32,7 @@ struct order {
     const struct config_policy *policy; /* NULL: direct */
     uint64_t allowed;                   /* bit i: experts[i] may answer */
     size_t preferred; /* the policy's default where allowed, or the direct expert */
-    double lambda, wait_per_s, min_quality, switch_z;
+    double lambda, wait_per_s, min_quality, switch_z, gain_se;
     int64_t ceiling_pico; /* MONEY_NONE: none */
     enum config_on_budget on_budget;
     int64_t deadline_ms;          /* of the whole request, from its first byte */

@@ -19,7 +19,7 @@
 struct eval_options {
     struct option_list fit, measure, models, embedders, prices;
     const char *head, *items, *plot;
-    double prior, switch_z;
+    double prior, switch_z, gain_se;
     int64_t fold, walk_m, bootstrap, seed, threads;
     bool leave_domains_out, json;
 };
@@ -86,6 +86,16 @@ static const struct option_spec eval_specs[] = {
       .max = 100,
       .help = "standard errors by which a gain over the best fixed model must exceed 0",
       .offset = OFFSET(switch_z) },
+    { .name = "gain-se",
+      .kind = OPTION_NUMBER,
+      .value = "Z",
+      .fallback = "1",
+      .min = 0,
+      .max = 100,
+      .help =
+          "standard errors by which the expected gain of evidence that costs anything "
+          "must exceed its price; 0: any gain, as in the paper",
+      .offset = OFFSET(gain_se) },
     { .name = "fold",
       .kind = OPTION_COUNT,
       .value = "N",
@@ -286,6 +296,7 @@ static enum fault_err prepare(struct evaluation *eval, struct fault *fault)
     eval->how.walk_m = (uint32_t)options->walk_m;
     eval->how.prior_rows = options->prior;
     eval->how.switch_z = options->switch_z;
+    eval->how.gain_se = options->gain_se;
     eval->how.seed = (uint64_t)options->seed;
     eval->how.threads = (uint32_t)options->threads;
     take_lambdas(eval);

@@ -93,7 +93,8 @@ static void print_order(const struct route_told *told)
     (void)printf(", default %s\n", expert_name(told->decision, order->preferred));
 }
 
-/* What each open candidate promised, "lexical 0.231, small 0.240". */
+/* What each open candidate promised and the standard error of its gain,
+ * "lexical 0.2310 +- 0.0100, small 0.2400 +- 0.0120". */
 static void cell_candidates(struct table *table, const struct decision *decision,
                             const struct fuser_walked *step)
 {
@@ -103,9 +104,9 @@ static void cell_candidates(struct table *table, const struct decision *decision
     for (size_t j = 0; j < decision->snapshot->config->n_embedders; j++) {
         if (!step->candidates[j].open || used >= sizeof(text))
             continue;
-        int wrote =
-            snprintf(text + used, sizeof(text) - used, "%s%s %.4f", used > 0 ? ", " : "",
-                     embedder_name(decision, j), step->candidates[j].loss);
+        int wrote = snprintf(text + used, sizeof(text) - used, "%s%s %.4f \302\261 %.4f",
+                             used > 0 ? ", " : "", embedder_name(decision, j),
+                             step->candidates[j].loss, step->candidates[j].gain_se);
         used += wrote > 0 ? (size_t)wrote : 0;
     }
     table_cell(table, "%s", used > 0 ? text : "-");
@@ -314,10 +315,11 @@ static json_t *json_steps(const struct decision *decision)
             step->embedder < 0 ? NULL : embedder_name(decision, (size_t)step->embedder);
         for (size_t j = 0; j < decision->snapshot->config->n_embedders; j++) {
             if (step->candidates[j].open)
-                (void)json_array_append_new(candidates,
-                                            json_pack("{s:s, s:o}", "embedder",
-                                                      embedder_name(decision, j), "loss",
-                                                      number(step->candidates[j].loss)));
+                (void)json_array_append_new(
+                    candidates,
+                    json_pack("{s:s, s:o, s:o}", "embedder", embedder_name(decision, j),
+                              "loss", number(step->candidates[j].loss), "gain_se",
+                              number(step->candidates[j].gain_se)));
         }
         (void)json_array_append_new(
             list, json_pack("{s:o, s:b, s:o, s:o, s:o}", "bought", text_or_null(bought),

@@ -175,6 +175,7 @@ static enum fuser_err decide_row(struct walker *walker, uint32_t row)
     struct fuser_ask_embedder embedders[FUSER_MAX_EMBEDDERS];
     const struct outcomes_row *prompt = &measure->rows[row];
     struct fuser_ask ask = { .switch_z = how->switch_z,
+                             .gain_se = how->gain_se,
                              .look = true,
                              .ceiling_pico = INT64_MAX,
                              .text = prompt->text,

@@ -23,7 +23,7 @@ struct trial_vectors {
 struct trial_how {
     const char *head; /* "blend", "knn:80" without the number */
     uint32_t k, walk_m;
-    double prior_rows, switch_z;
+    double prior_rows, switch_z, gain_se;
     uint64_t seed;
     uint32_t threads;
     size_t n_embedders;

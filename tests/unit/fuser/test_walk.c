@@ -186,6 +186,62 @@ static void equality_stops(void **state)
     assert_int_equal(v.evidence, FUSER_EVIDENCE_NONE);
 }
 
+/* The first purchase takes a's loss from (0, 0, 1, 1) to (0, 0, 0, 1): a gain of 1/4 with a
+ * standard error of 1/4. */
+static void what_costs_must_gain_more_than_its_standard_error(void **state)
+{
+    struct tables *t = *state;
+    struct fuser_verdict v;
+
+    t->ask.gain_se = 0.5;
+    t->embedders[1].allowed = false;
+    t->embedders[0].price_pico = UNIT / 8; /* net gain 1/8, half the standard error */
+    assert_int_equal(walk(t, &v), 0);
+    assert_int_equal(v.stop, FUSER_STOP_NOT_WORTH);
+    assert_true(v.steps[0].candidates[0].gain_se == 0.25);
+    t->embedders[0].price_pico = UNIT / 8 - 1;
+    assert_int_equal(walk(t, &v), A);
+    t->ask.gain_se = 1;
+    t->embedders[0].price_pico = 1;
+    assert_int_equal(walk(t, &v), 0);
+    t->ask.gain_se = 0;
+    assert_int_equal(walk(t, &v), A);
+}
+
+static void free_evidence_needs_no_margin(void **state)
+{
+    struct tables *t = *state;
+    struct fuser_verdict v;
+
+    t->ask.gain_se = 100;
+    assert_int_equal(walk(t, &v), A | B);
+    t->embedders[1].wait_ms = 1; /* waiting that nobody minds is free too */
+    assert_int_equal(walk(t, &v), A | B);
+    t->ask.wait = 0.001;
+    assert_int_equal(walk(t, &v), A);
+    assert_int_equal(v.stop, FUSER_STOP_NO_GAIN);
+}
+
+/* b gains less than a, but a's gain is not sure enough for its price. */
+static void a_sure_gain_comes_before_a_greater_one(void **state)
+{
+    struct tables *t = *state;
+    struct fuser_verdict v;
+
+    for (size_t row = 0; row < 4; row++) /* b errs on row 0 only */
+        for (size_t g = 0; g < 2; g++)
+            t->bundle->loo.start.quality[(2 + g) * 4 + row] =
+                (row == 0           ? 1
+                 : good[row][1] > 0 ? 1
+                                    : 0) == g
+                    ? 0.75f
+                    : 0.25f;
+    t->ask.gain_se = 1;
+    t->embedders[0].price_pico = 1;
+    assert_int_equal(walk(t, &v) & B, B);
+    assert_int_equal(v.steps[0].embedder, 1);
+}
+
 static void a_lambda_of_zero_buys_whatever_helps(void **state)
 {
     struct tables *t = *state;
@@ -448,6 +504,11 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_price_is_part_of_the_loss, setup, teardown),
         cmocka_unit_test_setup_teardown(equality_stops, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_costs_must_gain_more_than_its_standard_error,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(free_evidence_needs_no_margin, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_sure_gain_comes_before_a_greater_one, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_lambda_of_zero_buys_whatever_helps, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(waiting_has_a_price, setup, teardown),

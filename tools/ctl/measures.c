@@ -40,17 +40,22 @@ void measures_singles(const struct trial *trial, const uint32_t *picks,
 static struct measures_point mean_of(const struct trial *trial, const uint32_t *picks,
                                      size_t l)
 {
-    struct measures_point sum = { 0, 0 };
+    double quality = 0, cost = 0, paid = 0, known = 0, priced = 0;
     for (size_t i = 0; i < trial->n; i++) {
         size_t row = pick(picks, i);
         size_t at = row * trial->n_models + trial->chosen[l * trial->n + row];
-        sum.quality += isnan(trial->quality[at]) ? 0 : trial->quality[at];
-        sum.cost += trial->paid[l * trial->n + row];
-        sum.cost += isnan(trial->cost[at]) ? 0 : trial->cost[at];
+        paid += trial->paid[l * trial->n + row];
+        if (!isnan(trial->quality[at])) {
+            quality += trial->quality[at];
+            known += 1;
+        }
+        if (!isnan(trial->cost[at])) {
+            cost += trial->cost[at];
+            priced += 1;
+        }
     }
-    sum.quality /= (double)trial->n;
-    sum.cost /= (double)trial->n;
-    return sum;
+    return (struct measures_point){ cost / fmax(priced, 1) + paid / (double)trial->n,
+                                    quality / fmax(known, 1) };
 }
 
 size_t measures_curve(const struct trial *trial, const uint32_t *picks,
@@ -163,17 +168,18 @@ static double calibration_error(const struct trial *trial, const uint32_t *picks
 {
     struct scored *all = memory_new(trial->n, sizeof(*all));
     double error = 0;
+    size_t n = 0;
     for (size_t i = 0; i < trial->n; i++) {
         size_t row = pick(picks, i), at = row * trial->n_models + trial->chosen[row];
-        all[i] = (struct scored){ trial->predicted[at],
-                                  isnan(trial->quality[at]) ? 0 : trial->quality[at], 0 };
+        if (!isnan(trial->quality[at]))
+            all[n++] = (struct scored){ trial->predicted[at], trial->quality[at], 0 };
     }
-    qsort(all, trial->n, sizeof(*all), by_score);
+    qsort(all, n, sizeof(*all), by_score);
     for (size_t b = 0; b < BINS; b++) {
         double off = 0;
-        for (size_t i = b * trial->n / BINS; i < (b + 1) * trial->n / BINS; i++)
+        for (size_t i = b * n / BINS; i < (b + 1) * n / BINS; i++)
             off += all[i].score - all[i].value;
-        error += fabs(off) / (double)trial->n;
+        error += fabs(off) / fmax((double)n, 1);
     }
     free(all);
     return error;
@@ -194,16 +200,17 @@ static double calls_for(const double *recovered, double wanted)
 static void strong_calls(const struct trial *trial, const uint32_t *picks,
                          const struct measures_point *single, struct measures *ret)
 {
-    size_t strong = single[1].quality > single[0].quality, n = trial->n;
-    struct scored *all = memory_new(n, sizeof(*all));
+    size_t strong = single[1].quality > single[0].quality, n = 0;
+    struct scored *all = memory_new(trial->n, sizeof(*all));
     double recovered[QUANTILES + 1], gap = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < trial->n; i++) {
         const double *predicted = trial->predicted + pick(picks, i) * 2;
         const double *quality = trial->quality + pick(picks, i) * 2;
-        all[i] = (struct scored){ predicted[1 - strong] - predicted[strong],
-                                  isnan(quality[strong]) ? 0 : quality[strong],
-                                  isnan(quality[1 - strong]) ? 0 : quality[1 - strong] };
-        gap += all[i].value - all[i].other;
+        if (isnan(quality[0] + quality[1]))
+            continue;
+        all[n++] = (struct scored){ predicted[1 - strong] - predicted[strong],
+                                    quality[strong], quality[1 - strong] };
+        gap += quality[strong] - quality[1 - strong];
     }
     qsort(all, n, sizeof(*all),
           by_score); /* those that gain most from the strong one first */
@@ -241,8 +248,8 @@ void measures_of(const struct trial *trial, const uint32_t *picks, struct measur
     *ret = (struct measures){ .best_single = single[best].quality,
                               .oracle = oracle(trial, picks),
                               .accuracy = curve[n - 1].quality };
-    ret->gap_closed =
-        (ret->accuracy - ret->best_single) / fmax(ret->oracle - ret->best_single, 1e-12);
+    double gap = ret->oracle - ret->best_single;
+    ret->gap_closed = gap > 1e-12 ? (ret->accuracy - ret->best_single) / gap : NAN;
     /* Without bound on the price of money the router is the cheapest model. */
     curve[n++] = single[cheapest];
     n = measures_hull(curve, n);

@@ -2,7 +2,7 @@
  *
  * Costs are USD per request, qualities 0..1, all means over the same prompts.
  *
- *   gap_closed  share of the way from the best single model to the oracle, at lambda 0
+ *   gap_closed  share of the way from the best single model to the oracle, at lambda 0; NAN: there is no way
  *   aiq_b       area under the non-decreasing concave hull of (cost, quality) between the cheapest model's and
  *               the best single model's cost, divided by that range
  *   zero_aiq_b  the same for random mixing on the hull of the single models
@@ -42,7 +42,7 @@ struct measures_point {
 struct trial {
     size_t n, n_models, n_lambdas;
     const double *quality,
-        *cost; /* recorded; NAN: not known, and such a prompt does not count for that model */
+        *cost; /* recorded; NAN: not known, and the prompt does not count where that model is chosen */
     const double *predicted; /* at lambda 0 */
     const uint8_t *chosen;   /* (l, i): model; lambda 0 first */
     const double *paid;      /* (l, i): USD for evidence */

@@ -110,8 +110,12 @@ static void put_usd(struct buf *out, const char *name, int64_t pico)
 {
     char text[MONEY_TEXT_BYTES];
 
-    if (pico != MONEY_NONE)
-        buf_putf(out, ",\"%s\":%s", name, money_format(pico, text));
+    if (pico == MONEY_NONE)
+        return;
+    buf_put(out, ",\"");
+    buf_put(out, name);
+    buf_put(out, "\":");
+    buf_put(out, money_format(pico, text));
 }
 
 static void put_cost(struct buf *out, const struct usage_cost *cost)
@@ -123,7 +127,7 @@ static void put_cost(struct buf *out, const struct usage_cost *cost)
     buf_put_json(out, cost->expert);
     put_usd(out, "generation_usd", cost->generation_pico);
     put_usd(out, "evidence_usd", cost->evidence_pico);
-    buf_putf(out, ",\"estimated\":%s", cost->estimated ? "true" : "false");
+    buf_put(out, cost->estimated ? ",\"estimated\":true" : ",\"estimated\":false");
     if (cost->explain.n > 0) {
         buf_put(out, ",\"decision\":");
         buf_put_str(out, cost->explain);

@@ -296,6 +296,19 @@ static const struct http_events events = { on_head, on_body, on_done };
 
 /* -- start and end ----------------------------------------------------------------------- */
 
+/* By hand: it is written once a request, and printf is slow. */
+static const char *chat_url(struct arena *arena, const char *endpoint)
+{
+    static const char path[] = "/chat/completions";
+    const size_t n = strlen(endpoint);
+    char *url = arena_alloc(arena, n + sizeof path);
+    if (url == NULL)
+        return NULL;
+    memcpy(url, endpoint, n);
+    memcpy(url + n, path, sizeof path);
+    return url;
+}
+
 void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
 {
     const struct config_expert *expert = &spec->snapshot->config->experts[spec->expert];
@@ -316,8 +329,8 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
         return;
     }
     attempt->end = ATTEMPT_RUNNING;
-    call.url = arena_printf(spec->arena, "%s/chat/completions",
-                            upstream_endpoint(spec->snapshot, spec->expert, spec->turn));
+    call.url = chat_url(spec->arena,
+                        upstream_endpoint(spec->snapshot, spec->expert, spec->turn));
     if (call.url == NULL || pieces == NULL ||
         chat_splice(spec->chat, &edit, spec->arena, pieces, &call.n_body, &bytes) !=
             ERR_OK) {

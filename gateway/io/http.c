@@ -174,8 +174,7 @@ static void find_address(struct http_call *call)
     const char *why = "no resolver";
     enum resolve_state state = RESOLVE_FAILED;
     if (resolve_is_numeric(call->host)) {
-        (void)snprintf(call->pin_text, sizeof call->pin_text, "%s:%u:%s", call->host,
-                       call->port, call->host);
+        call->pin_text[0] = '\0';
         enqueue(call);
         return;
     }

@@ -364,6 +364,16 @@ static int try_address(struct http_conn *conn, const struct sockaddr_storage *ad
     return loop_watch(loop, &conn->watch, conn->fd, EPOLLOUT) == LOOP_OK ? 0 : ENOMEM;
 }
 
+/* Behind "host:port:" of the pin; a numeric host is its own address. */
+static const char *first_address(const struct http_call *call)
+{
+    if (call->pin_text[0] == '\0')
+        return call->host;
+    const char *colon = strchr(call->pin_text + strlen(call->host) + 1, ':');
+    assert(colon != NULL);
+    return colon + 1;
+}
+
 static void connect_next(struct http_conn *conn, int last_errno)
 {
     struct http_call *call = conn->call;
@@ -371,11 +381,8 @@ static void connect_next(struct http_conn *conn, int last_errno)
     socklen_t size;
     http_call_connecting(call);
     loop_timer_clear(conn->loop, &conn->timer);
-    if (last_errno == 0) { /* from the first one on: behind "host:port:" */
-        conn->address = strchr(call->pin_text + strlen(call->host) + 1, ':');
-        assert(conn->address != NULL);
-        conn->address++;
-    }
+    if (last_errno == 0) /* from the first one on */
+        conn->address = first_address(call);
     while (next_address(conn, &address, &size)) {
         close_fd(conn);
         last_errno = try_address(conn, &address, size);

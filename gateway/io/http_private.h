@@ -88,8 +88,9 @@ struct http_call {
     char host[256]; /* lower case, v6 in brackets */
     uint16_t port;
     bool tls;
-    const char *path;                 /* in the spec's URL: for fill() only */
-    char pin_text[RESOLVE_PIN_BYTES]; /* "host:port:address,address" */
+    const char *path; /* in the spec's URL: for fill() only */
+    char pin_text
+        [RESOLVE_PIN_BYTES]; /* "host:port:address,address"; "": host is numeric */
     uint64_t pin_generation;
     struct resolve_waiter waiter;
     bool waits; /* for the waiter's mail */

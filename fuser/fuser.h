@@ -384,6 +384,36 @@ struct fuser_verdict {
 void fuser_verdict(const struct fuser_session *session, int64_t remaining_pico,
                    struct fuser_verdict *ret_verdict);
 
+/* -- the graph reading (section 4 of the paper) --------------------------------------------------
+ *
+ * Nodes are the subsets of the embedders, an edge adds one at its price, and a terminal edge
+ * from each subset costs the loss expected of answering there. The walk is greedy and does not
+ * go back; the shortest path to an answer says what that may have cost. Subsets are bit masks
+ * that count as in struct fuser_names.
+ */
+struct fuser_graph {
+    uint32_t members;                  /* embedders whose vector of the prompt is known */
+    double price[FUSER_MAX_EMBEDDERS]; /* of an edge, in units of loss; 0 of others */
+    double loss
+        [1 << FUSER_MAX_EMBEDDERS]; /* terminal edges: mean over the table rows nearest
+                                              under that subset; INFINITY where a vector is not
+                                              known or the ceiling does not reach */
+    uint32_t walked; /* where the session's walk answers, as far as it has come */
+    uint32_t
+        best; /* end of the shortest path; ties: fewer members, then the lower mask */
+};
+
+/* Exact scans of all rows, once per embedder. vectors: NULL, or per embedder of the names NULL or
+ * the dim floats of a remote one that the session was not told (and may be asked); of the
+ * others the session knows or makes them. The session is not changed. INVALID: no generator with
+ * rows is allowed. */
+FUSER_NODISCARD enum fuser_err fuser_graph(const struct fuser_session *session,
+                                           const float *const *vectors,
+                                           struct fuser_graph *ret_graph,
+                                           struct fuser_error *error);
+/* Prices and loss of answering at a subset: the length of every path through it. */
+double fuser_graph_length(const struct fuser_graph *graph, uint32_t subset);
+
 /* -- FoE-classification: fusing class outputs (section 3.1 of the paper) --------------------------
  *
  * Every expert names a class and its confidence, or a whole probability vector; a fuser turns the

@@ -75,6 +75,12 @@ struct fuser_session {
 void session_affordable(const struct fuser_session *session, int64_t remaining,
                         struct loo_choice *ret_choice);
 
+/* Losses of answering under `subset`, judged by those rows of the tables (none: by the start
+ * rows), if so much remains for the generator. The session has a choice. */
+void session_losses(const struct fuser_session *session, uint32_t subset,
+                    const struct near *near, size_t n_near, int64_t remaining,
+                    struct loo_losses *ret);
+
 /* What may still be spent: the ceiling less what was paid, 0 when that is overdrawn. */
 int64_t session_remaining(const struct fuser_session *session);
 

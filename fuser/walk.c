@@ -42,9 +42,9 @@ static void walk_stop(struct fuser_session *session, enum fuser_stop stop)
     walk_set(session, SESSION_DONE, 0);
 }
 
-/* Losses of answering under `subset` near the prompt, if so much remains for the generator. */
-static void expected_losses(const struct fuser_session *session, uint32_t subset,
-                            int64_t remaining, struct loo_losses *ret)
+void session_losses(const struct fuser_session *session, uint32_t subset,
+                    const struct near *near, size_t n_near, int64_t remaining,
+                    struct loo_losses *ret)
 {
     const struct fuser_bundle *bundle = session->fuser->bundle;
     struct loo_choice choice;
@@ -56,12 +56,19 @@ static void expected_losses(const struct fuser_session *session, uint32_t subset
         choice = session->choice;
     if (subset == 0)
         loo_blind_losses(bundle, &session->terms, &choice, ret);
-    else if (session->n_near_table == 0)
+    else if (n_near == 0)
         loo_first_losses(bundle, (size_t)__builtin_ctz(subset), &session->terms, &choice,
                          ret);
     else
-        loo_near_losses(bundle, subset, session->near_table, session->n_near_table,
-                        &session->terms, &choice, ret);
+        loo_near_losses(bundle, subset, near, n_near, &session->terms, &choice, ret);
+}
+
+/* The same near the prompt, as far as it is known. */
+static void expected_losses(const struct fuser_session *session, uint32_t subset,
+                            int64_t remaining, struct loo_losses *ret)
+{
+    session_losses(session, subset, session->near_table, session->n_near_table, remaining,
+                   ret);
 }
 
 /* Whether j can be paid with something left for the cheapest generator. */

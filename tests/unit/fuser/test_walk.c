@@ -361,6 +361,16 @@ static void a_minimum_quality_outweighs_the_price(void **state)
     assert_true(v.steps[0].candidates[0].loss == (0 + 0 + 1 + 1) / 4.0);
 }
 
+static double near_loss(const struct tables *t, uint32_t subset, const struct near *near,
+                        size_t m, const struct loo_terms *terms,
+                        const struct loo_choice *choice)
+{
+    struct loo_losses losses;
+
+    loo_near_losses(t->bundle, subset, near, m, terms, choice, &losses);
+    return losses.mean;
+}
+
 /* The loss at the start and the one near a prompt are two loops over the same tables. */
 static void both_ways_to_a_loss_agree(void **state)
 {
@@ -374,22 +384,22 @@ static void both_ways_to_a_loss_agree(void **state)
     for (int dear = 0; dear < 3; dear++)
         for (int wanted = 0; wanted < 3; wanted++)
             for (size_t e = 0; e < 2; e++) {
-                double first, mean;
+                struct loo_losses first;
 
                 terms.output[1] = 0.5 * dear;
                 terms.fixed[0] = 0.125 * dear;
                 terms.min_quality = 0.5 * wanted; /* 1: nothing reaches it */
-                first = loo_first_loss(t->bundle, e, &terms, &choice);
-                mean = loo_mean_loss(t->bundle, 1u << e, near, 4, &terms, &choice);
-                assert_true(first == mean);
+                loo_first_losses(t->bundle, e, &terms, &choice, &first);
+                assert_true(first.mean ==
+                            near_loss(t, 1u << e, near, 4, &terms, &choice));
             }
     /* y costs more than it can gain, yet only y reaches 1/2 on row 2 of {a}. */
     terms = (struct loo_terms){ .output = { 0, 1 }, .output_limit = INFINITY };
-    assert_true(loo_mean_loss(t->bundle, A, near, 4, &terms, &choice) == 0.5);
+    assert_true(near_loss(t, A, near, 4, &terms, &choice) == 0.5);
     terms.min_quality = 0.5;
-    assert_true(loo_mean_loss(t->bundle, A, near + 2, 1, &terms, &choice) == 1);
+    assert_true(near_loss(t, A, near + 2, 1, &terms, &choice) == 1);
     terms.output[1] = 0.75;
-    assert_true(loo_mean_loss(t->bundle, A, near + 2, 1, &terms, &choice) == 0.75);
+    assert_true(near_loss(t, A, near + 2, 1, &terms, &choice) == 0.75);
 }
 
 static void a_banned_first_choice_leaves_the_second(void **state)

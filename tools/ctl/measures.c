@@ -238,7 +238,9 @@ void measures_of(const struct trial *trial, const uint32_t *picks, struct measur
     measures_singles(trial, picks, single);
     for (size_t j = 0; j < trial->n_models; j++) {
         zero[j] = single[j];
-        if (single[j].quality > single[best].quality)
+        if (single[j].quality > single[best].quality ||
+            (single[j].quality == single[best].quality &&
+             single[j].cost < single[best].cost))
             best = j;
         if (single[j].cost < single[cheapest].cost)
             cheapest = j;

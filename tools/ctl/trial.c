@@ -269,16 +269,25 @@ enum fault_err trials_run(struct trials *trials, const struct outcomes *fit,
 
 /* -- vectors ---------------------------------------------------------------------------------------- */
 
+/* vector: its first number is NAN as long as it was not read. */
 static enum fault_err read_vector(const struct csv *csv, const char *const *fields,
                                   size_t dim, float *vector, struct fault *fault)
 {
+    bool direction = false;
+    if (!isnan(vector[0]))
+        return fault_at(fault, FAULT_INPUT, csv_path(csv), csv_line(csv),
+                        "'%s' stands here a second time", fields[0]);
     for (size_t d = 0; d < dim; d++) {
         char *end = NULL;
         vector[d] = strtof(fields[d + 1], &end);
         if (end == fields[d + 1] || *end != '\0' || !isfinite(vector[d]))
             return fault_at(fault, FAULT_INPUT, csv_path(csv), csv_line(csv),
                             "'%s' is not a finite number", fields[d + 1]);
+        direction = direction || vector[d] != 0;
     }
+    if (!direction)
+        return fault_at(fault, FAULT_INPUT, csv_path(csv), csv_line(csv),
+                        "the vector of '%s' is all zeros", fields[0]);
     return FAULT_OK;
 }
 

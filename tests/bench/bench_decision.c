@@ -1,6 +1,6 @@
 /* bench_decision.c - how long a decision takes, from the text to the ranking.
  *
- *     bench_decision [ROWS] [DIM] [DECISIONS]       default 10000 128 4000
+ *     bench_decision [ROWS] [DIM] [DECISIONS] [HEAD]     default 10000 128 4000 and the default head
  *
  * Prints a line for people and one of JSON. Synthetic prompts: words of eight vocabularies, so
  * that neighbourhoods exist; 300 characters on average, and 2,000 for the long ones, which is
@@ -81,10 +81,12 @@ static void random_vector(float *v, size_t dim, unsigned domain)
                (d % DOMAINS == domain ? 0.5f : 0.0f);
 }
 
-static struct fuser_bundle *build(size_t n, size_t dim, bool built_in)
+static struct fuser_bundle *build(size_t n, size_t dim, bool built_in, const char *head)
 {
     struct fuser_embedder_info embedder = { .name = "remote", .dim = (uint32_t)dim };
-    struct fuser_build how = { .seed = 1, .prior_rows = -1, .text_version = "text@1" };
+    struct fuser_build how = {
+        .seed = 1, .prior_rows = -1, .text_version = "text@1", .head = head
+    };
     struct fuser_rows *rows;
     struct fuser_bundle *bundle;
     struct fuser_error error;
@@ -212,10 +214,10 @@ static void measure(struct fuser *fuser, const char *name, size_t length, size_t
     free(vectors);
 }
 
-static void run(size_t n_rows, size_t dim, size_t n, bool built_in)
+static void run(size_t n_rows, size_t dim, size_t n, bool built_in, const char *head)
 {
     const char *embedder = built_in ? "lexical" : "remote";
-    struct fuser_bundle *bundle = build(n_rows, dim, built_in);
+    struct fuser_bundle *bundle = build(n_rows, dim, built_in, head);
     struct fuser_names names = { generators, GENERATORS, &embedder, 1 };
     struct fuser *fuser;
     struct fuser_error error;
@@ -238,13 +240,14 @@ int main(int argc, char **argv)
 {
     size_t n_rows = argc > 1 ? strtoul(argv[1], NULL, 10) : 10000;
     size_t dim = argc > 2 ? strtoul(argv[2], NULL, 10) : 128;
+    const char *head = argc > 4 ? argv[4] : NULL;
     size_t n = argc > 3 ? strtoul(argv[3], NULL, 10) : 4000;
 
     if (n_rows == 0 || dim == 0 || dim > FUSER_MAX_DIM || n == 0) {
-        fprintf(stderr, "usage: bench_decision [ROWS] [DIM] [DECISIONS]\n");
+        fprintf(stderr, "usage: bench_decision [ROWS] [DIM] [DECISIONS] [HEAD]\n");
         return 2;
     }
-    run(n_rows, dim, n, true);
-    run(n_rows, dim, n, false);
+    run(n_rows, dim, n, true, head);
+    run(n_rows, dim, n, false, head);
     return 0;
 }

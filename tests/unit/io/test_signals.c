@@ -46,6 +46,9 @@ static void a_signal_that_lands_in_a_library_s_thread_reaches_the_loop(void **st
     int ends[2];
 
     (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* it holds back the signal of a thread that sleeps in read() */
+#endif
     assert_int_equal(pipe(ends), 0);
     assert_int_equal(loop_new(&seen.loop), LOOP_OK);
     assert_int_equal(pthread_create(&other, NULL, sleep_in_read, &ends[0]), 0);

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/base/str.h"
+
 static void say(struct listen_error *error, const char *address, const char *why)
 {
     if (error != NULL)
@@ -33,7 +35,9 @@ static int split(const char *address, char *host, size_t host_bytes,
     }
     if (n == 1 && from[0] == '*')
         n = 0;
-    if (n >= host_bytes)
+    /* getaddrinfo() takes 99999 for a port, cut to 16 bits. */
+    uint64_t port;
+    if (n >= host_bytes || str_to_u64(str_of(colon + 1), &port) != ERR_OK || port > 65535)
         return -1;
     memcpy(host, from, n);
     host[n] = '\0';

@@ -1,0 +1,219 @@
+/* Memory fails at the 1st, 2nd, 3rd... allocation of this thread: every call still ends, with
+ * an error or an answer, and nothing leaks.
+ *
+ * Linked with --wrap, so that the calls of our objects come here; those of libcurl do not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/io/embedder.h"
+#include "gateway/io/http.h"
+#include "gateway/io/pool.h"
+#include "tests/unit/io/script_server.h"
+
+static _Thread_local long calls_left = -1; /* until one fails; -1: none does */
+
+static bool fails(void)
+{
+    return calls_left >= 0 && calls_left-- == 0;
+}
+
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__real_calloc(size_t n, size_t bytes);
+void *__wrap_calloc(size_t n, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+void *__real_reallocarray(void *old, size_t n, size_t bytes);
+void *__wrap_reallocarray(void *old, size_t n, size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    return fails() ? NULL : __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t n, size_t bytes)
+{
+    return fails() ? NULL : __real_calloc(n, bytes);
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+    return fails() ? NULL : __real_realloc(old, bytes);
+}
+
+void *__wrap_reallocarray(void *old, size_t n, size_t bytes)
+{
+    return fails() ? NULL : __real_reallocarray(old, n, bytes);
+}
+
+/* Runs `attempt` with one failing call after another until none fails any more; it says
+ * whether all went well, which it must say exactly then. */
+static void with_every_failure(bool (*attempt)(void))
+{
+    long nth = 0;
+    for (bool reached = true; reached; nth++) {
+        calls_left = nth;
+        const bool ok = attempt();
+        reached = calls_left < 0;
+        calls_left = -1;
+        assert_true(ok == !reached);
+        assert_true(nth < 1000);
+    }
+    assert_true(nth > 1); /* something was allocated at all */
+}
+
+static struct script_server *server;
+static bool libcurl_only;
+static char url[64];
+
+/* An answer of two reads, so that the head is put together from pieces. */
+static void answer(struct script_peer *peer, void *arg)
+{
+    (void)arg;
+    if (!script_read(peer))
+        return;
+    script_send(peer, "HTTP/1.1 200 OK\r\nContent-Le");
+    script_send(peer, "ngth: 30\r\n\r\n{\"data\":[{\"embedding\":[1,2]}]}");
+    script_wait_left(peer);
+}
+
+struct told {
+    bool done, ok;
+};
+
+static void on_done(void *arg, const struct http_result *result)
+{
+    struct told *told = arg;
+    told->done = true;
+    told->ok = result->code == HTTP_OK;
+}
+
+static void on_answer(void *arg, const struct embedder_answer *embedding)
+{
+    struct told *told = arg;
+    told->done = true;
+    told->ok = embedding->result == EMBEDDER_OK;
+}
+
+static void run(struct loop *loop, const struct told *told)
+{
+    while (!told->done)
+        loop_turn(loop, 1000);
+}
+
+static struct http *make(struct loop *loop)
+{
+    const struct http_settings settings = { .libcurl_only = libcurl_only };
+    return http_new(loop, &settings);
+}
+
+static bool call_once(void)
+{
+    static const struct http_events events = { .done = on_done };
+    static char body[] = "hello";
+    const struct iovec piece = { body, 5 };
+    const struct http_header header = { "a", "b" };
+    const struct http_spec spec = { .method = "POST",
+                                    .url = url,
+                                    .key = "sk",
+                                    .headers = &header,
+                                    .n_headers = 1,
+                                    .body = &piece,
+                                    .n_body = 1,
+                                    .timeouts = { 5000, 5000, 5000, 9000 } };
+    struct told told = { false, false };
+    struct loop *loop = NULL;
+    if (loop_new(&loop) != LOOP_OK)
+        return false;
+    struct http *http = make(loop);
+    if (http != NULL && http_start(http, &spec, &events, &told) != NULL)
+        run(loop, &told);
+    http_free(http);
+    loop_free(loop);
+    return told.ok;
+}
+
+static bool embed_once(void)
+{
+    const struct embedder_text text = { "x", 1 };
+    const struct embedder_spec spec = { .base = url,
+                                        .model = "m",
+                                        .texts = &text,
+                                        .n_texts = 1,
+                                        .timeouts = { 5000, 5000, 5000, 9000 } };
+    struct told told = { false, false };
+    struct loop *loop = NULL;
+    if (loop_new(&loop) != LOOP_OK)
+        return false;
+    struct http *http = make(loop);
+    if (http != NULL && embedder_start(http, &spec, on_answer, &told) != NULL)
+        run(loop, &told);
+    http_free(http);
+    loop_free(loop);
+    return told.ok;
+}
+
+static bool make_pool_and_resolver(void)
+{
+    struct resolve *resolve = resolve_new(NULL);
+    struct pool *pool = NULL;
+    const bool ok = pool_new(2, 2, NULL, &pool) == POOL_OK;
+    pool_free(pool);
+    resolve_free(resolve);
+    return ok && resolve != NULL;
+}
+
+static void every_call_ends_when_memory_fails(void **state)
+{
+    (void)state;
+    libcurl_only = false;
+    with_every_failure(call_once);
+    libcurl_only = true;
+    with_every_failure(call_once);
+}
+
+static void every_embedding_ends_when_memory_fails(void **state)
+{
+    (void)state;
+    libcurl_only = false;
+    with_every_failure(embed_once);
+}
+
+static void pool_and_resolver_are_all_or_nothing(void **state)
+{
+    (void)state;
+    with_every_failure(make_pool_and_resolver);
+}
+
+static int open_server(void **state)
+{
+    (void)state;
+    server = script_server_new(answer, NULL, 100000);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/v1", server->port);
+    return 0;
+}
+
+static int close_server(void **state)
+{
+    (void)state;
+    (void)shutdown(server->listen_fd, SHUT_RDWR); /* ends its accept */
+    script_server_free(server);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_call_ends_when_memory_fails),
+        cmocka_unit_test(every_embedding_ends_when_memory_fails),
+        cmocka_unit_test(pool_and_resolver_are_all_or_nothing),
+    };
+    if (!http_global_init())
+        return 1;
+    return cmocka_run_group_tests(tests, open_server, close_server);
+}

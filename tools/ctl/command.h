@@ -23,6 +23,8 @@
       "ask the configured experts, grade and keep their answers")                        \
     X(build, "build", "make the bundle that the gateway routes by")                      \
     X(route, "route", "show how a prompt would be routed, and why")                      \
+    X(explain_graph, "explain-graph",                                                    \
+      "draw the walk through the evidence and the shortest path")                        \
     X(eval_routing, "eval routing", "measure a router on recorded outcomes")             \
     X(eval_classification, "eval classification", "measure fusers of class outputs")
 

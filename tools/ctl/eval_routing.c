@@ -31,8 +31,7 @@ static const struct option_spec eval_specs[] = {
       .kind = OPTION_LIST,
       .value = "DIR:SPLIT,..",
       .rule = OPTION_REQUIRED,
-      .help = "outcomes to build on; DIR is as for import; may be given again for "
-              "further folders",
+      .help = "outcomes to build on; DIR is as for import; may be repeated",
       .offset = OFFSET(fit) },
     { .name = "measure",
       .kind = OPTION_LIST,

@@ -396,7 +396,7 @@ static enum fuser_err cluster(struct build *build)
            m = n < CLUSTER_SAMPLE ? n : CLUSTER_SAMPLE;
     struct rng rng = rng_seeded(build->how->seed);
     uint32_t *sample = NULL;
-    float *vectors = NULL, *centroids = NULL;
+    float *vectors = NULL;
     enum fuser_err err = FUSER_NOMEM;
 
     for (size_t e = 1; e < bundle->n_embedders; e++)
@@ -408,30 +408,24 @@ static enum fuser_err cluster(struct build *build)
         return FUSER_OK;
     sample = calloc(m, sizeof *sample);
     vectors = calloc(m, dim * sizeof *vectors);
-    centroids = calloc(k, dim * sizeof *centroids);
-    if (!sample || !vectors || !centroids)
+    bundle->cluster_embedder = (uint32_t)widest;
+    bundle->centroids = calloc(k, dim * sizeof *bundle->centroids);
+    if (!sample || !vectors || !bundle->centroids)
         goto done;
     rng_sample(&rng, n, m, sample);
     for (size_t i = 0; i < m; i++)
         memcpy(vectors + i * dim, index_vectors(bundle->index[widest]) + sample[i] * dim,
                dim * sizeof *vectors);
-    err = index_cluster(vectors, m, dim, k, centroids, build->error);
-    for (size_t row = 0; !err && row < n; row++) {
-        float distance[CLUSTERS_MAX] = { 0 };
-        struct near best;
-
-        kernel_l2_add(centroids, k, dim, index_vectors(bundle->index[widest]) + row * dim,
-                      distance);
-        if (bundle_has_vector(bundle, widest, (uint32_t)row) &&
-            kernel_nearest(distance, k, 1, KERNEL_NO_ROW, &best) == 1)
-            bundle->domain_of[row] = best.row;
-    }
+    err = index_cluster(vectors, m, dim, k, 0, bundle->centroids, build->error);
     if (!err)
         err = bundle_name_clusters(&bundle->domains, k);
+    for (size_t row = 0; !err && row < n; row++)
+        if (bundle_has_vector(bundle, widest, (uint32_t)row))
+            bundle->domain_of[row] = bundle_cluster_of(
+                bundle, index_vectors(bundle->index[widest]) + row * dim);
 done:
     free(sample);
     free(vectors);
-    free(centroids);
     return err == FUSER_NOMEM ? ferr_nomem(build->error) : err;
 }
 
@@ -494,17 +488,26 @@ static enum fuser_err take_probes(struct build *build)
     return FUSER_OK;
 }
 
-static enum fuser_err make_tables(struct build *build)
+/* Which rows the tables have; an approximate search needs to know them. */
+static enum fuser_err pick_table_rows(struct build *build)
 {
     struct fuser_bundle *bundle = build->bundle;
     struct loo *loo = &bundle->loo;
-    enum fuser_err err;
 
     loo->rows = calloc(bundle->cells.n, sizeof *loo->rows);
     if (!loo->rows)
         return ferr_nomem(build->error);
     loo->n_rows = loo_pick_rows(bundle->cells.n, bundle->cells.n_generators,
                                 bundle->n_embedders, build->how->seed, loo->rows);
+    return FUSER_OK;
+}
+
+static enum fuser_err make_tables(struct build *build)
+{
+    struct fuser_bundle *bundle = build->bundle;
+    struct loo *loo = &bundle->loo;
+    enum fuser_err err;
+
     err = loo_build(bundle, loo, build->how->progress, build->how->progress_context,
                     build->error);
     if (!err && loo_derive(bundle, loo))
@@ -514,21 +517,17 @@ static enum fuser_err make_tables(struct build *build)
 
 static enum fuser_err identify(struct build *build)
 {
-    struct sink sink;
-    enum fuser_err err;
-
-    sink_init(&sink, NULL, 0);
-    bundle_write(build->bundle, &sink);
-    err = sink.err ? ferr_nomem(build->error) : FUSER_OK;
-    if (!err)
-        bundle_identify(sink.sections, sink.n_sections, build->bundle->id);
-    sink_release(&sink);
-    return err;
+    return bundle_set_id(build->bundle) ? ferr_nomem(build->error) : FUSER_OK;
 }
 
 static enum fuser_err take_ids(struct build *build)
 {
     return take_names(build, &build->bundle->ids, build->rows->n, id_of);
+}
+
+static enum fuser_err choose_index(struct build *build)
+{
+    return bundle_choose_index(build->bundle, build->how, build->error);
 }
 
 static enum fuser_err derive(struct build *build)
@@ -549,8 +548,9 @@ static enum fuser_err fit_head(struct build *build)
 
 /* Each needs what those before it made. */
 static enum fuser_err (*const steps[])(struct build *) = {
-    take_settings, set_order, take_ids, take_cells,  take_domains, take_embedders,
-    cluster,       derive,    fit_head, make_tables, take_probes,  identify,
+    take_settings,  set_order,   take_ids,        take_cells,   take_domains,
+    take_embedders, cluster,     pick_table_rows, choose_index, derive,
+    fit_head,       make_tables, take_probes,     identify,
 };
 
 enum fuser_err fuser_bundle_build(const struct fuser_rows *rows,

@@ -50,6 +50,8 @@ void fuser_bundle_unref(struct fuser_bundle *bundle)
     for (size_t e = 0; e < FUSER_MAX_EMBEDDERS; e++) {
         index_free(bundle->index[e]);
         coarse_release(&bundle->coarse[e]);
+        approx_free(bundle->approx[e]);
+        approx_free(bundle->approx_table[e]);
         free(bundle->missing[e]);
         for (size_t p = 0; p < FUSER_PROBES; p++)
             free(bundle->probes[e][p].text);
@@ -62,6 +64,7 @@ void fuser_bundle_unref(struct fuser_bundle *bundle)
     names_release(&bundle->ids);
     names_release(&bundle->domains);
     free(bundle->domain_of);
+    free(bundle->centroids);
     free(bundle->generators);
     free(bundle);
 }
@@ -141,10 +144,28 @@ enum fuser_err bundle_derive(struct fuser_bundle *bundle)
     }
     head_estimate_blind(bundle, INFINITY, bundle->blind);
     bundle->settings.reach = reach_of(bundle);
-    for (size_t e = 0; !err && e < bundle->n_embedders; e++)
+    for (size_t e = 0; !err && !bundle->approximate && e < bundle->n_embedders; e++)
         err = coarse_init(&bundle->coarse[e], index_vectors(bundle->index[e]), cells->n,
                           bundle->embedders[e].dim);
     return err;
+}
+
+uint32_t bundle_cluster_of(const struct fuser_bundle *bundle, const float *vector)
+{
+    size_t k = bundle->domains.n, dim = bundle->embedders[bundle->cluster_embedder].dim;
+    uint32_t best = 0;
+    float least = INFINITY;
+
+    for (size_t c = 0; c < k; c++) {
+        float distance = 0;
+
+        kernel_l2_add(bundle->centroids + c * dim, 1, dim, vector, &distance);
+        if (distance < least) {
+            least = distance;
+            best = (uint32_t)c;
+        }
+    }
+    return best;
 }
 
 bool bundle_embed(const struct fuser_bundle *bundle, size_t e,
@@ -207,6 +228,80 @@ void bundle_scan(const struct fuser_bundle *bundle, size_t e, size_t first, size
 {
     coarse_add(&bundle->coarse[e], first, n, query, acc);
     push_away_missing(bundle, e, first, n, acc);
+}
+
+size_t bundle_order(const struct fuser_bundle *bundle, uint32_t subset,
+                    const float *const *vectors, uint32_t except, struct near *near,
+                    size_t n)
+{
+    float share = 1.0f / (float)__builtin_popcount(subset);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        near[i].distance = 0;
+    for (size_t e = 0; e < bundle->n_embedders; e++) {
+        if ((subset >> e & 1) == 0)
+            continue;
+        kernel_l2_near(index_vectors(bundle->index[e]), bundle->embedders[e].dim,
+                       vectors[e], near, n);
+        for (size_t i = 0; bundle->n_missing[e] > 0 && i < n; i++)
+            if (!bundle_has_vector(bundle, e, near[i].row))
+                near[i].distance = INFINITY;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (near[i].distance < INFINITY && near[i].row != except)
+            near[kept++] = near[i];
+    kernel_sort(near, kept);
+    for (size_t i = 0; i < kept; i++)
+        near[i].distance *= share;
+    return kept;
+}
+
+size_t bundle_unite(struct near *near, size_t n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        near[i].distance = 0; /* sorts by row alone */
+    kernel_sort(near, n);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || near[kept - 1].row != near[i].row)
+            near[kept++] = near[i];
+    return kept;
+}
+
+size_t bundle_rows_with(const struct fuser_bundle *bundle, size_t e,
+                        const uint32_t *among, size_t n, uint32_t *ret_rows)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t row = among ? among[i] : (uint32_t)i;
+
+        if (bundle_has_vector(bundle, e, row))
+            ret_rows[found++] = row;
+    }
+    return found;
+}
+
+void fuser_bundle_index(const struct fuser_bundle *bundle, size_t embedder,
+                        struct fuser_index_info *ret_info)
+{
+    const struct approx *approx = bundle->approx[embedder];
+    const struct bundle_measured *measured = &bundle->measured[embedder];
+
+    assert(embedder < bundle->n_embedders);
+    *ret_info = (struct fuser_index_info){
+        .kind = !approx                        ? "flat"
+                : approx->kind == APPROX_LISTS ? "ivf"
+                                               : "hnsw",
+        .width = approx ? (uint32_t)approx->width : bundle->embedders[embedder].dim,
+        .lists = approx ? (uint32_t)approx->n_lists : 0,
+        .effort = approx ? approx->effort : 0,
+        .recall = measured->recall,
+        .search_us = measured->search_us,
+        .flat_us = measured->flat_us,
+    };
 }
 
 const char *fuser_bundle_id(const struct fuser_bundle *bundle)

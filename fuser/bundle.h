@@ -6,12 +6,14 @@
  *
  *   build.c        rows -> bundle         bundle_write.c, bundle_read.c   bundle <-> file
  *   bundle.c       life and questions     loo.c           its tables
+ *   choose.c       which index            add.c           more rows
  */
 #ifndef FUSER_BUNDLE_H
 #define FUSER_BUNDLE_H
 
 #include <stdatomic.h>
 
+#include "fuser/approx.h"
 #include "fuser/coarse.h"
 #include "fuser/head.h"
 #include "fuser/index.h"
@@ -28,6 +30,9 @@
 #define BUNDLE_REACH_FACTOR   4 /* how many times k is searched where cells are missing */
 #define BUNDLE_PROBE_COSINE   0.98
 #define BUNDLE_DOMAINS_MAX    65536
+#define BUNDLE_FLAT_ROWS      30000 /* fewer rows are searched one by one */
+#define BUNDLE_NEAR_WIDE                                                                 \
+    240 /* rows that heads look at where nothing is known of the rest */
 
 struct bundle_settings {
     uint32_t k;      /* neighbours of an estimate */
@@ -41,6 +46,13 @@ struct bundle_settings {
 struct bundle_probe {
     char *text; /* owned, or NULL */
     uint32_t row;
+};
+
+/* What was seen of an embedder's index at the build. It differs from run to run, so that it
+ * is no part of the bundle's id. */
+struct bundle_measured {
+    double recall;             /* 1 where all rows are read */
+    double search_us, flat_us; /* NAN: not measured */
 };
 
 /* Names in one block, each ended by 0. */
@@ -60,14 +72,20 @@ struct fuser_bundle {
     char (*generators)[FUSER_MAX_NAME];
     struct fuser_embedder_info embedders[FUSER_MAX_EMBEDDERS];
     struct bundle_names ids, domains;
-    uint32_t *domain_of; /* per row, or PRIOR_NO_DOMAIN */
-    bool labelled;       /* domains are labels of the rows, not clusters */
+    uint32_t *domain_of;       /* per row, or PRIOR_NO_DOMAIN */
+    bool labelled;             /* domains are labels of the rows, not clusters */
+    uint32_t cluster_embedder; /* whose vectors the clusters are of, where not labelled */
+    float *centroids;          /* domains.n x its dim, owned; NULL where labelled */
 
     struct cells cells;
     struct index *index[FUSER_MAX_EMBEDDERS];
     struct coarse coarse[FUSER_MAX_EMBEDDERS]; /* derived from the index */
     uint32_t *missing[FUSER_MAX_EMBEDDERS];    /* rows without that vector, ascending */
     uint32_t n_missing[FUSER_MAX_EMBEDDERS];
+    bool approximate; /* searched by `approx`, and then there is no `coarse` */
+    struct approx *approx[FUSER_MAX_EMBEDDERS];       /* among all rows */
+    struct approx *approx_table[FUSER_MAX_EMBEDDERS]; /* among those of the tables */
+    struct bundle_measured measured[FUSER_MAX_EMBEDDERS];
     struct surface surface;
     struct lexical *lexical; /* NULL: no such embedder */
     struct bundle_probe probes[FUSER_MAX_EMBEDDERS][FUSER_PROBES];
@@ -90,8 +108,8 @@ FUSER_NODISCARD enum fuser_err bundle_names_take(struct bundle_names *names, cha
 FUSER_NODISCARD enum fuser_err bundle_name_clusters(struct bundle_names *names, size_t k);
 const char *bundle_name(const struct bundle_names *names, size_t i);
 
-/* Derives what is not stored: prior, reach of the search, coarse vectors. Cells, domains and
- * vectors are there. */
+/* Derives what is not stored: prior, reach of the search, coarse vectors unless the search is
+ * approximate. Cells, domains and vectors are there. */
 FUSER_NODISCARD enum fuser_err bundle_derive(struct fuser_bundle *bundle);
 
 /* The vector of a text by built-in embedder e; false when it leaves none. */
@@ -110,8 +128,36 @@ void bundle_distances(const struct fuser_bundle *bundle, size_t e, size_t first,
 void bundle_scan(const struct fuser_bundle *bundle, size_t e, size_t first, size_t n,
                  const struct coarse_query *query, float *acc);
 
-/* Writes all sections. The bundle's id is the hash of their checksums. */
+/* Orders n candidates by (mean squared distance under the subset, row), exactly; `except` and
+ * rows without one of the vectors are dropped. Returns how many are left. */
+size_t bundle_order(const struct fuser_bundle *bundle, uint32_t subset,
+                    const float *const *vectors, uint32_t except, struct near *near,
+                    size_t n);
+/* Drops what is there twice of n candidates. Returns how many are left. */
+size_t bundle_unite(struct near *near, size_t n);
+
+/* The rows that have embedder e's vector, of all rows or of the n `among`, ascending. ret_rows:
+ * room for them. Returns how many. */
+size_t bundle_rows_with(const struct fuser_bundle *bundle, size_t e,
+                        const uint32_t *among, size_t n, uint32_t *ret_rows);
+
+/* Whether k and walk_m leave room for candidates to be better than others. */
+bool bundle_may_approximate(const struct fuser_bundle *bundle);
+
+/* Measures indexes for a bundle whose vectors and table rows are there, and makes those that
+ * are worth it: bundle->approximate. */
+FUSER_NODISCARD enum fuser_err bundle_choose_index(struct fuser_bundle *bundle,
+                                                   const struct fuser_build *how,
+                                                   struct fuser_error *error);
+
+/* Which cluster a vector of the cluster's embedder belongs to. */
+uint32_t bundle_cluster_of(const struct fuser_bundle *bundle, const float *vector);
+
+/* Writes all sections. The bundle's id is the hash of their checksums, but for that of what was
+ * measured. */
 void bundle_write(const struct fuser_bundle *bundle, struct sink *sink);
 void bundle_identify(const struct wire_section *sections, size_t n, char ret_id[17]);
+/* Gives a bundle that is complete its id. */
+FUSER_NODISCARD enum fuser_err bundle_set_id(struct fuser_bundle *bundle);
 
 #endif

@@ -12,6 +12,9 @@
  *   SURF  surface@1                    LEXI  lexical@1
  *   VECS  one per embedder             TABL  the leave-one-out tables
  *   PROB  probe texts                  HEAD  the head's state, where it has one
+ *   APRX  two per embedder where the search is approximate: among all rows at 2e, among
+ *         those of the tables at 2e + 1
+ *   MEAS  recall and time of each embedder's index, no part of the bundle's id
  *
  * bundle_write.c writes it, bundle_read.c reads it.
  */
@@ -21,7 +24,7 @@
 #include "fuser/wire.h"
 
 #define BUNDLE_MAGIC       "FRUGALBU" /* 8 bytes, without the 0 */
-#define BUNDLE_VERSION     1
+#define BUNDLE_VERSION     2
 #define BUNDLE_PREFIX      32 /* bytes before the table of contents */
 #define BUNDLE_CHECKSUM_AT 16
 #define BUNDLE_HASHED_FROM 24
@@ -36,6 +39,8 @@
 #define BUNDLE_TABL        WIRE_TAG('T', 'A', 'B', 'L')
 #define BUNDLE_PROB        WIRE_TAG('P', 'R', 'O', 'B')
 #define BUNDLE_HEAD        WIRE_TAG('H', 'E', 'A', 'D')
+#define BUNDLE_APRX        WIRE_TAG('A', 'P', 'R', 'X')
+#define BUNDLE_MEAS        WIRE_TAG('M', 'E', 'A', 'S')
 
 _Static_assert(sizeof(struct wire_section) == 32, "the table of contents has no padding");
 

@@ -172,12 +172,14 @@ static enum fuser_err decode_meta(struct reader *reader, uint32_t index,
     struct bundle_settings *settings = &bundle->settings;
     uint64_t n = source_u64(source);
     uint32_t n_generators = source_u32(source), n_embedders = source_u32(source);
+    uint32_t approximate;
 
     (void)index;
     settings->k = source_u32(source);
     settings->walk_m = source_u32(source);
     settings->prior_rows = source_f64(source);
     settings->seed = source_u64(source);
+    approximate = source_u32(source);
     source_string(source, bundle->text_version, sizeof bundle->text_version);
     source_string(source, reader->head_name, sizeof reader->head_name);
     if (source->failed || n == 0 || n > ROWS_MAX || n_generators == 0 ||
@@ -185,8 +187,10 @@ static enum fuser_err decode_meta(struct reader *reader, uint32_t index,
         n_embedders > FUSER_MAX_EMBEDDERS || settings->k == 0 ||
         settings->k > BUNDLE_K_MAX || settings->walk_m == 0 ||
         settings->walk_m > BUNDLE_K_MAX ||
-        !(settings->prior_rows >= 0 && settings->prior_rows <= BUNDLE_PRIOR_MAX))
+        !(settings->prior_rows >= 0 && settings->prior_rows <= BUNDLE_PRIOR_MAX) ||
+        approximate > 1 || (approximate && !bundle_may_approximate(bundle)))
         return FUSER_CORRUPT;
+    bundle->approximate = approximate;
     bundle->cells.n = n;
     bundle->cells.n_generators = n_generators;
     bundle->n_embedders = n_embedders;
@@ -237,6 +241,23 @@ static enum fuser_err decode_ids(struct reader *reader, uint32_t index,
     return FUSER_OK;
 }
 
+/* What domains are where there are no labels. */
+static enum fuser_err decode_clusters(struct fuser_bundle *bundle, struct source *source)
+{
+    uint32_t e = source_u32(source);
+    size_t floats;
+
+    if (source->failed || e >= bundle->n_embedders)
+        return FUSER_CORRUPT;
+    floats = bundle->domains.n * bundle->embedders[e].dim;
+    bundle->cluster_embedder = e;
+    bundle->centroids = source_array(source, floats, sizeof(float));
+    return source_done(source) &&
+                   wire_floats_within(bundle->centroids, floats, -4, 4, false)
+               ? FUSER_OK
+               : FUSER_CORRUPT;
+}
+
 static enum fuser_err decode_domains(struct reader *reader, uint32_t index,
                                      struct source *source)
 {
@@ -259,7 +280,7 @@ static enum fuser_err decode_domains(struct reader *reader, uint32_t index,
     for (size_t i = 0; bundle->domain_of && i < bundle->cells.n; i++)
         if (bundle->domain_of[i] >= n && bundle->domain_of[i] != PRIOR_NO_DOMAIN)
             return FUSER_CORRUPT;
-    return FUSER_OK;
+    return labelled || n == 0 ? FUSER_OK : decode_clusters(bundle, source);
 }
 
 static enum fuser_err decode_cells(struct reader *reader, uint32_t index,
@@ -380,6 +401,46 @@ static enum fuser_err decode_probes(struct reader *reader, uint32_t index,
     return FUSER_OK;
 }
 
+/* An approximate index: of embedder at / 2, among all rows or among those of the tables. */
+static enum fuser_err decode_approx(struct reader *reader, uint32_t at,
+                                    struct source *source)
+{
+    struct fuser_bundle *bundle = reader->bundle;
+    size_t e = at / 2, n = at % 2 ? bundle->loo.n_rows : bundle->cells.n;
+    uint32_t *rows = calloc(n, sizeof *rows);
+    struct approx_data data = { index_vectors(bundle->index[e]), bundle->embedders[e].dim,
+                                rows, 0 };
+    enum fuser_err err = FUSER_NOMEM;
+
+    if (rows) {
+        data.n = bundle_rows_with(bundle, e, at % 2 ? bundle->loo.rows : NULL, n, rows);
+        err = approx_load(source, &data,
+                          at % 2 ? &bundle->approx_table[e] : &bundle->approx[e],
+                          reader->error);
+    }
+    free(rows);
+    return err;
+}
+
+static enum fuser_err decode_measured(struct reader *reader, uint32_t index,
+                                      struct source *source)
+{
+    struct fuser_bundle *bundle = reader->bundle;
+
+    (void)index;
+    for (size_t e = 0; e < bundle->n_embedders; e++) {
+        struct bundle_measured *measured = &bundle->measured[e];
+
+        measured->recall = source_f64(source);
+        measured->search_us = source_f64(source);
+        measured->flat_us = source_f64(source);
+        if (!(measured->recall >= 0 && measured->recall <= 1) ||
+            measured->search_us < 0 || measured->flat_us < 0)
+            return FUSER_CORRUPT;
+    }
+    return FUSER_OK;
+}
+
 static enum fuser_err decode_head(struct reader *reader, uint32_t index,
                                   struct source *source)
 {
@@ -411,6 +472,9 @@ static enum fuser_err read_embedder(struct reader *reader, size_t e)
     if (!err)
         err = read_section(reader, &(struct part){ BUNDLE_VECS, decode_vectors },
                            (uint32_t)e);
+    for (uint32_t table = 0; !err && bundle->approximate && table < 2; table++)
+        err = read_section(reader, &(struct part){ BUNDLE_APRX, decode_approx },
+                           (uint32_t)(2 * e) + table);
     return err;
 }
 
@@ -433,7 +497,7 @@ static const struct part parts[] = {
     { BUNDLE_META, decode_meta },    { BUNDLE_IDS, decode_ids },
     { BUNDLE_DOMN, decode_domains }, { BUNDLE_CELL, decode_cells },
     { BUNDLE_SURF, decode_surface }, { BUNDLE_TABL, decode_tables },
-    { BUNDLE_PROB, decode_probes },
+    { BUNDLE_PROB, decode_probes },  { BUNDLE_MEAS, decode_measured },
 };
 
 static enum fuser_err read_sections(struct reader *reader)

@@ -28,6 +28,7 @@ static void write_meta(const struct fuser_bundle *bundle, struct sink *sink)
     sink_u32(sink, settings->walk_m);
     sink_f64(sink, settings->prior_rows);
     sink_u64(sink, settings->seed);
+    sink_u32(sink, bundle->approximate);
     sink_string(sink, bundle->text_version);
     sink_string(sink, bundle->head->name);
     for (size_t g = 0; g < bundle->cells.n_generators; g++)
@@ -56,6 +57,12 @@ static void write_domains(const struct fuser_bundle *bundle, struct sink *sink)
     sink_u32(sink, (uint32_t)bundle->domains.bytes);
     sink_bytes(sink, bundle->domains.block, bundle->domains.bytes);
     sink_bytes(sink, bundle->domain_of, bundle->cells.n * sizeof *bundle->domain_of);
+    if (bundle->centroids) {
+        sink_u32(sink, bundle->cluster_embedder);
+        sink_bytes(sink, bundle->centroids,
+                   bundle->domains.n * bundle->embedders[bundle->cluster_embedder].dim *
+                       sizeof(float));
+    }
     sink_end(sink);
 }
 
@@ -121,6 +128,29 @@ static void write_probes(const struct fuser_bundle *bundle, struct sink *sink)
     sink_end(sink);
 }
 
+static void write_approx(const struct fuser_bundle *bundle, struct sink *sink)
+{
+    for (size_t e = 0; bundle->approximate && e < bundle->n_embedders; e++) {
+        sink_begin(sink, BUNDLE_APRX, (uint32_t)(2 * e));
+        approx_save(bundle->approx[e], sink);
+        sink_end(sink);
+        sink_begin(sink, BUNDLE_APRX, (uint32_t)(2 * e + 1));
+        approx_save(bundle->approx_table[e], sink);
+        sink_end(sink);
+    }
+}
+
+static void write_measured(const struct fuser_bundle *bundle, struct sink *sink)
+{
+    sink_begin(sink, BUNDLE_MEAS, 0);
+    for (size_t e = 0; e < bundle->n_embedders; e++) {
+        sink_f64(sink, bundle->measured[e].recall);
+        sink_f64(sink, bundle->measured[e].search_us);
+        sink_f64(sink, bundle->measured[e].flat_us);
+    }
+    sink_end(sink);
+}
+
 void bundle_write(const struct fuser_bundle *bundle, struct sink *sink)
 {
     write_meta(bundle, sink);
@@ -130,6 +160,8 @@ void bundle_write(const struct fuser_bundle *bundle, struct sink *sink)
     write_embedders(bundle, sink);
     write_tables(&bundle->loo, sink);
     write_probes(bundle, sink);
+    write_approx(bundle, sink);
+    write_measured(bundle, sink);
     if (bundle->head->save) {
         sink_begin(sink, BUNDLE_HEAD, 0);
         bundle->head->save(bundle->head_state, sink);
@@ -140,17 +172,33 @@ void bundle_write(const struct fuser_bundle *bundle, struct sink *sink)
 void bundle_identify(const struct wire_section *sections, size_t n, char ret_id[17])
 {
     uint64_t sums[WIRE_SECTIONS_MAX];
+    size_t counted = 0;
 
     for (size_t i = 0; i < n; i++)
-        sums[i] = sections[i].checksum;
+        if (sections[i].tag != BUNDLE_MEAS)
+            sums[counted++] = sections[i].checksum;
     (void)snprintf(ret_id, 17, "%016" PRIx64,
-                   (uint64_t)XXH3_64bits(sums, n * sizeof *sums));
+                   (uint64_t)XXH3_64bits(sums, counted * sizeof *sums));
+}
+
+enum fuser_err bundle_set_id(struct fuser_bundle *bundle)
+{
+    struct sink sink;
+    enum fuser_err err;
+
+    sink_init(&sink, NULL, 0);
+    bundle_write(bundle, &sink);
+    err = sink.err;
+    if (!err)
+        bundle_identify(sink.sections, sink.n_sections, bundle->id);
+    sink_release(&sink);
+    return err;
 }
 
 static size_t section_count(const struct fuser_bundle *bundle)
 {
-    return 7 + bundle->n_embedders + (bundle->lexical != NULL) +
-           (bundle->head->save != NULL);
+    return 8 + bundle->n_embedders + (bundle->approximate ? 2 * bundle->n_embedders : 0) +
+           (bundle->lexical != NULL) + (bundle->head->save != NULL);
 }
 
 /* The prefix and the table of contents, which are known when all sections are written. */

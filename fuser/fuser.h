@@ -140,6 +140,10 @@ struct fuser_build {
     uint32_t walk_m;   /* M: neighbours whose losses are averaged in a purchase; 0: 40 */
     double prior_rows; /* m: pseudo-counts of the domain prior; < 0: the default */
     uint64_t seed;     /* every random choice follows from it */
+    size_t flat_rows;  /* bundles of fewer rows are searched row by row; 0: 30,000 */
+    double (*now_us)(
+        void); /* a steady clock for the choice of an index, or NULL: the first
+                               index that finds enough is taken, however long it takes */
     const char
         *text_version; /* version of the routing text extractor, kept in the bundle */
     fuser_progress_fn progress;
@@ -185,6 +189,22 @@ FUSER_NODISCARD enum fuser_err fuser_bundle_check_probe(const struct fuser_bundl
                                                         size_t embedder, size_t p,
                                                         const float *vector, size_t dim,
                                                         struct fuser_error *error);
+
+/* How a decision searches the rows under one embedder. A search row by row is exact. An
+ * approximate one is chosen at the build where it is at least twice as fast and finds enough; it
+ * names candidates, which are then ordered by their exact distances, ties by id. All embedders
+ * of a bundle are searched the same way: row by row unless each has an index that will do. */
+struct fuser_index_info {
+    const char *kind; /* "flat", "ivf", "hnsw": a static string */
+    uint32_t width;   /* floats to which vectors are narrowed for the search */
+    uint32_t lists;   /* ivf: inverted lists, 0 otherwise */
+    uint32_t effort;  /* lists looked through, or the length of hnsw's search list */
+    double recall;    /* measured share of the 32 nearest rows that are found; flat: 1 */
+    double search_us; /* measured median of one search; NAN where nothing was measured */
+    double flat_us;   /* of reading all rows, likewise */
+};
+void fuser_bundle_index(const struct fuser_bundle *bundle, size_t embedder,
+                        struct fuser_index_info *ret_info);
 
 /* How the bundle would have served its own rows, each judged by the others
  * (leave-one-out): all embedders bought, cost no matter; beside the generator that is best

@@ -48,9 +48,20 @@ static void look_at_row(struct head_view *view, uint32_t row, uint32_t k)
     }
 }
 
+/* Where candidates stand for the rows no distances of all of them are ever summed. */
+static size_t row_scratch(const struct fuser_bundle *bundle)
+{
+    return bundle->approximate ? 0 : bundle->cells.n;
+}
+
+float *head_inputs(const struct head_view *view)
+{
+    return view->scratch + row_scratch(view->bundle);
+}
+
 size_t head_scratch(const struct fuser_bundle *bundle)
 {
-    size_t floats = bundle->cells.n + HEAD_SCRATCH;
+    size_t floats = row_scratch(bundle) + HEAD_SCRATCH;
 
     for (size_t e = 0; e < bundle->n_embedders; e++)
         floats += bundle->embedders[e].dim;

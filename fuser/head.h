@@ -42,11 +42,13 @@ struct head_view {
     uint32_t subset;         /* bit e: embedder e was queried; never 0 */
     const struct near *near; /* nearest first, under the subset's mean distance */
     size_t n_near;           /* may be 0 */
-    const float *distance;   /* per row: sum over the subset's embedders; NULL: only
+    size_t n_listed; /* rows in `near`: the neighbours, and more where distance is NULL */
+    const float *distance; /* per row: sum over the subset's embedders; NULL: only
                                     those of `near` are known */
-    bool exact;     /* these are; otherwise they are coarse, within a few per cent */
-    float *scratch; /* the caller's: one float a row, then the dims of all
-                                    embedders and HEAD_SCRATCH */
+    bool exact; /* these are; otherwise they are coarse, within a few per cent */
+    float *
+        scratch; /* the caller's, head_scratch() floats: one a row where distance is given,
+                       then the dims of all embedders and HEAD_SCRATCH */
     const float *const *vectors; /* per embedder: unit length, NULL outside the subset */
     uint32_t row;       /* the calibration row that the prompt is, and that must not
                            count; KERNEL_NO_ROW for a request */
@@ -87,6 +89,8 @@ const struct head *head_named(const char *name);
 
 /* Floats of scratch that a view of this bundle needs. */
 size_t head_scratch(const struct fuser_bundle *bundle);
+/* The part of it behind the floats of the rows, for inputs. */
+float *head_inputs(const struct head_view *view);
 
 /* Gathers votes, local sums and priors for the caller's part of the view. */
 void head_look(struct head_view *view);

@@ -66,6 +66,8 @@ static void save(const void *untyped, struct sink *sink)
 {
     const struct state *state = untyped;
     profiles_save(&state->profiles, sink);
+    for (size_t i = 0; i < state->profiles.n; i++)
+        metric_save(&state->metrics[i], sink);
 }
 
 static enum fuser_err load(const struct fuser_bundle *bundle, struct source *source,
@@ -75,8 +77,8 @@ static enum fuser_err load(const struct fuser_bundle *bundle, struct source *sou
     if (state == NULL)
         return FUSER_NOMEM;
     enum fuser_err err = profiles_load(bundle, source, &state->profiles);
-    if (err == FUSER_OK)
-        err = derive(state);
+    for (size_t i = 0; err == FUSER_OK && i < state->profiles.n; i++)
+        err = metric_load(&state->metrics[i], &state->profiles.of[i], source);
     if (err != FUSER_OK) {
         release(state);
         return err;

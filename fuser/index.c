@@ -1,16 +1,23 @@
-/* index.c - the vectors of one embedder, in FAISS through its C API.
+/* index.c - the vectors of one embedder, and approximate searches, in FAISS through its C API.
  *
- * The only C file that knows FAISS. What must always hold: `vectors` points at the flat
+ * The only C file that knows FAISS, and it uses nothing of it but functions of the headers in
+ * <faiss/c_api>: a real libfaiss_c does as well as our thin one. What must always hold: `vectors` points at the flat
  * index's own storage and is refreshed after every addition, which may move it.
  */
 #include "fuser/index.h"
 
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Clustering_c.h>
 #include <faiss/c_api/IndexFlat_c.h>
+#include <faiss/c_api/IndexIVFFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
+#include <faiss/c_api/index_factory_c.h>
+#include <omp.h>
 
 #include "fuser/err.h"
 
@@ -90,13 +97,208 @@ enum fuser_err index_search(const struct index *index, size_t n, const float *qu
     return FUSER_OK;
 }
 
-enum fuser_err index_cluster(const float *vectors, size_t n, size_t dim, size_t k,
-                             float *ret_centroids, struct fuser_error *error)
+static enum fuser_err cluster(FaissClustering *clustering, const float *vectors, size_t n,
+                              size_t dim, size_t k, float *ret_centroids,
+                              struct fuser_error *error)
 {
-    float quantization_error;
+    FaissIndexFlat *flat = NULL;
+    enum fuser_err err = FUSER_OK;
+    float *centroids;
+    size_t floats;
 
-    if (faiss_kmeans_clustering(dim, n, k, vectors, ret_centroids, &quantization_error) !=
-        0)
+    if (faiss_IndexFlat_new_with(&flat, (idx_t)dim, METRIC_L2) != 0)
+        return faiss_failed(error, "make an index");
+    if (faiss_Clustering_train(clustering, (idx_t)n, vectors, flat) != 0) {
+        err = faiss_failed(error, "cluster");
+    } else {
+        faiss_Clustering_centroids(clustering, &centroids, &floats);
+        assert(floats == k * dim);
+        memcpy(ret_centroids, centroids, floats * sizeof *centroids);
+    }
+    faiss_Index_free(flat);
+    return err;
+}
+
+enum fuser_err index_cluster(const float *vectors, size_t n, size_t dim, size_t k,
+                             int rounds, float *ret_centroids, struct fuser_error *error)
+{
+    FaissClusteringParameters parameters;
+    FaissClustering *clustering = NULL;
+    enum fuser_err err;
+
+    faiss_ClusteringParameters_init(&parameters);
+    parameters.min_points_per_centroid = 1; /* the caller knows; no warning on stderr */
+    if (rounds > 0)
+        parameters.niter = rounds;
+    if (faiss_Clustering_new_with_params(&clustering, (int)dim, (int)k, &parameters) != 0)
         return faiss_failed(error, "cluster");
+    err = cluster(clustering, vectors, n, dim, k, ret_centroids, error);
+    faiss_Clustering_free(clustering);
+    return err;
+}
+
+/* -- approximate -- */
+
+#define LINKS      "HNSW32"
+#define LOT        4096 /* vectors given to FAISS at once, with their 64-bit labels */
+#define LABELS_MAX INDEX_FIND_MAX
+
+struct index_finder {
+    FaissIndex *index; /* owned */
+    bool lists;
+};
+
+/* Centroids in an index of their own. */
+static enum fuser_err quantizer_new(const float *centroids, size_t k, size_t dim,
+                                    FaissIndexFlat **ret, struct fuser_error *error)
+{
+    FaissIndexFlat *flat = NULL;
+
+    if (faiss_IndexFlat_new_with(&flat, (idx_t)dim, METRIC_L2) != 0)
+        return faiss_failed(error, "make an index");
+    if (faiss_Index_add(flat, (idx_t)k, centroids) != 0) {
+        faiss_Index_free(flat);
+        return faiss_failed(error, "add vectors");
+    }
+    *ret = flat;
     return FUSER_OK;
+}
+
+enum fuser_err index_lists(const float *centroids, size_t k, size_t dim,
+                           const float *vectors, size_t n, uint32_t *ret_list,
+                           struct fuser_error *error)
+{
+    FaissIndexFlat *quantizer = NULL;
+    enum fuser_err err = quantizer_new(centroids, k, dim, &quantizer, error);
+    idx_t label[LOT];
+
+    for (size_t first = 0; !err && first < n; first += LOT) {
+        size_t lot = n - first < LOT ? n - first : LOT;
+
+        if (faiss_Index_assign(quantizer, (idx_t)lot, vectors + first * dim, label, 1) !=
+            0)
+            err = faiss_failed(error, "assign vectors");
+        for (size_t i = 0; !err && i < lot; i++)
+            ret_list[first + i] = label[i] < 0 ? 0 : (uint32_t)label[i];
+    }
+    faiss_Index_free(quantizer);
+    return err;
+}
+
+static enum fuser_err add_to_lists(FaissIndexIVFFlat *ivf, const struct index_plan *plan,
+                                   struct fuser_error *error)
+{
+    idx_t label[LOT], list[LOT];
+
+    for (size_t first = 0; first < plan->n; first += LOT) {
+        size_t lot = plan->n - first < LOT ? plan->n - first : LOT;
+
+        for (size_t i = 0; i < lot; i++) {
+            label[i] = (idx_t)(first + i);
+            list[i] = (idx_t)plan->list[first + i];
+        }
+        if (faiss_IndexIVFFlat_add_core(
+                ivf, (idx_t)lot, plan->vectors + first * plan->dim, label, list) != 0)
+            return faiss_failed(error, "add vectors");
+    }
+    return FUSER_OK;
+}
+
+static enum fuser_err make_lists(const struct index_plan *plan, FaissIndex **ret_index,
+                                 struct fuser_error *error)
+{
+    FaissIndexFlat *quantizer = NULL;
+    FaissIndexIVFFlat *ivf = NULL;
+    enum fuser_err err =
+        quantizer_new(plan->centroids, plan->n_lists, plan->dim, &quantizer, error);
+
+    if (err)
+        return err;
+    if (faiss_IndexIVFFlat_new_with(&ivf, quantizer, plan->dim, plan->n_lists) != 0) {
+        faiss_Index_free(quantizer);
+        return faiss_failed(error, "make an index");
+    }
+    faiss_IndexIVFFlat_set_own_fields(ivf, 1); /* the quantizer goes with it */
+    err = add_to_lists(ivf, plan, error);
+    if (err)
+        faiss_Index_free(ivf);
+    else
+        *ret_index = ivf;
+    return err;
+}
+
+static enum fuser_err make_graph(const struct index_plan *plan, FaissIndex **ret_index,
+                                 struct fuser_error *error)
+{
+    FaissIndex *graph = NULL;
+
+    if (faiss_index_factory(&graph, (int)plan->dim, LINKS, METRIC_L2) != 0)
+        return faiss_failed(error, "make an index");
+    if (faiss_Index_add(graph, (idx_t)plan->n, plan->vectors) != 0) {
+        faiss_Index_free(graph);
+        return faiss_failed(error, "add vectors");
+    }
+    *ret_index = graph;
+    return FUSER_OK;
+}
+
+enum fuser_err index_finder_new(const struct index_plan *plan,
+                                struct index_finder **ret_finder,
+                                struct fuser_error *error)
+{
+    struct index_finder *finder = calloc(1, sizeof *finder);
+    enum fuser_err err;
+
+    if (!finder)
+        return ferr_nomem(error);
+    finder->lists = plan->n_lists > 0;
+    err = finder->lists ? make_lists(plan, &finder->index, error)
+                        : make_graph(plan, &finder->index, error);
+    if (err) {
+        free(finder);
+        return err;
+    }
+    *ret_finder = finder;
+    return FUSER_OK;
+}
+
+void index_finder_free(struct index_finder *finder)
+{
+    if (!finder)
+        return;
+    faiss_Index_free(finder->index);
+    free(finder);
+}
+
+enum fuser_err index_finder_tune(struct index_finder *finder, uint32_t effort,
+                                 struct fuser_error *error)
+{
+    FaissParameterSpace *space = NULL;
+    int failed;
+
+    if (faiss_ParameterSpace_new(&space) != 0)
+        return faiss_failed(error, "tune an index");
+    failed = faiss_ParameterSpace_set_index_parameter(
+        space, finder->index, finder->lists ? "nprobe" : "efSearch", effort);
+    faiss_ParameterSpace_free(space);
+    return failed ? faiss_failed(error, "tune an index") : FUSER_OK;
+}
+
+size_t index_find(const struct index_finder *finder, const float *query, size_t k,
+                  uint32_t *ret_places)
+{
+    float distance[LABELS_MAX];
+    idx_t label[LABELS_MAX];
+    int threads = omp_get_max_threads(), failed;
+    size_t found = 0;
+
+    assert(k <= LABELS_MAX);
+    omp_set_num_threads(
+        1); /* of this thread: a team for one query costs more than it gives */
+    failed = faiss_Index_search(finder->index, 1, query, (idx_t)k, distance, label);
+    omp_set_num_threads(threads);
+    for (size_t i = 0; !failed && i < k; i++)
+        if (label[i] >= 0)
+            ret_places[found++] = (uint32_t)label[i];
+    return found;
 }

@@ -1,13 +1,17 @@
-/* index.h - the vectors of one embedder, in FAISS.
+/* index.h - the door to FAISS: the vectors of one embedder, and approximate searches.
  *
  *     index_new(dim) -> index_add(n, vectors) -> index_vectors() for our own loops
  *
- * The vectors live once, in the flat index's own storage. index_search() is FAISS's own
- * exact search: the oracle in tests and the door through which approximate indexes come
- * later. index.c is the only C file that includes FAISS.
+ *     index_cluster() -> index_lists()                 what approx.c keeps in a bundle
+ *     index_finder_new() -> index_finder_tune() -> index_find()
  *
- * Threads: immutable after the last index_add. Errors: NOMEM or INVALID with FAISS's
- * text.
+ * The vectors live once, in the flat index's own storage. index_search() is FAISS's own
+ * exact search, the oracle in tests. A finder names candidates, fast and not all of them: who
+ * asks looks again at their vectors. index.c is the only C file that includes FAISS.
+ *
+ * Threads: immutable after the last index_add or index_finder_tune. A search runs on the
+ * caller's thread alone; making an index takes all that OpenMP has. Errors: NOMEM or INVALID
+ * with FAISS's text.
  */
 #ifndef FUSER_INDEX_H
 #define FUSER_INDEX_H
@@ -36,9 +40,44 @@ FUSER_NODISCARD enum fuser_err index_search(const struct index *index, size_t n,
                                             float *ret_distances, int64_t *ret_rows,
                                             struct fuser_error *error);
 
-/* FAISS's k-means over n vectors of dim floats; ret_centroids: k x dim. n >= k >= 1. */
+/* FAISS's k-means over n vectors of dim floats; ret_centroids: k x dim. n >= k >= 1. rounds: 0
+ * is FAISS's own number. */
 FUSER_NODISCARD enum fuser_err index_cluster(const float *vectors, size_t n, size_t dim,
-                                             size_t k, float *ret_centroids,
+                                             size_t k, int rounds, float *ret_centroids,
                                              struct fuser_error *error);
+
+/* ret_list[i]: which of k centroids is nearest to vector i of n. */
+FUSER_NODISCARD enum fuser_err index_lists(const float *centroids, size_t k, size_t dim,
+                                           const float *vectors, size_t n,
+                                           uint32_t *ret_list, struct fuser_error *error);
+
+struct index_finder; /* owned by one struct approx */
+
+/* What a finder is made of; all borrowed during the call. */
+struct index_plan {
+    size_t n, dim;
+    const float *vectors; /* n x dim */
+    /* An inverted file where there are lists, an HNSW graph where there are none. */
+    size_t n_lists;
+    const float *centroids; /* n_lists x dim */
+    const uint32_t *list;   /* n, each below n_lists */
+};
+
+FUSER_NODISCARD enum fuser_err index_finder_new(const struct index_plan *plan,
+                                                struct index_finder **ret_finder,
+                                                struct fuser_error *error);
+void index_finder_free(struct index_finder *finder); /* takes NULL */
+
+/* effort: lists looked through, or the length of the graph's search list. */
+FUSER_NODISCARD enum fuser_err index_finder_tune(struct index_finder *finder,
+                                                 uint32_t effort,
+                                                 struct fuser_error *error);
+
+#define INDEX_FIND_MAX 1024
+
+/* Places (0..n-1) of at most k <= INDEX_FIND_MAX vectors near the query, each once. Returns how
+ * many: none when there is no memory to search. */
+size_t index_find(const struct index_finder *finder, const float *query, size_t k,
+                  uint32_t *ret_places);
 
 #endif

@@ -73,45 +73,116 @@ ALWAYS_INLINE float rest_of(const float *row, const float *query, size_t from, s
     return rest;
 }
 
+/* add[r] = ||row[r] - query||^2 of ROWS rows, wherever they lie. */
+ALWAYS_INLINE void measure_rows(const float *const row[ROWS], size_t dim,
+                                const float *query, float add[ROWS])
+{
+    size_t whole = dim - dim % LANES;
+    lanes a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 }, q;
+    quarter s, t, u, v, even, odd;
+
+    for (size_t at = 0; at < whole; at += LANES) {
+        memcpy(&q, query + at, sizeof q);
+        ADD_SQUARES(a, row[0] + at, q);
+        ADD_SQUARES(b, row[1] + at, q);
+        ADD_SQUARES(c, row[2] + at, q);
+        ADD_SQUARES(d, row[3] + at, q);
+    }
+    FOLD(a, s);
+    FOLD(b, t);
+    FOLD(c, u);
+    FOLD(d, v);
+    /* Four rows of four lanes, turned: (0 + 2) + (1 + 3) of each in one go. */
+    even = TURN(s, t, 0, 1, 4, 5) + TURN(s, t, 2, 3, 6, 7);
+    odd = TURN(u, v, 0, 1, 4, 5) + TURN(u, v, 2, 3, 6, 7);
+    s = TURN(even, odd, 0, 2, 4, 6) + TURN(even, odd, 1, 3, 5, 7);
+    for (size_t r = 0; r < ROWS; r++)
+        add[r] = s[r] + rest_of(row[r], query, whole, dim);
+}
+
+/* The same of one row, added up in the same order. */
+ALWAYS_INLINE float measure_row(const float *row, size_t dim, const float *query)
+{
+    size_t whole = dim - dim % LANES;
+    lanes a = { 0 }, q;
+    quarter s;
+
+    for (size_t at = 0; at < whole; at += LANES) {
+        memcpy(&q, query + at, sizeof q);
+        ADD_SQUARES(a, row + at, q);
+    }
+    FOLD(a, s);
+    return ((s[0] + s[2]) + (s[1] + s[3])) + rest_of(row, query, whole, dim);
+}
+
 FUSER_CLONES void kernel_l2_add(const float *rows, size_t n, size_t dim,
                                 const float *query, float *acc)
 {
-    size_t whole = dim - dim % LANES, i = 0;
+    size_t i = 0;
 
     for (; i + ROWS <= n; i += ROWS) {
         const float *row = rows + i * dim;
-        lanes a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 }, q;
-        quarter s, t, u, v, even, odd;
+        const float *four[ROWS] = { row, row + dim, row + 2 * dim, row + 3 * dim };
+        float add[ROWS];
 
-        for (size_t at = 0; at < whole; at += LANES) {
-            memcpy(&q, query + at, sizeof q);
-            ADD_SQUARES(a, row + at, q);
-            ADD_SQUARES(b, row + dim + at, q);
-            ADD_SQUARES(c, row + 2 * dim + at, q);
-            ADD_SQUARES(d, row + 3 * dim + at, q);
-        }
-        FOLD(a, s);
-        FOLD(b, t);
-        FOLD(c, u);
-        FOLD(d, v);
-        /* Four rows of four lanes, turned: (0 + 2) + (1 + 3) of each in one go. */
-        even = TURN(s, t, 0, 1, 4, 5) + TURN(s, t, 2, 3, 6, 7);
-        odd = TURN(u, v, 0, 1, 4, 5) + TURN(u, v, 2, 3, 6, 7);
-        s = TURN(even, odd, 0, 2, 4, 6) + TURN(even, odd, 1, 3, 5, 7);
+        measure_rows(four, dim, query, add);
         for (size_t r = 0; r < ROWS; r++)
-            acc[i + r] += s[r] + rest_of(row + r * dim, query, whole, dim);
+            acc[i + r] += add[r];
     }
-    for (; i < n; i++) {
-        const float *row = rows + i * dim;
-        lanes a = { 0 }, q;
+    for (; i < n; i++)
+        acc[i] += measure_row(rows + i * dim, dim, query);
+}
+
+ALWAYS_INLINE void fetch_row(const float *row, size_t dim)
+{
+    for (size_t at = 0; at < dim; at += LANES)
+        __builtin_prefetch(row + at);
+}
+
+FUSER_CLONES void kernel_l2_near(const float *rows, size_t dim, const float *query,
+                                 struct near *near, size_t n)
+{
+    size_t i = 0;
+
+    for (size_t ahead = 0; ahead < AHEAD && ahead < n; ahead++)
+        fetch_row(rows + near[ahead].row * dim, dim);
+    for (; i + ROWS <= n; i += ROWS) {
+        const float *four[ROWS];
+        float add[ROWS];
+
+        for (size_t r = 0; r < ROWS; r++) {
+            four[r] = rows + near[i + r].row * dim;
+            if (i + r + AHEAD < n)
+                fetch_row(rows + near[i + r + AHEAD].row * dim, dim);
+        }
+        measure_rows(four, dim, query, add);
+        for (size_t r = 0; r < ROWS; r++)
+            near[i + r].distance += add[r];
+    }
+    for (; i < n; i++)
+        near[i].distance += measure_row(rows + near[i].row * dim, dim, query);
+}
+
+FUSER_CLONES void kernel_project(const float *matrix, size_t width, size_t dim,
+                                 const float *v, float *ret)
+{
+    size_t whole = dim - dim % LANES;
+
+    for (size_t w = 0; w < width; w++) {
+        const float *row = matrix + w * dim;
+        lanes sum = { 0 }, x, y;
         quarter s;
+        float rest = 0;
 
         for (size_t at = 0; at < whole; at += LANES) {
-            memcpy(&q, query + at, sizeof q);
-            ADD_SQUARES(a, row + at, q);
+            memcpy(&x, row + at, sizeof x);
+            memcpy(&y, v + at, sizeof y);
+            sum += x * y;
         }
-        FOLD(a, s);
-        acc[i] += ((s[0] + s[2]) + (s[1] + s[3])) + rest_of(row, query, whole, dim);
+        FOLD(sum, s);
+        for (size_t d = whole; d < dim; d++)
+            rest += row[d] * v[d];
+        ret[w] = ((s[0] + s[2]) + (s[1] + s[3])) + rest;
     }
 }
 

@@ -26,6 +26,15 @@ struct near {
 void kernel_l2_add(const float *rows, size_t n, size_t dim, const float *query,
                    float *acc);
 
+/* near[i].distance += ||rows[near[i].row] - query||^2 for n rows that lie anywhere: the same
+ * numbers as kernel_l2_add's. */
+void kernel_l2_near(const float *rows, size_t dim, const float *query, struct near *near,
+                    size_t n);
+
+/* ret[w] = matrix[w] . v for width lines of dim floats. */
+void kernel_project(const float *matrix, size_t width, size_t dim, const float *v,
+                    float *ret);
+
 /* out = sum over i < n of weight[i] * rows[which[i]]; rows and out are dim wide. */
 void kernel_weighted_sum(const float *rows, size_t dim, const uint16_t *which,
                          const float *weight, size_t n, float *out);

@@ -3,6 +3,8 @@
  *   for a block of table rows, per embedder   distances to all rows       B x n floats
  *   for each row and each subset              sum, nearest, estimate  ->  one table line
  *
+ * Where the search is approximate, candidates stand for the distances, as in a walk.
+ *
  * What must always hold: a row is never its own neighbour and never part of its own
  * prior, or every loss is optimistic (frugalfoe.md, pitfall 1). The losses are in
  * loo_loss.c.
@@ -66,6 +68,9 @@ struct work {
     float *sum;      /* n */
     float *scratch;  /* of the heads */
     struct near *near;
+    struct near
+        *candidates; /* n_embedders x APPROX_OVER, of one row, where approximate */
+    size_t n_candidates[FUSER_MAX_EMBEDDERS];
     float *reached; /* n_subsets x n_rows: loo_distance of each */
     struct head_view view;
     struct head_estimate estimates[FUSER_MAX_GENERATORS];
@@ -89,6 +94,22 @@ static void measure_block(struct work *work, size_t first, size_t block)
     }
 }
 
+/* Candidates for the row in `slot` by every embedder whose vector it has. */
+static void find_candidates(struct work *work, size_t slot)
+{
+    const struct fuser_bundle *bundle = work->bundle;
+    uint32_t row = work->loo->rows[slot];
+
+    for (size_t e = 0; e < bundle->n_embedders; e++)
+        work->n_candidates[e] =
+            bundle_has_vector(bundle, e, row)
+                ? approx_find(bundle->approx[e],
+                              index_vectors(bundle->index[e]) +
+                                  row * index_dim(bundle->index[e]),
+                              APPROX_OVER, work->candidates + e * APPROX_OVER)
+                : 0;
+}
+
 static bool has_vectors(const struct fuser_bundle *bundle, uint32_t subset, uint32_t row)
 {
     for (size_t e = 0; e < bundle->n_embedders; e++)
@@ -97,36 +118,69 @@ static bool has_vectors(const struct fuser_bundle *bundle, uint32_t subset, uint
     return true;
 }
 
+/* The nearest of all rows to one of a block, by the distances of the subset's embedders. */
+static size_t nearest_of_all(struct work *work, uint32_t subset, uint32_t row,
+                             size_t in_block)
+{
+    const struct fuser_bundle *bundle = work->bundle;
+    size_t n = bundle->cells.n, n_near;
+    float share = 1.0f / (float)__builtin_popcount(subset);
+
+    memset(work->sum, 0, n * sizeof *work->sum);
+    for (size_t e = 0; e < bundle->n_embedders; e++)
+        if (subset >> e & 1)
+            kernel_axpy(work->distance + (e * BLOCK + in_block) * n, n, 1.0f, work->sum);
+    n_near = kernel_nearest(work->sum, n, bundle->settings.reach, row, work->near);
+    for (size_t i = 0; i < n_near; i++)
+        work->near[i].distance *= share;
+    return n_near;
+}
+
+/* The candidates of the subset's embedders, nearest first. */
+static size_t nearest_of_candidates(struct work *work, uint32_t subset, uint32_t row,
+                                    const float *const *vectors)
+{
+    const struct fuser_bundle *bundle = work->bundle;
+    size_t n = 0;
+
+    for (size_t e = 0; e < bundle->n_embedders; e++) {
+        if ((subset >> e & 1) == 0)
+            continue;
+        memcpy(work->near + n, work->candidates + e * APPROX_OVER,
+               work->n_candidates[e] * sizeof *work->near);
+        n += work->n_candidates[e];
+    }
+    n = bundle_unite(work->near, n);
+    return bundle_order(bundle, subset, vectors, row, work->near, n);
+}
+
 static void fill_line(struct work *work, uint32_t subset, size_t slot, size_t in_block)
 {
     const struct fuser_bundle *bundle = work->bundle;
-    size_t n = bundle->cells.n, n_generators = bundle->cells.n_generators;
+    size_t n_generators = bundle->cells.n_generators;
     uint32_t row = work->loo->rows[slot];
     const float *vectors[FUSER_MAX_EMBEDDERS] = { NULL };
-    float share = 1.0f / (float)__builtin_popcount(subset);
-    size_t n_near = 0, line = ((subset - 1) * work->loo->n_rows + slot) * n_generators;
+    size_t n_listed = 0, n_near,
+           line = ((subset - 1) * work->loo->n_rows + slot) * n_generators;
 
     if (has_vectors(bundle, subset, row)) {
-        memset(work->sum, 0, n * sizeof *work->sum);
         for (size_t e = 0; e < bundle->n_embedders; e++)
-            if (subset >> e & 1) {
+            if (subset >> e & 1)
                 vectors[e] =
                     index_vectors(bundle->index[e]) + row * index_dim(bundle->index[e]);
-                kernel_axpy(work->distance + (e * BLOCK + in_block) * n, n, 1.0f,
-                            work->sum);
-            }
-        n_near = kernel_nearest(work->sum, n, bundle->settings.reach, row, work->near);
-        for (size_t i = 0; i < n_near; i++)
-            work->near[i].distance *= share;
+        n_listed = bundle->approximate ? nearest_of_candidates(work, subset, row, vectors)
+                                       : nearest_of_all(work, subset, row, in_block);
     }
+    n_near = n_listed < bundle->settings.reach ? n_listed : bundle->settings.reach;
     work->reached[(subset - 1) * work->loo->n_rows + slot] =
         loo_distance(work->near, n_near);
     work->view.bundle = bundle;
     work->view.subset = subset;
     work->view.near = work->near;
     work->view.n_near = n_near;
+    work->view.n_listed = n_listed;
     work->view.vectors = vectors;
-    work->view.distance = n_near > 0 ? work->sum : NULL;
+    work->view.distance = n_near > 0 && !bundle->approximate ? work->sum : NULL;
     work->view.exact = true;
     work->view.scratch = work->scratch;
     work->view.row = row;
@@ -167,18 +221,21 @@ static enum fuser_err make_room(struct work *work, struct fuser_error *error)
 {
     const struct fuser_bundle *bundle = work->bundle;
     struct loo *loo = work->loo;
-    size_t n = bundle->cells.n, cells = loo->n_subsets * loo->n_rows * loo->n_generators;
+    size_t cells = loo->n_subsets * loo->n_rows * loo->n_generators;
+    size_t n = bundle->approximate ? 0 : bundle->cells.n; /* distances to all of them */
+    size_t over = bundle->approximate ? bundle->n_embedders * APPROX_OVER : 0;
 
     loo->quality = calloc(cells, sizeof *loo->quality);
     loo->tokens = calloc(cells, sizeof *loo->tokens);
     loo->far = calloc(loo->n_subsets, sizeof *loo->far);
-    work->distance = calloc(bundle->n_embedders * BLOCK * n, sizeof *work->distance);
-    work->sum = calloc(n, sizeof *work->sum);
+    work->distance = calloc(bundle->n_embedders * BLOCK * n + 1, sizeof *work->distance);
+    work->sum = calloc(n + 1, sizeof *work->sum);
+    work->candidates = calloc(over + 1, sizeof *work->candidates);
     work->scratch = calloc(head_scratch(bundle), sizeof *work->scratch);
-    work->near = calloc(bundle->settings.reach + 1, sizeof *work->near);
+    work->near = calloc(bundle->settings.reach + over + 1, sizeof *work->near);
     work->reached = calloc(loo->n_subsets * loo->n_rows, sizeof *work->reached);
     return loo->quality && loo->tokens && loo->far && work->distance && work->sum &&
-                   work->scratch && work->near && work->reached
+                   work->scratch && work->near && work->candidates && work->reached
                ? FUSER_OK
                : ferr_nomem(error);
 }
@@ -205,10 +262,14 @@ enum fuser_err loo_build(const struct fuser_bundle *bundle, struct loo *loo,
             err = ferr_set(error, FUSER_INVALID, "given up");
             break;
         }
-        measure_block(work, first, block);
-        for (size_t b = 0; b < block; b++)
+        if (!bundle->approximate)
+            measure_block(work, first, block);
+        for (size_t b = 0; b < block; b++) {
+            if (bundle->approximate)
+                find_candidates(work, first + b);
             for (uint32_t subset = 1; subset <= loo->n_subsets; subset++)
                 fill_line(work, subset, first + b, b);
+        }
     }
     if (!err)
         find_far(work);
@@ -216,6 +277,7 @@ enum fuser_err loo_build(const struct fuser_bundle *bundle, struct loo *loo,
     free(work->sum);
     free(work->scratch);
     free(work->near);
+    free(work->candidates);
     free(work->reached);
     free(work);
     return err;

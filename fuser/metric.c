@@ -7,13 +7,26 @@
 
 #include "fuser/bundle.h"
 
+/* Lines of a metric whose mean and scale are known. */
+static enum fuser_err fill_lines(struct metric *metric)
+{
+    const struct profile *profile = metric->profile;
+    size_t n = profile->n, c = profile->c;
+    metric->width = PROFILE_WIDTH(c);
+    metric->lines = calloc(n * metric->width, sizeof(float));
+    if (metric->lines == NULL)
+        return FUSER_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < c; k++)
+            metric->lines[i * metric->width + k] =
+                (profile->loo[i * c + k] - metric->mean[k]) * metric->scale[k];
+    return FUSER_OK;
+}
+
 enum fuser_err metric_init(struct metric *metric, const struct profile *profile)
 {
     size_t n = profile->n, c = profile->c;
-    struct metric m = { .profile = profile, .width = PROFILE_WIDTH(c) };
-    m.lines = calloc(n * m.width, sizeof(float));
-    if (m.lines == NULL)
-        return FUSER_NOMEM;
+    struct metric m = { .profile = profile };
     for (size_t k = 0; k < c; k++) {
         double sum = 0, squares = 0, variance;
         for (size_t i = 0; i < n; i++) {
@@ -25,11 +38,40 @@ enum fuser_err metric_init(struct metric *metric, const struct profile *profile)
         m.mean[k] = (float)(sum / (double)n);
         m.scale[k] =
             variance > 1e-10 ? (float)(METRIC_SHARE / sqrt(variance * (double)c)) : 0.0f;
-        for (size_t i = 0; i < n; i++)
-            m.lines[i * m.width + k] = (profile->loo[i * c + k] - m.mean[k]) * m.scale[k];
     }
-    *metric = m;
-    return FUSER_OK;
+    return metric_init_as(metric, profile, &m);
+}
+
+enum fuser_err metric_init_as(struct metric *metric, const struct profile *profile,
+                              const struct metric *old)
+{
+    struct metric m = { .profile = profile };
+    memcpy(m.mean, old->mean, sizeof m.mean);
+    memcpy(m.scale, old->scale, sizeof m.scale);
+    enum fuser_err err = fill_lines(&m);
+    if (err == FUSER_OK)
+        *metric = m;
+    return err;
+}
+
+void metric_save(const struct metric *metric, struct sink *sink)
+{
+    sink_bytes(sink, metric->mean, metric->profile->c * sizeof(float));
+    sink_bytes(sink, metric->scale, metric->profile->c * sizeof(float));
+}
+
+enum fuser_err metric_load(struct metric *metric, const struct profile *profile,
+                           struct source *source)
+{
+    struct metric m = { .profile = profile };
+    for (size_t k = 0; k < profile->c; k++)
+        m.mean[k] = source_f32(source);
+    for (size_t k = 0; k < profile->c; k++)
+        m.scale[k] = source_f32(source);
+    if (source->failed || !wire_floats_within(m.mean, profile->c, 0, 1, false) ||
+        !wire_floats_within(m.scale, profile->c, 0, METRIC_SCALE_MAX, false))
+        return FUSER_CORRUPT;
+    return metric_init_as(metric, profile, &m);
 }
 
 void metric_release(struct metric *metric)
@@ -77,7 +119,7 @@ static size_t find_among_all(const struct metric *metric, const struct head_view
 static size_t find(const struct metric *metric, const struct head_view *view,
                    const float *line, struct near *ret)
 {
-    size_t found = view->n_near < METRIC_OVER ? view->n_near : METRIC_OVER;
+    size_t found = view->n_listed < METRIC_OVER ? view->n_listed : METRIC_OVER;
     if (view->distance != NULL)
         return find_among_all(metric, view, line, ret);
     for (size_t i = 0; i < found; i++) {

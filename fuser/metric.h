@@ -14,10 +14,12 @@
 
 #include "fuser/profile.h"
 
-#define METRIC_SHARE 0.5
-#define METRIC_WIDTH 0.2
-#define METRIC_K     160
-#define METRIC_OVER  240 /* candidates by coarse distances, looked at exactly */
+#define METRIC_SHARE     0.5
+#define METRIC_WIDTH     0.2
+#define METRIC_SCALE_MAX 1e5f /* METRIC_SHARE over the root of the least variance */
+#define METRIC_K         160
+#define METRIC_OVER                                                                      \
+    240 /* candidates by nearness alone or by coarse distances, looked at exactly */
 
 /* One profile's standardised lines. */
 struct metric {
@@ -28,8 +30,16 @@ struct metric {
         lines; /* [n][width], owned: scaled so that distances add to those of the vectors */
 };
 
+/* Mean and deviation of each generator are those of the profile's rows. */
 FUSER_NODISCARD enum fuser_err metric_init(struct metric *metric,
                                            const struct profile *profile);
+/* ... are those of `old`: rows that come later do not move the others. */
+FUSER_NODISCARD enum fuser_err metric_init_as(struct metric *metric,
+                                              const struct profile *profile,
+                                              const struct metric *old);
+void metric_save(const struct metric *metric, struct sink *sink);
+FUSER_NODISCARD enum fuser_err
+metric_load(struct metric *metric, const struct profile *profile, struct source *source);
 void metric_release(struct metric *metric);
 
 /* Quality and its standard error of every generator from the METRIC_K nearest. `profile`: the prompt's own

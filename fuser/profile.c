@@ -274,7 +274,7 @@ const float *profile_of(const struct profile *profile, const struct head_view *v
                         float *room)
 {
     const struct fuser_bundle *bundle = view->bundle;
-    float *x = view->scratch + bundle->cells.n, *at = x;
+    float *x = head_inputs(view), *at = x;
     if (view->row != KERNEL_NO_ROW)
         return profile->loo + view->row * profile->c;
     for (size_t e = 0; e < bundle->n_embedders; e++)

@@ -56,8 +56,12 @@ static enum fuser_err check_ask(const struct fuser *fuser, const struct fuser_as
  */
 static struct fuser_session *session_alloc(const struct fuser_bundle *bundle)
 {
-    size_t floats = (bundle->cells.n + 1) & ~(size_t)1, walk_m = bundle->settings.walk_m;
-    size_t widest = 0;
+    size_t rows = bundle->approximate ? 0 : (bundle->cells.n + 1) & ~(size_t)1;
+    size_t near =
+        bundle->approximate ? bundle->n_embedders * APPROX_OVER : bundle->settings.reach;
+    size_t near_table = bundle->approximate ? bundle->n_embedders * APPROX_TABLE
+                                            : bundle->settings.walk_m;
+    size_t floats = rows, widest = 0;
     struct fuser_session *session;
     char *at;
 
@@ -67,15 +71,16 @@ static struct fuser_session *session_alloc(const struct fuser_bundle *bundle)
     }
     floats += head_scratch(bundle);
     session = calloc(1, sizeof *session + floats * sizeof(float) +
-                            (bundle->settings.reach + walk_m) * sizeof(struct near) +
+                            (near + near_table) * sizeof(struct near) +
                             widest * sizeof *session->query.code);
     if (!session)
         return NULL;
     at = (char *)(session + 1);
     session->near = (struct near *)at;
-    session->near_table = session->near + bundle->settings.reach;
-    session->distance = (float *)(session->near_table + walk_m);
-    at = (char *)(session->distance + ((bundle->cells.n + 1) & ~(size_t)1));
+    session->near_table = session->near + near;
+    at = (char *)(session->near_table + near_table);
+    session->distance = rows > 0 ? (float *)at : NULL;
+    at += rows * sizeof(float);
     for (size_t e = 0; e < bundle->n_embedders; e++) {
         session->vectors[e] = (float *)at;
         at += ((bundle->embedders[e].dim + 1) & ~(size_t)1) * sizeof(float);

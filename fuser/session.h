@@ -57,15 +57,18 @@ struct fuser_session {
     struct session_embedder embedders[FUSER_MAX_EMBEDDERS];
 
     /* The evidence. All of it lies behind the struct, in the same allocation. */
-    float *distance; /* per row: sum over the embedders queried, within `error` */
+    float *
+        distance; /* per row: sum over the embedders queried, within `error`; NULL where the
+                        search is approximate and `near` lists all that is known */
     double error;
     struct coarse_query query; /* of the pending embedder, during a search */
     float *vectors[FUSER_MAX_EMBEDDERS];
     float *scratch;    /* of the heads */
-    struct near *near; /* reach */
-    size_t n_near;
-    struct near *near_table; /* walk_m; rows of the tables */
-    size_t n_near_table;
+    struct near *near; /* the nearest `reach`, and further candidates behind them */
+    size_t n_near, n_listed;
+    struct near
+        *near_table; /* the same of the tables' rows: walk_m, and further candidates */
+    size_t n_near_table, n_listed_table;
 
     size_t n_steps;
     struct fuser_walked steps[FUSER_MAX_EMBEDDERS + 1];

@@ -36,6 +36,7 @@ static void estimate(const struct fuser_session *session, struct head_view *view
     view->subset = session->subset;
     view->near = session->near;
     view->n_near = session->n_near;
+    view->n_listed = session->n_listed;
     view->vectors = vectors;
     view->distance = session->distance;
     view->exact = false;

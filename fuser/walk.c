@@ -6,6 +6,7 @@
  *             |     +-- remote: ASKED --fuser_tell----> SEARCH --+
  *             |            +---fuser_fail--> DECIDE              |
  *             +------------ one batch of coarse distances -------+
+ *                           or of candidates by an approximate index,
  *                           and an exact look at the nearest
  *
  * frugalfoe.md, 2.1: with S queried, the loss of answering now is the mean over the M
@@ -223,14 +224,35 @@ static bool is_due(const struct fuser_session *session, size_t e)
     return session->state == SESSION_SEARCH && session->pending == e;
 }
 
+/* Candidates of the pending embedder join those of the earlier ones. */
+static void find_candidates(struct fuser_session *session, size_t e)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    const float *vector = session->vectors[e];
+
+    session->n_listed += approx_find(bundle->approx[e], vector, APPROX_OVER,
+                                     session->near + session->n_listed);
+    session->n_listed = bundle_unite(session->near, session->n_listed);
+    session->n_listed_table += approx_find(bundle->approx_table[e], vector, APPROX_TABLE,
+                                           session->near_table + session->n_listed_table);
+    session->n_listed_table = bundle_unite(session->near_table, session->n_listed_table);
+}
+
 /* Adds embedder e's coarse distances for every session that is due: each vector of the bundle
- * is brought into the cache once for all of them. */
+ * is brought into the cache once for all of them. An approximate index looks at few, session by
+ * session. */
 static void measure(struct fuser_session *const *sessions, size_t n, size_t e)
 {
     const struct fuser_bundle *bundle = sessions[0]->fuser->bundle;
     const struct coarse *coarse = &bundle->coarse[e];
-    size_t rows = bundle->cells.n, tile = TILE_BYTES / coarse->width + 1;
+    size_t rows = bundle->cells.n, tile;
 
+    for (size_t i = 0; bundle->approximate && i < n; i++)
+        if (is_due(sessions[i], e))
+            find_candidates(sessions[i], e);
+    if (bundle->approximate)
+        return;
+    tile = TILE_BYTES / coarse->width + 1;
     for (size_t i = 0; i < n; i++)
         if (is_due(sessions[i], e)) {
             struct fuser_session *session = sessions[i];
@@ -300,15 +322,33 @@ static size_t nearest(const struct fuser_session *session, size_t k, bool in_tab
     return found;
 }
 
-/* The neighbours under everything that was bought so far. */
-static void gather(struct fuser_session *session)
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The neighbours among the candidates, by their exact distances. */
+static void gather_candidates(struct fuser_session *session)
+{
+    const struct fuser_bundle *bundle = session->fuser->bundle;
+    const float *const *vectors = (const float *const *)session->vectors;
+
+    session->n_listed = bundle_order(bundle, session->subset, vectors, KERNEL_NO_ROW,
+                                     session->near, session->n_listed);
+    session->n_near = least(session->n_listed, bundle->settings.reach);
+    session->n_listed_table =
+        bundle_order(bundle, session->subset, vectors, KERNEL_NO_ROW, session->near_table,
+                     session->n_listed_table);
+    session->n_near_table = least(session->n_listed_table, bundle->settings.walk_m);
+}
+
+/* The neighbours among all rows. */
+static void gather_rows(struct fuser_session *session)
 {
     const struct fuser_bundle *bundle = session->fuser->bundle;
     size_t m = bundle->settings.walk_m;
-    float share;
+    float share = 1.0f / (float)__builtin_popcount(session->subset);
 
-    session->subset |= 1u << session->pending;
-    share = 1.0f / (float)__builtin_popcount(session->subset);
     session->n_near = nearest(session, bundle->settings.reach, false, session->near);
     if (bundle->loo.n_rows == bundle->cells.n && session->n_near >= m) {
         memcpy(session->near_table, session->near, m * sizeof *session->near);
@@ -316,8 +356,19 @@ static void gather(struct fuser_session *session)
     } else {
         session->n_near_table = nearest(session, m, true, session->near_table);
     }
+    session->n_listed = session->n_near;
     for (size_t i = 0; i < session->n_near; i++)
         session->near[i].distance *= share;
+}
+
+/* The neighbours under everything that was bought so far. */
+static void gather(struct fuser_session *session)
+{
+    session->subset |= 1u << session->pending;
+    if (session->fuser->bundle->approximate)
+        gather_candidates(session);
+    else
+        gather_rows(session);
     walk_set(session, SESSION_DECIDE, 0);
 }
 

@@ -9,14 +9,20 @@
 #include <new>
 #include <stdexcept>
 
+#include <faiss/AutoTune.h>
 #include <faiss/Clustering.h>
 #include <faiss/Index.h>
 #include <faiss/IndexFlat.h>
+#include <faiss/IndexIVFFlat.h>
+#include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Clustering_c.h>
 #include <faiss/c_api/IndexFlat_c.h>
+#include <faiss/c_api/IndexIVFFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
+#include <faiss/c_api/index_factory_c.h>
 #include <faiss/impl/FaissException.h>
+#include <faiss/index_factory.h>
 
 namespace
 {
@@ -102,13 +108,120 @@ void faiss_IndexFlat_xb(FaissIndexFlat *index, float **p_xb, size_t *p_size)
     *p_size = static_cast<size_t>(flat->ntotal) * static_cast<size_t>(flat->d);
 }
 
-int faiss_kmeans_clustering(size_t d, size_t n, size_t k, const float *x,
-                            float *centroids, float *q_error)
+int faiss_Index_assign(FaissIndex *index, idx_t n, const float *x, idx_t *labels, idx_t k)
+{
+    return guarded([&] { as_index(index)->assign(n, x, labels, k); });
+}
+
+void faiss_ClusteringParameters_init(FaissClusteringParameters *params)
+{
+    faiss::ClusteringParameters own;
+    params->niter = own.niter;
+    params->nredo = own.nredo;
+    params->verbose = own.verbose;
+    params->spherical = own.spherical;
+    params->int_centroids = own.int_centroids;
+    params->update_index = own.update_index;
+    params->frozen_centroids = own.frozen_centroids;
+    params->min_points_per_centroid = own.min_points_per_centroid;
+    params->max_points_per_centroid = own.max_points_per_centroid;
+    params->seed = own.seed;
+    params->decode_block_size = own.decode_block_size;
+}
+
+int faiss_Clustering_new_with_params(FaissClustering **p_clustering, int d, int k,
+                                     const FaissClusteringParameters *cp)
 {
     return guarded([&] {
-        float error = faiss::kmeans_clustering(d, n, k, x, centroids);
-        if (q_error)
-            *q_error = error;
+        faiss::ClusteringParameters own;
+        own.niter = cp->niter;
+        own.nredo = cp->nredo;
+        own.verbose = cp->verbose;
+        own.spherical = cp->spherical;
+        own.int_centroids = cp->int_centroids;
+        own.update_index = cp->update_index;
+        own.frozen_centroids = cp->frozen_centroids;
+        own.min_points_per_centroid = cp->min_points_per_centroid;
+        own.max_points_per_centroid = cp->max_points_per_centroid;
+        own.seed = cp->seed;
+        own.decode_block_size = cp->decode_block_size;
+        *p_clustering =
+            reinterpret_cast<FaissClustering *>(new faiss::Clustering(d, k, own));
+    });
+}
+
+int faiss_Clustering_train(FaissClustering *clustering, idx_t n, const float *x,
+                           FaissIndex *index)
+{
+    return guarded([&] {
+        reinterpret_cast<faiss::Clustering *>(clustering)->train(n, x, *as_index(index));
+    });
+}
+
+void faiss_Clustering_centroids(FaissClustering *clustering, float **centroids, size_t *size)
+{
+    auto &own = reinterpret_cast<faiss::Clustering *>(clustering)->centroids;
+    *centroids = own.data();
+    *size = own.size();
+}
+
+void faiss_Clustering_free(FaissClustering *clustering)
+{
+    delete reinterpret_cast<faiss::Clustering *>(clustering);
+}
+
+int faiss_IndexIVFFlat_new_with(FaissIndexIVFFlat **p_index, FaissIndex *quantizer, size_t d,
+                                size_t nlist)
+{
+    return guarded([&] {
+        auto index = new faiss::IndexIVFFlat(as_index(quantizer), d, nlist);
+        *p_index = reinterpret_cast<FaissIndexIVFFlat *>(index);
+    });
+}
+
+void faiss_IndexIVFFlat_set_own_fields(FaissIndexIVFFlat *index, int own)
+{
+    reinterpret_cast<faiss::IndexIVFFlat *>(index)->own_fields = own != 0;
+}
+
+int faiss_IndexIVFFlat_add_core(FaissIndexIVFFlat *index, idx_t n, const float *x,
+                                const idx_t *xids, const int64_t *precomputed_idx)
+{
+    return guarded([&] {
+        reinterpret_cast<faiss::IndexIVFFlat *>(index)->add_core(n, x, xids,
+                                                                 precomputed_idx);
+    });
+}
+
+int faiss_index_factory(FaissIndex **p_index, int d, const char *description,
+                        FaissMetricType metric)
+{
+    return guarded([&] {
+        auto index =
+            faiss::index_factory(d, description, static_cast<faiss::MetricType>(metric));
+        *p_index = reinterpret_cast<FaissIndex *>(index);
+    });
+}
+
+int faiss_ParameterSpace_new(FaissParameterSpace **space)
+{
+    return guarded([&] {
+        *space = reinterpret_cast<FaissParameterSpace *>(new faiss::ParameterSpace());
+    });
+}
+
+void faiss_ParameterSpace_free(FaissParameterSpace *space)
+{
+    delete reinterpret_cast<faiss::ParameterSpace *>(space);
+}
+
+int faiss_ParameterSpace_set_index_parameter(const FaissParameterSpace *space,
+                                             FaissIndex *index, const char *name,
+                                             double value)
+{
+    return guarded([&] {
+        reinterpret_cast<const faiss::ParameterSpace *>(space)->set_index_parameter(
+            as_index(index), name, value);
     });
 }
 }

@@ -380,50 +380,6 @@ static enum fault_err run_all(struct evaluation *eval, struct fault *fault)
     return err;
 }
 
-/* -- intervals ------------------------------------------------------------------------------------- */
-
-static int by_value(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right;
-}
-
-/* 2.5 and 97.5 % of the resamples that have the number at all. */
-static void interval(double *values, size_t n, double *ret_low, double *ret_high)
-{
-    size_t known = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!isnan(values[i]))
-            values[known++] = values[i];
-    qsort(values, known, sizeof(*values), by_value);
-    *ret_low = known < n / 2 ? NAN : values[(size_t)(0.025 * (double)known)];
-    *ret_high = known < n / 2 ? NAN : values[(size_t)(0.975 * (double)(known - 1))];
-}
-
-static void bootstrap(struct evaluation *eval)
-{
-    size_t n = eval->trials->trial.n, times = (size_t)eval->options->bootstrap;
-    struct measures *all = memory_new(times + 1, sizeof(*all));
-    double *values = memory_new(times + 1, sizeof(*values));
-    uint32_t *picks = memory_new(n, sizeof(*picks));
-    struct dice dice = dice_seeded((uint64_t)eval->options->seed ^ 0x626F6F74);
-    for (size_t b = 0; b < times; b++) {
-        for (size_t i = 0; i < n; i++)
-            picks[i] = (uint32_t)dice_below(&dice, n);
-        measures_of(&eval->trials->trial, picks, &all[b]);
-        progress_set(&eval->bar, (double)b / (double)times, "intervals");
-    }
-#define X(name)                                                                          \
-    for (size_t b = 0; b < times; b++)                                                   \
-        values[b] = all[b].name;                                                         \
-    interval(values, times, &eval->low.name, &eval->high.name);
-    MEASURES(X)
-#undef X
-    free(all);
-    free(values);
-    free(picks);
-}
-
 /* -- results --------------------------------------------------------------------------------------- */
 
 static json_t *number(double value)
@@ -541,7 +497,9 @@ static enum fault_err conclude(struct evaluation *eval, struct fault *fault)
     measures_of(&eval->trials->trial, NULL, &eval->measures);
     eval->n_curve = measures_curve(&eval->trials->trial, NULL, eval->curve);
     if (eval->options->bootstrap > 0)
-        bootstrap(eval);
+        measures_intervals(&eval->trials->trial, (size_t)eval->options->bootstrap,
+                           (uint64_t)eval->options->seed, &eval->bar, &eval->low,
+                           &eval->high);
     progress_end(&eval->bar);
     if (eval->options->items != NULL)
         err = write_items(eval, fault);

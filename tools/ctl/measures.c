@@ -2,9 +2,11 @@
 #include "tools/ctl/measures.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "fuser/fuser.h"
+#include "tools/ctl/dice.h"
 #include "tools/ctl/memory.h"
 
 #define BINS      10
@@ -265,4 +267,50 @@ void measures_of(const struct trial *trial, const uint32_t *picks, struct measur
     ret->cpt50 = ret->cpt80 = ret->apgr = NAN;
     if (trial->n_models == 2)
         strong_calls(trial, picks, single, ret);
+}
+
+/* -- intervals ------------------------------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* 2.5 and 97.5 % of the resamples that have the number at all. */
+static void interval(double *values, size_t n, double *ret_low, double *ret_high)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(values[i]))
+            values[known++] = values[i];
+    qsort(values, known, sizeof(*values), by_value);
+    bool few = known == 0 || known < n / 2;
+    *ret_low = few ? NAN : values[(size_t)(0.025 * (double)known)];
+    *ret_high = few ? NAN : values[(size_t)(0.975 * (double)(known - 1))];
+}
+
+void measures_intervals(const struct trial *trial, size_t times, uint64_t seed,
+                        struct progress *bar, struct measures *ret_low,
+                        struct measures *ret_high)
+{
+    struct measures *all = memory_new(times + 1, sizeof(*all));
+    double *values = memory_new(times + 1, sizeof(*values));
+    uint32_t *picks = memory_new(trial->n, sizeof(*picks));
+    struct dice dice = dice_seeded(seed ^ 0x626F6F74);
+    for (size_t b = 0; b < times; b++) {
+        for (size_t i = 0; i < trial->n; i++)
+            picks[i] = (uint32_t)dice_below(&dice, trial->n);
+        measures_of(trial, picks, &all[b]);
+        progress_set(bar, (double)b / (double)times, "intervals");
+    }
+#define X(name)                                                                          \
+    for (size_t b = 0; b < times; b++)                                                   \
+        values[b] = all[b].name;                                                         \
+    interval(values, times, &ret_low->name, &ret_high->name);
+    MEASURES(X)
+#undef X
+    free(all);
+    free(values);
+    free(picks);
 }

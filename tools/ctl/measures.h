@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tools/ctl/progress.h"
+
 #define MEASURES_POINTS 64 /* prices of quality on the curve, at most */
 
 #define MEASURES(X)                                                                      \
@@ -50,6 +52,11 @@ struct trial {
 
 /* picks: n prompts (with repetition), or NULL for each once. */
 void measures_of(const struct trial *trial, const uint32_t *picks, struct measures *ret);
+/* 95 % intervals from so many paired resamples of the prompts; NAN where fewer than half of them have the
+ * number. */
+void measures_intervals(const struct trial *trial, size_t times, uint64_t seed,
+                        struct progress *bar, struct measures *ret_low,
+                        struct measures *ret_high);
 /* The curve itself, by descending lambda: room for MEASURES_POINTS. Returns how many. */
 size_t measures_curve(const struct trial *trial, const uint32_t *picks,
                       struct measures_point *ret);

@@ -169,6 +169,29 @@ static void an_unknown_outcome_counts_neither_for_nor_against(void **state)
     assert_true(isfinite(m.apgr));
 }
 
+/* The mean of four prompts drawn with repetition is 0, 1/4, .. 1: the interval holds what is measured, repeats
+ * itself, and what few resamples have is not a number. */
+static void an_interval_holds_what_is_measured(void **state)
+{
+    struct trial trial = four();
+    struct progress bar;
+    struct measures m, low, high, low_again, high_again;
+    (void)state;
+    progress_init(&bar, "", 1);
+    measures_of(&trial, NULL, &m);
+    measures_intervals(&trial, 400, 7, &bar, &low, &high);
+    measures_intervals(&trial, 400, 7, &bar, &low_again, &high_again);
+    assert_true(low.best_single <= m.best_single && m.best_single <= high.best_single);
+    assert_true(low.aiq_b < m.aiq_b && m.aiq_b < high.aiq_b);
+    near_to(low.accuracy, 1); /* every prompt's choice is right */
+    near_to(high.accuracy, 1);
+    near_to(low.ece, low_again.ece);
+    near_to(high.ece, high_again.ece);
+    trial.n_models = 1;
+    measures_intervals(&trial, 10, 7, &bar, &low, &high);
+    assert_true(isnan(low.apgr) && isnan(high.apgr));
+}
+
 /* -- calibration ---------------------------------------------------------------------------------- */
 
 #define MANY 20
@@ -250,6 +273,7 @@ int main(void)
         cmocka_unit_test(picks_count_as_often_as_they_are_named),
         cmocka_unit_test(what_is_never_reached_is_not_a_number),
         cmocka_unit_test(without_a_gap_there_is_no_share_of_it),
+        cmocka_unit_test(an_interval_holds_what_is_measured),
         cmocka_unit_test(an_unknown_outcome_counts_neither_for_nor_against),
         cmocka_unit_test(a_calibration_error_is_that_of_ten_bins_of_equal_mass),
         cmocka_unit_test(strong_calls_are_counted_as_routellm_does),

@@ -119,6 +119,7 @@ void head_estimate_blind(const struct fuser_bundle *bundle, float output_limit,
         struct prior_mean mean = prior_expect(&bundle->prior, NULL, 0, g, KERNEL_NO_ROW);
 
         ret[g].quality = mean.quality;
+        ret[g].rows = all[g].n + 1;
         ret[g].quality_se = sqrt((mean.variance + 1e-4) / (all[g].n + 1));
         ret[g].output_tokens = fmin(mean.output_tokens, (double)output_limit);
         ret[g].latency_ms = mean.latency_ms;

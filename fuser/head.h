@@ -63,6 +63,7 @@ struct head_view {
 
 struct head_estimate {
     double quality, quality_se; /* 0..1; > 0 */
+    double rows;                /* how many rows' mean would be as certain; > 0 */
     double output_tokens;       /* never NAN */
     double latency_ms;          /* NAN: not known */
     uint32_t known;             /* known cells among the nearest */

@@ -36,6 +36,7 @@ static void estimate(const void *state, const struct head_view *view,
         const struct prior_mean *prior = &view->prior[g];
         double rows = rows_behind(view, g);
         estimates[g].quality = prior->quality;
+        estimates[g].rows = rows + 1;
         estimates[g].quality_se =
             sqrt((prior->variance + 0.25 / (rows + 1)) / (rows + 1));
     }

@@ -6,8 +6,6 @@
 #include "fuser/err.h"
 #include "fuser/profile.h"
 
-#define SE_LEAST 1e-3 /* a standard error is never 0 */
-
 static enum fuser_err fit_kind(const struct fuser_bundle *bundle, enum profile_kind kind,
                                void **ret_state, struct fuser_error *error)
 {
@@ -55,7 +53,8 @@ static void estimate(const void *state, const struct head_view *view,
 
     for (size_t g = 0; g < profile->c; g++) {
         estimates[g].quality = (double)quality[g];
-        estimates[g].quality_se = fmax((double)profile->se[g], SE_LEAST);
+        estimates[g].quality_se = (double)profile->se[g];
+        estimates[g].rows = (double)profile->rows[g];
     }
 }
 

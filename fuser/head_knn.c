@@ -35,6 +35,7 @@ static void knn_estimate(const void *state, const struct head_view *view,
 
         about += pull * (prior->variance + off * off) + 0.25;
         estimates[g].quality = fmin(fmax(q, 0), 1);
+        estimates[g].rows = known + pull;
         estimates[g].quality_se =
             sqrt(fmax(about, 0) / (known + pull + 1) / (known + pull));
     }

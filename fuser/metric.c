@@ -156,6 +156,7 @@ static void weigh(const struct head_view *view, const struct near *near,
              (prior->quality - quality) * (prior->quality - quality)) /
             sum;
     ret->quality = fmin(fmax(quality, 0), 1);
+    ret->rows = sum * sum / squares;
     ret->quality_se = sqrt((about + 0.25 / sum) * squares) / sum;
 }
 

@@ -16,6 +16,7 @@
 #define LOGISTIC_STEPS    100
 #define MLP_EPOCHS        30
 #define MLP_PENALTY       1e-2
+#define SE_LEAST          1e-3 /* a standard error is never 0 */
 
 /* The rows that are fitted, and their inputs and targets side by side. */
 struct sample {
@@ -113,6 +114,7 @@ static enum fuser_err fit_model(struct profile *profile, const struct fit_data *
 
 static void model_release(struct profile *profile)
 {
+    fit_linear_release(&profile->tokens);
     fit_linear_release(&profile->linear);
     mlp_release(&profile->mlp);
 }
@@ -147,12 +149,13 @@ static enum fuser_err fit_folds(struct profile *profile, struct sample *sample,
     return err;
 }
 
-/* Deviation of what was left out, times the root of inputs per row: a fit's leverage. */
-static void judge_folds(struct profile *profile, const struct sample *sample,
-                        const float *loo)
+/* What was left out, against what is recorded: deviation and standard error. `leverage`: of a typical row; NAN: se is
+ * there already and tells it. */
+static void judge(struct profile *profile, const struct sample *sample, const float *loo,
+                  double leverage)
 {
     for (size_t k = 0; k < profile->c; k++) {
-        double sum = 0.0, known = 0.0;
+        double sum = 0.0, known = 0.0, variance, se = (double)profile->se[k];
         for (size_t i = 0; i < sample->n; i++) {
             double off =
                 (double)(sample->y[i * profile->c + k] - loo[i * profile->c + k]);
@@ -161,8 +164,12 @@ static void judge_folds(struct profile *profile, const struct sample *sample,
             sum += off * off;
             known += 1;
         }
-        double leverage = fmin((double)profile->d / fmax(known, 1.0), 1.0);
-        profile->se[k] = known > 0 ? (float)sqrt(sum / known * leverage) : 0.5f;
+        variance = known > 0 ? sum / known : 0.25;
+        if (!isnan(leverage))
+            se = sqrt(variance * fmin(leverage / fmax(known, 1.0), 1.0));
+        profile->se[k] = (float)fmax(se, SE_LEAST);
+        profile->rows[k] =
+            (float)fmin(fmax(variance / (se * se + 1e-12), 1.0), fmax(known, 1.0));
     }
 }
 
@@ -190,6 +197,76 @@ static enum fuser_err fill_loo(struct profile *profile, const struct fuser_bundl
     return FUSER_OK;
 }
 
+/* -- output tokens ------------------------------------------------------------------------- */
+
+#define TOKENS_LOG_MAX 15.0f /* e^15: three million tokens */
+
+static float tokens_from(const struct profile *profile, float logarithm, size_t g)
+{
+    return profile->smear[g] * expm1f(fminf(fmaxf(logarithm, 0.0f), TOKENS_LOG_MAX));
+}
+
+/* What the recorded tokens are, as a ratio of what the logarithm's exponential says. */
+static void find_smear(struct profile *profile, const struct cells *cells,
+                       const struct sample *sample, const float *loo)
+{
+    for (size_t k = 0; k < profile->c; k++) {
+        double recorded = 0, predicted = 0;
+        for (size_t i = 0; i < sample->n; i++) {
+            float tokens = cells->output[sample->rows[i] * profile->c + k];
+            float said = loo[i * profile->c + k];
+            if (isnan(tokens) || isnan(said))
+                continue;
+            recorded += (double)tokens;
+            predicted += (double)expm1f(fminf(fmaxf(said, 0.0f), TOKENS_LOG_MAX));
+        }
+        profile->smear[k] = predicted > 0 ? (float)fmin(recorded / predicted, 1e3) : 1.0f;
+    }
+}
+
+static void fill_tokens(struct profile *profile, const struct fuser_bundle *bundle,
+                        const struct sample *sample, const float *loo, float *x)
+{
+    size_t c = profile->c, next = 0;
+    for (size_t row = 0; row < profile->n; row++) {
+        float *to = profile->tokens_loo + row * c;
+        bool sampled = next < sample->n && sample->rows[next] == row;
+        (void)gather_row(bundle, profile->subset, (uint32_t)row, x);
+        fit_linear_apply(&profile->tokens, x, 1, to);
+        for (size_t k = 0; k < c; k++) {
+            float left_out = sampled ? loo[next * c + k] : NAN;
+            to[k] = tokens_from(profile, isnan(left_out) ? to[k] : left_out, k);
+        }
+        next += sampled;
+    }
+}
+
+/* A second ridge, on the logarithm of the tokens: they are heavy-tailed, and the best choice is often the one whose
+ * cost was underestimated. */
+static enum fuser_err fit_tokens(struct profile *profile,
+                                 const struct fuser_bundle *bundle, struct sample *sample,
+                                 float *loo, struct fuser_error *error)
+{
+    size_t c = profile->c;
+    float *x = malloc(profile->d * sizeof(float));
+    profile->tokens_loo = calloc(profile->n * c, sizeof(float));
+    enum fuser_err err = FUSER_NOMEM;
+    if (x == NULL || profile->tokens_loo == NULL)
+        goto out;
+    for (size_t i = 0; i < sample->n; i++)
+        for (size_t k = 0; k < c; k++)
+            sample->y[i * c + k] = log1pf(bundle->cells.output[sample->rows[i] * c + k]);
+    struct fit_data data = { sample->x, sample->y, sample->n, profile->d, c };
+    err = ridge_fit(&data, &profile->tokens, loo, NULL, error);
+    if (err == FUSER_OK) {
+        find_smear(profile, &bundle->cells, sample, loo);
+        fill_tokens(profile, bundle, sample, loo, x);
+    }
+out:
+    free(x);
+    return err;
+}
+
 static enum fuser_err profile_fit(struct profile *profile,
                                   const struct fuser_bundle *bundle,
                                   struct fuser_error *error)
@@ -212,10 +289,14 @@ static enum fuser_err profile_fit(struct profile *profile,
         err = fit_folds(profile, &sample, loo, seed, error);
         if (err == FUSER_OK)
             err = fit_model(profile, &data, seed, error);
-        judge_folds(profile, &sample, loo);
     }
     if (err == FUSER_OK)
+        judge(profile, &sample, loo,
+              profile->kind == PROFILE_RIDGE ? NAN : (double)profile->d);
+    if (err == FUSER_OK)
         err = fill_loo(profile, bundle, &sample, loo, error);
+    if (err == FUSER_OK && profile->kind == PROFILE_RIDGE)
+        err = fit_tokens(profile, bundle, &sample, loo, error);
 out:
     sample_release(&sample);
     free(loo);
@@ -258,6 +339,7 @@ void profiles_release(struct profiles *profiles)
     for (size_t i = 0; i < profiles->n; i++) {
         model_release(&profiles->of[i]);
         free(profiles->of[i].loo);
+        free(profiles->of[i].tokens_loo);
     }
     *profiles = (struct profiles){ 0 };
 }
@@ -286,6 +368,17 @@ const float *profile_of(const struct profile *profile, const struct head_view *v
     return room;
 }
 
+const float *profile_tokens(const struct profile *profile, const struct head_view *view,
+                            float *room)
+{
+    if (view->row != KERNEL_NO_ROW)
+        return profile->tokens_loo + view->row * profile->c;
+    fit_linear_apply(&profile->tokens, view->scratch + view->bundle->cells.n, 1, room);
+    for (size_t g = 0; g < profile->c; g++)
+        room[g] = tokens_from(profile, room[g], g);
+    return room;
+}
+
 /* -- in the file ----------------------------------------------------------------------------------- */
 
 static size_t layer_weights(const struct profile *profile, int layer)
@@ -303,7 +396,13 @@ void profiles_save(const struct profiles *profiles, struct sink *sink)
         sink_u32(sink, p->subset);
         sink_u32(sink, (uint32_t)p->kind);
         sink_bytes(sink, p->se, p->c * sizeof(float));
+        sink_bytes(sink, p->rows, p->c * sizeof(float));
         sink_bytes(sink, p->loo, p->n * p->c * sizeof(float));
+        if (p->kind == PROFILE_RIDGE) {
+            sink_bytes(sink, p->smear, p->c * sizeof(float));
+            sink_bytes(sink, p->tokens_loo, p->n * p->c * sizeof(float));
+            sink_bytes(sink, p->tokens.w, (p->d + 1) * p->c * sizeof(float));
+        }
         if (p->kind != PROFILE_MLP)
             sink_bytes(sink, p->linear.w, (p->d + 1) * p->c * sizeof(float));
         for (int l = 0; p->kind == PROFILE_MLP && l < MLP_LAYERS; l++)
@@ -320,6 +419,17 @@ static float *load_floats(struct source *source, size_t n, float low, float high
     free(value);
     source->failed = true;
     return NULL;
+}
+
+static void load_tokens(struct profile *p, struct source *source)
+{
+    for (size_t c = 0; c < p->c; c++) {
+        p->smear[c] = source_f32(source);
+        source->failed = source->failed || !(p->smear[c] >= 0.0f && p->smear[c] <= 1e3f);
+    }
+    p->tokens_loo = load_floats(source, p->n * p->c, 0.0f, 1e12f);
+    p->tokens = (struct fit_linear){ p->d, p->c, NULL };
+    p->tokens.w = load_floats(source, (p->d + 1) * p->c, -1e30f, 1e30f);
 }
 
 static void load_weights(struct profile *p, struct source *source)
@@ -350,9 +460,15 @@ static void load_one(const struct fuser_bundle *bundle, struct source *source,
     profile_start(p, bundle, subset, (enum profile_kind)kind);
     for (size_t c = 0; c < p->c; c++) {
         p->se[c] = source_f32(source);
-        source->failed = source->failed || !(p->se[c] >= 0.0f && p->se[c] < 1e6f);
+        source->failed = source->failed || !(p->se[c] > 0.0f && p->se[c] < 1e6f);
+    }
+    for (size_t c = 0; c < p->c; c++) {
+        p->rows[c] = source_f32(source);
+        source->failed = source->failed || !(p->rows[c] >= 1.0f && p->rows[c] <= 1e9f);
     }
     p->loo = load_floats(source, p->n * p->c, 0.0f, 1.0f);
+    if (p->kind == PROFILE_RIDGE)
+        load_tokens(p, source);
     load_weights(p, source);
 }
 

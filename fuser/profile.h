@@ -28,8 +28,14 @@ struct profile {
     size_t n, d, c; /* rows, inputs, generators */
     struct fit_linear linear;
     struct mlp mlp;
-    float *loo;                     /* [n][c] 0..1, owned */
-    float se[FUSER_MAX_GENERATORS]; /* of a prediction */
+    float *loo;                       /* [n][c] 0..1, owned */
+    float se[FUSER_MAX_GENERATORS];   /* of a prediction */
+    float rows[FUSER_MAX_GENERATORS]; /* how many rows' mean would be as certain */
+    /* Ridge only: the logarithm of 1 + output tokens, and what makes its exponential unbiased
+     * on the rows (Duan 1983's smearing, one ratio a generator). */
+    struct fit_linear tokens;
+    float *tokens_loo; /* [n][c] tokens, owned */
+    float smear[FUSER_MAX_GENERATORS];
 };
 
 struct profiles {
@@ -52,5 +58,9 @@ const struct profile *profiles_find(const struct profiles *profiles, uint32_t su
  * They are in `room`, or borrowed from the profile. Uses the view's scratch for inputs. */
 const float *profile_of(const struct profile *profile, const struct head_view *view,
                         float *room);
+/* The expected output tokens in the same way, for ridge profiles. After profile_of of the same
+ * view, whose input it uses. */
+const float *profile_tokens(const struct profile *profile, const struct head_view *view,
+                            float *room);
 
 #endif

@@ -147,8 +147,10 @@ static size_t place_of_default(const struct fuser_session *session,
     return best;
 }
 
-/* Standard error of the mean difference in quality over the neighbours that know both. */
-static double paired_error(const struct fuser_session *session, size_t a, size_t b)
+/* Standard error of the difference in quality: the deviation of the differences among the
+ * neighbours that know both, over the root of the rows that the estimates are worth. */
+static double paired_error(const struct fuser_session *session,
+                           const struct head_estimate *estimates, size_t a, size_t b)
 {
     const struct cells *cells = &session->fuser->bundle->cells;
     double n = 1, sum = 0, squares = 0.25; /* a fair coin's worth of one row */
@@ -164,12 +166,14 @@ static double paired_error(const struct fuser_session *session, size_t a, size_t
         sum += off;
         squares += off * off;
     }
-    return sqrt(fmax(squares / n - sum / n * (sum / n), 0) / n);
+    return sqrt(fmax(squares / n - sum / n * (sum / n), 0) /
+                fmin(estimates[a].rows, estimates[b].rows));
 }
 
 /* Brings forward the first whose gain over the best fixed generator is more than chance,
  * or that generator itself. */
 static void hold_default(const struct fuser_session *session,
+                         const struct head_estimate *estimates,
                          struct fuser_verdict *verdict)
 {
     size_t fixed = place_of_default(session, verdict), chosen = 0;
@@ -179,9 +183,9 @@ static void hold_default(const struct fuser_session *session,
         return;
     while (chosen < fixed) {
         double gain = verdict->ranked[chosen].utility - verdict->ranked[fixed].utility;
-        double error =
-            paired_error(session, bundle_generator(session, &verdict->ranked[chosen]),
-                         bundle_generator(session, &verdict->ranked[fixed]));
+        double error = paired_error(session, estimates,
+                                    bundle_generator(session, &verdict->ranked[chosen]),
+                                    bundle_generator(session, &verdict->ranked[fixed]));
 
         if (!session->looked && gain > session->switch_z * error)
             break;
@@ -240,7 +244,7 @@ void fuser_verdict(const struct fuser_session *session, int64_t remaining_pico,
     memset(ret_verdict, 0, sizeof *ret_verdict);
     estimate(session, &view, estimates);
     rank(session, estimates, remaining_pico, ret_verdict);
-    hold_default(session, ret_verdict);
+    hold_default(session, estimates, ret_verdict);
     show_neighbours(session, ret_verdict);
     ret_verdict->n_steps = session->n_steps;
     memcpy(ret_verdict->steps, session->steps, sizeof session->steps);

@@ -454,7 +454,8 @@ static enum fuser_err take_settings(struct build *build)
     if (!build->bundle->head)
         return ferr_set(build->error, FUSER_INVALID, "there is no head '%s'", how->head);
     memcpy(build->bundle->text_version, version, strlen(version) + 1);
-    return FUSER_OK;
+    return how->tuned ? tuned_new(how->tuned, &build->bundle->tuned, build->error)
+                      : FUSER_OK;
 }
 
 /* Spread over the rows; short texts, for they are sent to a live service at every start.

@@ -66,6 +66,7 @@ void fuser_bundle_unref(struct fuser_bundle *bundle)
     free(bundle->domain_of);
     free(bundle->centroids);
     free(bundle->generators);
+    free(bundle->tuned);
     free(bundle);
 }
 
@@ -386,4 +387,17 @@ enum fuser_err fuser_bundle_check_probe(const struct fuser_bundle *bundle,
             "%zu has cosine %.3f",
             info->name, info->model, p + 1, dot / sqrt(square));
     return FUSER_OK;
+}
+
+const struct fuser_tuned *fuser_bundle_tuned(const struct fuser_bundle *bundle)
+{
+    return bundle->tuned;
+}
+
+void fuser_bundle_settings(const struct fuser_bundle *bundle, uint32_t *ret_k,
+                           uint32_t *ret_walk_m, double *ret_prior_rows)
+{
+    *ret_k = bundle->settings.k;
+    *ret_walk_m = bundle->settings.walk_m;
+    *ret_prior_rows = bundle->settings.prior_rows;
 }

@@ -21,6 +21,7 @@
 #include "fuser/loo.h"
 #include "fuser/prior.h"
 #include "fuser/surface.h"
+#include "fuser/tuned.h"
 
 #define BUNDLE_K_DEFAULT      80
 #define BUNDLE_WALK_M_DEFAULT 40
@@ -67,6 +68,7 @@ struct fuser_bundle {
     char id[17];
     char text_version[FUSER_MAX_NAME];
     struct bundle_settings settings;
+    struct fuser_tuned *tuned; /* owned; NULL: nothing was tuned */
 
     size_t n_embedders;
     char (*generators)[FUSER_MAX_NAME];

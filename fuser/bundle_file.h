@@ -15,6 +15,7 @@
  *   APRX  two per embedder where the search is approximate: among all rows at 2e, among
  *         those of the tables at 2e + 1
  *   MEAS  recall and time of each embedder's index, no part of the bundle's id
+ *   TUNE  tuned settings, where there are some
  *
  * bundle_write.c writes it, bundle_read.c reads it.
  */
@@ -41,6 +42,7 @@
 #define BUNDLE_HEAD        WIRE_TAG('H', 'E', 'A', 'D')
 #define BUNDLE_APRX        WIRE_TAG('A', 'P', 'R', 'X')
 #define BUNDLE_MEAS        WIRE_TAG('M', 'E', 'A', 'S')
+#define BUNDLE_TUNE        WIRE_TAG('T', 'U', 'N', 'E')
 
 _Static_assert(sizeof(struct wire_section) == 32, "the table of contents has no padding");
 

@@ -450,6 +450,22 @@ static enum fuser_err decode_head(struct reader *reader, uint32_t index,
     return bundle->head->load(bundle, source, &bundle->head_state);
 }
 
+static enum fuser_err decode_tuned(struct reader *reader, uint32_t index,
+                                   struct source *source)
+{
+    (void)index;
+    return tuned_load(source, &reader->bundle->tuned);
+}
+
+/* The one section that a bundle may do without whatever its settings. */
+static enum fuser_err read_tuned(struct reader *reader)
+{
+    for (size_t i = 0; i < reader->n_sections; i++)
+        if (reader->sections[i].tag == BUNDLE_TUNE)
+            return read_section(reader, &(struct part){ BUNDLE_TUNE, decode_tuned }, 0);
+    return FUSER_OK;
+}
+
 /* What one embedder needs beside its vectors. */
 static enum fuser_err read_embedder(struct reader *reader, size_t e)
 {
@@ -512,6 +528,8 @@ static enum fuser_err read_sections(struct reader *reader)
         err = ferr_nomem(reader->error);
     if (!err)
         err = read_head(reader);
+    if (!err)
+        err = read_tuned(reader);
     if (!err && loo_derive(reader->bundle, &reader->bundle->loo))
         err = ferr_nomem(reader->error);
     return err;

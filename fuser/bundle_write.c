@@ -167,6 +167,11 @@ void bundle_write(const struct fuser_bundle *bundle, struct sink *sink)
         bundle->head->save(bundle->head_state, sink);
         sink_end(sink);
     }
+    if (bundle->tuned) {
+        sink_begin(sink, BUNDLE_TUNE, 0);
+        tuned_save(bundle->tuned, sink);
+        sink_end(sink);
+    }
 }
 
 void bundle_identify(const struct wire_section *sections, size_t n, char ret_id[17])
@@ -198,7 +203,8 @@ enum fuser_err bundle_set_id(struct fuser_bundle *bundle)
 static size_t section_count(const struct fuser_bundle *bundle)
 {
     return 8 + bundle->n_embedders + (bundle->approximate ? 2 * bundle->n_embedders : 0) +
-           (bundle->lexical != NULL) + (bundle->head->save != NULL);
+           (bundle->lexical != NULL) + (bundle->head->save != NULL) +
+           (bundle->tuned != NULL);
 }
 
 /* The prefix and the table of contents, which are known when all sections are written. */

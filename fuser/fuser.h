@@ -134,6 +134,16 @@ size_t fuser_rows_count(const struct fuser_rows *rows);
  * (INVALID). */
 typedef bool (*fuser_progress_fn)(void *context, const char *stage, double done);
 
+/* What cross-validation chose of the settings that a request brings (frugalctl tune): defaults for
+ * a caller whose configuration is silent. The fuser itself uses what is asked. */
+#define FUSER_TUNED_EVIDENCE_MAX 65536 /* bytes */
+#define FUSER_TUNED_LAMBDA_MAX   1e15
+struct fuser_tuned {
+    double switch_z, gain_se; /* 0..100; NAN: not tuned */
+    double lambda;            /* loss per USD; NAN: not tuned */
+    const char *evidence;     /* what was tried and how it did, as the tuner wrote it */
+};
+
 struct fuser_build {
     const char *head;  /* knn, ridge, logistic, mlp, domain, metric, blend; NULL: blend */
     uint32_t k;        /* neighbours of an estimate; 0: the default, 80 */
@@ -146,6 +156,7 @@ struct fuser_build {
                                index that finds enough is taken, however long it takes */
     const char
         *text_version; /* version of the routing text extractor, kept in the bundle */
+    const struct fuser_tuned *tuned; /* copied; NULL: nothing was tuned */
     fuser_progress_fn progress;
     void *progress_context;
 };
@@ -205,6 +216,12 @@ struct fuser_index_info {
 };
 void fuser_bundle_index(const struct fuser_bundle *bundle, size_t embedder,
                         struct fuser_index_info *ret_info);
+
+/* NULL: it was not tuned. */
+const struct fuser_tuned *fuser_bundle_tuned(const struct fuser_bundle *bundle);
+/* What it was built with: k, walk_m and prior_rows. */
+void fuser_bundle_settings(const struct fuser_bundle *bundle, uint32_t *ret_k,
+                           uint32_t *ret_walk_m, double *ret_prior_rows);
 
 /* How the bundle would have served its own rows, each judged by the others
  * (leave-one-out): all embedders bought, cost no matter; beside the generator that is best

@@ -10,7 +10,7 @@
  * answer is the subset whose prices and loss are least, and all of 2^6 are looked at.
  *
  * What must always hold: on the nodes that the walk saw, the terminal edge is what the walk saw
- * there, to the bit.
+ * there, to the bit, wherever its search is exact.
  */
 #include <assert.h>
 #include <math.h>

@@ -14,8 +14,6 @@
 #include "tools/ctl/table.h"
 #include "tools/ctl/trial.h"
 
-#define LAMBDAS 49
-
 struct eval_options {
     struct option_list fit, measure, models, embedders, prices;
     const char *head, *items, *plot;
@@ -240,23 +238,6 @@ static enum fault_err take_embedders(struct evaluation *eval, struct fault *faul
     return take_prices(eval, fault);
 }
 
-/* Prices of quality: 0, then evenly on a logarithmic scale around what the best single model costs. */
-static void take_lambdas(struct evaluation *eval)
-{
-    const struct outcomes *fit = eval->fit;
-    double dear = 0, n = 0;
-    for (size_t i = 0; i < fit->n * fit->n_models; i++)
-        if (!isnan(fit->cost_usd[i])) {
-            dear += fit->cost_usd[i];
-            n += 1;
-        }
-    double mean = fmax(dear / fmax(n, 1), 1e-12);
-    eval->how.n_lambdas = LAMBDAS;
-    for (size_t l = 1; l < LAMBDAS; l++)
-        eval->how.lambdas[l] =
-            pow(10, -3.0 + 6.0 * (double)(l - 1) / (LAMBDAS - 2)) / mean;
-}
-
 static enum fault_err same_models(const struct evaluation *eval, struct fault *fault)
 {
     for (size_t j = 0; j < eval->fit->n_models; j++)
@@ -298,7 +279,7 @@ static enum fault_err prepare(struct evaluation *eval, struct fault *fault)
     eval->how.gain_se = options->gain_se;
     eval->how.seed = (uint64_t)options->seed;
     eval->how.threads = (uint32_t)options->threads;
-    take_lambdas(eval);
+    trial_lambdas(eval->fit, &eval->how);
     return FAULT_OK;
 }
 
@@ -329,22 +310,6 @@ static enum fault_err run_parts(struct evaluation *eval, const uint32_t *part,
     return err;
 }
 
-/* Equal parts in a random order that follows from the seed. */
-static size_t fold_parts(const struct evaluation *eval, uint32_t *part)
-{
-    struct dice dice = dice_seeded((uint64_t)eval->options->seed);
-    size_t n = eval->fit->n, folds = (size_t)eval->options->fold;
-    for (size_t i = 0; i < n; i++)
-        part[i] = (uint32_t)(i % folds);
-    for (size_t i = n - 1; i > 0; i--) {
-        size_t j = dice_below(&dice, i + 1);
-        uint32_t swap = part[i];
-        part[i] = part[j];
-        part[j] = swap;
-    }
-    return folds;
-}
-
 static size_t domain_parts(const struct evaluation *eval, uint32_t *part)
 {
     size_t n_parts = 0;
@@ -371,8 +336,11 @@ static enum fault_err run_all(struct evaluation *eval, struct fault *fault)
         err = trials_run(eval->trials, eval->fit, part, eval->fit->n, part,
                          eval->measure->n, &eval->bar, 0, 1, fault);
     } else {
-        size_t n_parts =
-            eval->options->fold > 0 ? fold_parts(eval, part) : domain_parts(eval, part);
+        size_t n_parts = (size_t)eval->options->fold;
+        if (n_parts > 0)
+            trial_folds(n, n_parts, (uint64_t)eval->options->seed, part);
+        else
+            n_parts = domain_parts(eval, part);
         err = n_parts < 2 ? fault_set(fault, FAULT_INPUT, "there is only one domain")
                           : run_parts(eval, part, n_parts, fault);
     }

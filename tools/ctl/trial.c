@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuser/random.h"
 #include "gateway/domain/routing_text.h"
 #include "tools/ctl/csv.h"
 #include "tools/ctl/memory.h"
@@ -44,6 +45,35 @@ void trials_free(struct trials *trials)
     free(trials->paid);
     free(trials->bought);
     free(trials);
+}
+
+void trial_lambdas(const struct outcomes *fit, struct trial_how *how)
+{
+    double dear = 0, n = 0;
+    for (size_t i = 0; i < fit->n * fit->n_models; i++)
+        if (!isnan(fit->cost_usd[i])) {
+            dear += fit->cost_usd[i];
+            n += 1;
+        }
+    double mean = fmax(dear / fmax(n, 1), 1e-12);
+    how->n_lambdas = TRIAL_LAMBDAS;
+    how->lambdas[0] = 0;
+    for (size_t l = 1; l < TRIAL_LAMBDAS; l++)
+        how->lambdas[l] =
+            pow(10, -3.0 + 6.0 * (double)(l - 1) / (TRIAL_LAMBDAS - 2)) / mean;
+}
+
+void trial_folds(size_t n, size_t folds, uint64_t seed, uint32_t *ret_part)
+{
+    struct rng rng = rng_seeded(seed);
+    for (size_t i = 0; i < n; i++)
+        ret_part[i] = (uint32_t)(i % folds);
+    for (size_t i = n; i-- > 1;) {
+        size_t j = rng_next(&rng) % (i + 1);
+        uint32_t swap = ret_part[i];
+        ret_part[i] = ret_part[j];
+        ret_part[j] = swap;
+    }
 }
 
 /* -- build -------------------------------------------------------------------------------------- */
@@ -240,16 +270,22 @@ static enum fuser_err walk_all(struct walker *walkers, uint32_t threads,
     return err;
 }
 
-enum fault_err trials_run(struct trials *trials, const struct outcomes *fit,
-                          const uint32_t *fit_rows, size_t n_fit, const uint32_t *rows,
-                          size_t n_rows, struct progress *bar, double from, double to,
-                          struct fault *fault)
+enum fault_err trials_build(const struct trials *trials, const struct outcomes *fit,
+                            const uint32_t *fit_rows, size_t n_fit,
+                            struct fuser **ret_fuser, struct fault *fault)
 {
-    struct fuser *fuser = NULL;
+    struct fuser_error error = { 0 };
+    enum fuser_err err = build(trials, fit, fit_rows, n_fit, ret_fuser, &error);
+    return err == FUSER_OK ? FAULT_OK : rowset_fuser_fault(err, &error, fault);
+}
+
+enum fault_err trials_walk(struct trials *trials, struct fuser *fuser,
+                           const uint32_t *rows, size_t n_rows, struct progress *bar,
+                           double from, double to, struct fault *fault)
+{
     struct fuser_error error = { 0 };
     struct walker *walkers = memory_new(trials->how->threads, sizeof(*walkers));
     atomic_size_t done = 0;
-    enum fuser_err err = build(trials, fit, fit_rows, n_fit, &fuser, &error);
     for (uint32_t t = 0; t < trials->how->threads; t++)
         walkers[t] = (struct walker){ .trials = trials,
                                       .fuser = fuser,
@@ -260,11 +296,22 @@ enum fault_err trials_run(struct trials *trials, const struct outcomes *fit,
                                       .bar = bar,
                                       .from = from,
                                       .to = to };
-    if (err == FUSER_OK)
-        err = walk_all(walkers, trials->how->threads, &error);
-    fuser_unref(fuser);
+    enum fuser_err err = walk_all(walkers, trials->how->threads, &error);
     free(walkers);
     return err == FUSER_OK ? FAULT_OK : rowset_fuser_fault(err, &error, fault);
+}
+
+enum fault_err trials_run(struct trials *trials, const struct outcomes *fit,
+                          const uint32_t *fit_rows, size_t n_fit, const uint32_t *rows,
+                          size_t n_rows, struct progress *bar, double from, double to,
+                          struct fault *fault)
+{
+    struct fuser *fuser = NULL;
+    enum fault_err err = trials_build(trials, fit, fit_rows, n_fit, &fuser, fault);
+    if (err == FAULT_OK)
+        err = trials_walk(trials, fuser, rows, n_rows, bar, from, to, fault);
+    fuser_unref(fuser);
+    return err;
 }
 
 /* -- vectors ---------------------------------------------------------------------------------------- */

@@ -13,6 +13,8 @@
 #include "tools/ctl/outcomes.h"
 #include "tools/ctl/progress.h"
 
+#define TRIAL_LAMBDAS 49
+
 /* Vectors of a remote embedder, read from a file: `id,v0,v1,..`. */
 struct trial_vectors {
     size_t dim;
@@ -55,6 +57,23 @@ NODISCARD enum fault_err trials_run(struct trials *trials, const struct outcomes
                                     const uint32_t *rows, size_t n_rows,
                                     struct progress *bar, double from, double to,
                                     struct fault *fault);
+
+/* The two halves of trials_run: one fuser serves trials whose `how` differs in what a request
+ * brings. */
+NODISCARD enum fault_err trials_build(const struct trials *trials,
+                                      const struct outcomes *fit,
+                                      const uint32_t *fit_rows, size_t n_fit,
+                                      struct fuser **ret_fuser, struct fault *fault);
+NODISCARD enum fault_err trials_walk(struct trials *trials, struct fuser *fuser,
+                                     const uint32_t *rows, size_t n_rows,
+                                     struct progress *bar, double from, double to,
+                                     struct fault *fault);
+
+/* Prices of quality: 0, then evenly on a logarithmic scale around what a model costs on
+ * average. */
+void trial_lambdas(const struct outcomes *fit, struct trial_how *how);
+/* Equal parts in a random order that follows from the seed. ret_part: n. */
+void trial_folds(size_t n, size_t folds, uint64_t seed, uint32_t *ret_part);
 
 NODISCARD enum fault_err trial_vectors_read(const char *path,
                                             const struct outcomes *outcomes,

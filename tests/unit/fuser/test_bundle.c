@@ -34,13 +34,14 @@ static int teardown(void **state)
     return 0;
 }
 
-/* A bundle of few bytes: one remote embedder of two floats. */
+/* A bundle of few bytes: one remote embedder of two floats, tuned. */
 static struct fuser_bundle *tiny_bundle(void)
 {
+    struct fuser_tuned tuned = { 0.5, NAN, 125, "{\"tried\": 3}" };
     struct fuser_embedder_info info = { .name = "e", .model = "m", .dim = 2 };
     const char *generators[] = { "x", "y" };
     struct fuser_build how = {
-        .k = 2, .walk_m = 2, .prior_rows = 1, .text_version = "t"
+        .k = 2, .walk_m = 2, .prior_rows = 1, .text_version = "t", .tuned = &tuned
     };
     struct fuser_rows *rows = NULL;
     struct fuser_bundle *bundle = NULL;
@@ -300,6 +301,43 @@ static void a_configuration_may_know_more_and_less(void **state)
     fuser_unref(fuser);
 }
 
+static void tuned_settings_come_back_with_their_evidence(void **state)
+{
+    struct folder *folder = *state;
+    struct fuser_bundle *bundle = tiny_bundle(), *loaded = NULL;
+    const struct fuser_tuned *tuned;
+
+    assert_int_equal(fuser_bundle_save(bundle, folder->bundle, NULL), FUSER_OK);
+    assert_int_equal(fuser_bundle_load(folder->bundle, &loaded, NULL), FUSER_OK);
+    tuned = fuser_bundle_tuned(loaded);
+    assert_non_null(tuned);
+    assert_true(tuned->switch_z == 0.5 && isnan(tuned->gain_se) && tuned->lambda == 125);
+    assert_string_equal(tuned->evidence, "{\"tried\": 3}");
+    assert_string_equal(fuser_bundle_id(loaded), fuser_bundle_id(bundle));
+    fuser_bundle_unref(loaded);
+    fuser_bundle_unref(bundle);
+}
+
+static void tuned_settings_are_checked(void **state)
+{
+    static const struct fuser_tuned wrong[] = { { -1, NAN, NAN, "" },
+                                                { NAN, INFINITY, NAN, "" },
+                                                { NAN, NAN, -1, "" } };
+    struct fuser_rows *rows = world_rows(20, 0, true, NULL);
+    struct fuser_bundle *bundle = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct fuser_build how = { .head = "knn", .tuned = &wrong[i] };
+
+        assert_int_equal(fuser_bundle_build(rows, &how, &bundle, NULL), FUSER_INVALID);
+    }
+    bundle = world_build(rows);
+    assert_null(fuser_bundle_tuned(bundle));
+    fuser_bundle_unref(bundle);
+    fuser_rows_free(rows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +349,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test(probes_know_their_embedder),
         cmocka_unit_test(a_configuration_may_know_more_and_less),
+        cmocka_unit_test_setup_teardown(tuned_settings_come_back_with_their_evidence,
+                                        setup, teardown),
+        cmocka_unit_test(tuned_settings_are_checked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

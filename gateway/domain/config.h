@@ -144,16 +144,18 @@ struct config_embedder {
 };
 
 struct config_policy {
-    const char *name;      /* a virtual model */
-    int64_t value_pico;    /* what one right answer is worth; MONEY_NONE: cost is no
+    const char *name;   /* a virtual model */
+    int64_t value_pico; /* what one right answer is worth; MONEY_NONE: cost is no
                               matter (lambda 0) */
-    double lambda;         /* quality per USD: 1 / value */
-    double wait_per_s;     /* quality per second of waiting; 0: none */
-    double min_quality;    /* 0: none */
-    double switch_z;       /* leave the best fixed expert only for a gain of more than so
+    double lambda;      /* quality per USD: 1 / value */
+    double wait_per_s;  /* quality per second of waiting; 0: none */
+    double min_quality; /* 0: none */
+    double switch_z;    /* leave the best fixed expert only for a gain of more than so
                               many standard errors; 0: always */
-    double gain_se;        /* buy evidence only for a gain of more than so many standard
+    double gain_se;     /* buy evidence only for a gain of more than so many standard
                               errors; 0: for any */
+    bool silent_value, silent_switch_z; /* not in the file: a tuned bundle says */
+    bool silent_gain_se;
     uint64_t experts;      /* bit i: experts[i] is allowed; only those with a generator */
     size_t default_expert; /* index; always allowed */
     int64_t max_output_tokens; /* inserted under a ceiling where the client sets none */

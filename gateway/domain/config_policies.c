@@ -14,7 +14,9 @@ static const char *const on_budgets[] = {
 
 static const struct setting policy_settings[] = {
     { "value_usd", SETTING_USD, AT(value_pico),
-      .help = "what one right answer is worth; absent: cost is no matter" },
+      .help = "what one right answer is worth; absent: what the bundle was tuned to, or "
+              "cost is no "
+              "matter" },
     { "wait_per_s", SETTING_NUMBER, AT(wait_per_s), "0", 0, 1000,
       .help = "quality that a second of waiting costs" },
     { "min_quality", SETTING_NUMBER, AT(min_quality), "0", 0, 1,
@@ -146,6 +148,9 @@ static enum err read_policy(const struct config_node *node, struct config_policy
         return config_fail(node, "the name is taken by an expert");
     if (err == ERR_OK)
         err = config_settings(node, policy_settings, ARRAY_LEN(policy_settings), policy);
+    policy->silent_value = !value.json;
+    policy->silent_switch_z = !config_child(node, "switch_z").json;
+    policy->silent_gain_se = !config_child(node, "gain_se").json;
     if (err == ERR_OK)
         err = read_allowed(&allowed, policy);
     if (err != ERR_OK)

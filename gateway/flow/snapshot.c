@@ -6,6 +6,7 @@
 #include "gateway/flow/snapshot.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,21 @@ static bool same_text(const struct fuser_bundle *bundle)
            strcmp(version, ROUTING_TEXT_VERSION) == 0;
 }
 
+/* What cross-validation chose, where the file is silent. The configuration is not shared yet. */
+static void take_tuned(struct config *config, const struct fuser_tuned *tuned)
+{
+    for (size_t i = 0; tuned != NULL && i < config->n_policies; i++) {
+        struct config_policy *policy = &config->policies[i];
+
+        if (policy->silent_value && !isnan(tuned->lambda))
+            policy->lambda = tuned->lambda;
+        if (policy->silent_switch_z && !isnan(tuned->switch_z))
+            policy->switch_z = tuned->switch_z;
+        if (policy->silent_gain_se && !isnan(tuned->gain_se))
+            policy->gain_se = tuned->gain_se;
+    }
+}
+
 static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *error)
 {
     const struct config *config = snapshot->config;
@@ -151,6 +167,7 @@ static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *er
     if (fuser_new(bundle, &names, &snapshot->fuser, &why) != FUSER_OK)
         goto refused;
     compare(snapshot, bundle);
+    take_tuned(snapshot->config, fuser_bundle_tuned(bundle));
     goto done;
 refused:
     snprintf(text, sizeof text, "%s: /bundle: cannot use '%s': %s", config->path,

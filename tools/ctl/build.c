@@ -12,6 +12,7 @@
 #include "fuser/fuser.h"
 #include "gateway/base/money.h"
 #include "gateway/domain/routing_text.h"
+#include "tools/ctl/build.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/progress.h"
@@ -19,14 +20,6 @@
 #include "tools/ctl/rowset.h"
 #include "tools/ctl/store.h"
 #include "tools/ctl/table.h"
-
-struct build_options {
-    const char *store, *out, *config;
-    struct option_list embedders, splits, experts;
-    int64_t k, neighbours, seed;
-    double prior;
-    bool json;
-};
 
 #define AT(member) .offset = offsetof(struct build_options, member)
 static const struct option_spec build_specs[] = {
@@ -107,6 +100,7 @@ static const struct option_spec build_specs[] = {
 
 struct building {
     const struct build_options *options;
+    const struct fuser_tuned *tuned; /* NULL: none */
     struct store *store;
     struct config *config; /* NULL: no --config */
     struct rowset set;
@@ -137,6 +131,7 @@ static enum fault_err make_bundle(struct building *build, struct fault *fault)
         .prior_rows = options->prior,
         .seed = (uint64_t)options->seed,
         .text_version = ROUTING_TEXT_VERSION,
+        .tuned = build->tuned,
         .progress = show_building,
         .progress_context = build,
     };
@@ -267,6 +262,27 @@ static enum fault_err open_set(struct building *build, struct fault *fault)
     return err;
 }
 
+static void release(struct building *build)
+{
+    fuser_bundle_unref(build->bundle);
+    fuser_rows_free(build->rows);
+    rowset_release(&build->set);
+    store_close(build->store);
+    config_unref(build->config);
+}
+
+enum fault_err build_tuned(const struct build_options *options,
+                           const struct fuser_tuned *tuned, struct fault *fault)
+{
+    struct building build = { .options = options, .tuned = tuned };
+    enum fault_err err = open_set(&build, fault);
+
+    if (err == FAULT_OK)
+        err = make_bundle(&build, fault);
+    release(&build);
+    return err;
+}
+
 static enum fault_err build_run(const void *given, const char *const *operands,
                                 size_t n_operands, struct fault *fault)
 {
@@ -281,11 +297,7 @@ static enum fault_err build_run(const void *given, const char *const *operands,
         print_json(&build);
     else if (err == FAULT_OK)
         print_people(&build);
-    fuser_bundle_unref(build.bundle);
-    fuser_rows_free(build.rows);
-    rowset_release(&build.set);
-    store_close(build.store);
-    config_unref(build.config);
+    release(&build);
     return err;
 }
 

@@ -14,6 +14,7 @@
 #include "fuser/fuser.h"
 #include "tools/ctl/fault.h"
 #include "tools/ctl/options.h"
+#include "tools/ctl/store.h"
 
 struct outcomes_row {
     char *id, *domain, *text; /* domain: NULL for none */
@@ -36,6 +37,13 @@ NODISCARD enum fault_err outcomes_read(const struct option_list *specs,
                                        const struct option_list *models,
                                        struct outcomes **ret_outcomes,
                                        struct fault *fault);
+/* The same from a calibration store, at the prices in it. splits, models: those only; empty: all. Prompts come
+ * in the order of the store, and their rows there in *ret_prompts, ascending, to be freed. */
+NODISCARD enum fault_err outcomes_of_store(struct store *store,
+                                           const struct option_list *splits,
+                                           const struct option_list *models,
+                                           struct outcomes **ret_outcomes,
+                                           int64_t **ret_prompts, struct fault *fault);
 void outcomes_free(struct outcomes *outcomes); /* takes NULL */
 
 #endif

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuser/random.h"
 #include "gateway/domain/routing_text.h"
 #include "tools/ctl/csv.h"
+#include "tools/ctl/dice.h"
 #include "tools/ctl/memory.h"
 #include "tools/ctl/names.h"
 #include "tools/ctl/rowset.h"
@@ -65,11 +65,11 @@ void trial_lambdas(const struct outcomes *fit, struct trial_how *how)
 
 void trial_folds(size_t n, size_t folds, uint64_t seed, uint32_t *ret_part)
 {
-    struct rng rng = rng_seeded(seed);
+    struct dice dice = dice_seeded(seed);
     for (size_t i = 0; i < n; i++)
         ret_part[i] = (uint32_t)(i % folds);
     for (size_t i = n; i-- > 1;) {
-        size_t j = rng_next(&rng) % (i + 1);
+        size_t j = dice_below(&dice, i + 1);
         uint32_t swap = ret_part[i];
         ret_part[i] = ret_part[j];
         ret_part[j] = swap;

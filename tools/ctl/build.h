@@ -1,0 +1,27 @@
+/* build.h - the store's rows into a bundle, for commands that know more about how than an operator
+ * says. */
+#ifndef TOOLS_CTL_BUILD_H
+#define TOOLS_CTL_BUILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fuser/fuser.h"
+#include "tools/ctl/fault.h"
+#include "tools/ctl/options.h"
+
+/* As on the command line of `build`. */
+struct build_options {
+    const char *store, *out, *config;
+    struct option_list embedders, splits, experts;
+    int64_t k, neighbours, seed;
+    double prior;
+    bool json;
+};
+
+/* Builds and saves; says nothing. */
+NODISCARD enum fault_err build_tuned(const struct build_options *options,
+                                     const struct fuser_tuned *tuned,
+                                     struct fault *fault);
+
+#endif

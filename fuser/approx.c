@@ -7,6 +7,7 @@
 #include "fuser/approx.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,17 @@
 #define LISTS_PER_ROOT 4    /* lists: four times the root of the rows, as FAISS advises */
 #define ROWS_PER_LIST  39   /* rows that k-means wants to see for each */
 #define ROUNDS         10   /* of k-means: more moves hardly any row */
+#define LISTS_SHARE    8    /* reading more than an eighth of the lists is a scan */
+#define READ_MAX       32768 /* rows read for one query, whatever the lists are like */
 
 void approx_free(struct approx *approx)
 {
     if (!approx)
         return;
-    index_finder_free(approx->finder);
+    index_graph_free(approx->graph);
+    coarse_release(&approx->codes);
+    free(approx->start);
+    free(approx->listed);
     free(approx->rows);
     free(approx->projection);
     free(approx->centroids);
@@ -190,19 +196,45 @@ done:
     return err;
 }
 
-/* Makes the finder of what is fitted; vectors: n x width. */
+/* Rows and codes by list. */
+static enum fuser_err derive_lists(struct approx *approx, const float *vectors,
+                                   struct fuser_error *error)
+{
+    size_t width = approx->width, n = approx->n;
+    float *ordered = malloc(n * width * sizeof *ordered);
+    enum fuser_err err = FUSER_NOMEM;
+
+    approx->start = calloc(approx->n_lists + 2, sizeof *approx->start);
+    approx->listed = calloc(n, sizeof *approx->listed);
+    if (!ordered || !approx->start || !approx->listed)
+        goto done;
+    for (size_t i = 0; i < n; i++)
+        approx->start[approx->list[i] + 2]++;
+    for (size_t l = 2; l < approx->n_lists + 2; l++)
+        approx->start[l] += approx->start[l - 1];
+    /* start[l + 1] is where the next row of list l goes, and in the end where the list ends. */
+    for (size_t i = 0; i < n; i++) {
+        uint32_t place = approx->start[approx->list[i] + 1]++;
+
+        approx->listed[place] = approx->rows[i];
+        memcpy(ordered + place * width, vectors + i * width, width * sizeof *ordered);
+    }
+    err = coarse_init(&approx->codes, ordered, n, width);
+done:
+    free(ordered);
+    return err ? ferr_nomem(error) : FUSER_OK;
+}
+
+/* Makes of what is fitted what is searched; vectors: n x width. */
 static enum fuser_err derive(struct approx *approx, const float *vectors,
                              struct fuser_error *error)
 {
-    struct index_plan plan = { .n = approx->n,
-                               .dim = approx->width,
-                               .vectors = vectors,
-                               .n_lists = approx->n_lists,
-                               .centroids = approx->centroids,
-                               .list = approx->list };
-    enum fuser_err err = index_finder_new(&plan, &approx->finder, error);
+    enum fuser_err err;
 
-    return err ? err : index_finder_tune(approx->finder, approx->effort, error);
+    if (approx->kind == APPROX_LISTS)
+        return derive_lists(approx, vectors, error);
+    err = index_graph_new(vectors, approx->n, approx->width, &approx->graph, error);
+    return err ? err : index_graph_tune(approx->graph, approx->effort, error);
 }
 
 enum fuser_err approx_fit(const struct approx_data *data, enum approx_kind kind,
@@ -332,29 +364,103 @@ enum fuser_err approx_grow(const struct approx *old, const struct approx_data *d
 enum fuser_err approx_tune(struct approx *approx, uint32_t effort,
                            struct fuser_error *error)
 {
-    enum fuser_err err = index_finder_tune(approx->finder, effort, error);
+    enum fuser_err err =
+        approx->graph ? index_graph_tune(approx->graph, effort, error) : FUSER_OK;
 
     if (!err)
         approx->effort = effort;
     return err;
 }
 
+static size_t find_in_graph(const struct approx *approx, const float *narrowed, size_t k,
+                            struct near *ret)
+{
+    uint32_t place[INDEX_FIND_MAX];
+    size_t found;
+
+    /* A graph's search list is its candidates: more of them would be more effort. */
+    k = k < approx->effort ? k : approx->effort;
+    found = index_graph_find(approx->graph, narrowed, k, place);
+    for (size_t i = 0; i < found; i++)
+        ret[i] = (struct near){ 0, approx->rows[place[i]] };
+    return found;
+}
+
+/* The lists that are nearest to the query, up to so many rows as there is room for. */
+struct reading {
+    float distance[READ_MAX];
+    uint32_t row[READ_MAX];
+    size_t n;
+};
+
+static void read_list(const struct approx *approx, uint32_t list,
+                      const struct coarse_query *query, struct reading *reading)
+{
+    size_t first = approx->start[list], n = approx->start[list + 1] - first;
+
+    if (n > READ_MAX - reading->n)
+        n = READ_MAX - reading->n;
+    memset(reading->distance + reading->n, 0, n * sizeof *reading->distance);
+    coarse_add(&approx->codes, first, n, query, reading->distance + reading->n);
+    memcpy(reading->row + reading->n, approx->listed + first, n * sizeof *reading->row);
+    reading->n += n;
+}
+
+/* About k of what was read: all within a distance that k of them are within. */
+static size_t pick(const struct reading *reading, size_t k, struct near *ret)
+{
+    float bound = kernel_bound(reading->distance, reading->n, k, ret);
+    size_t found = 0;
+
+    if (bound == FLT_MAX) { /* too few for a quick bound */
+        found = kernel_nearest(reading->distance, reading->n, k, KERNEL_NO_ROW, ret);
+        for (size_t i = 0; i < found; i++)
+            ret[i] = (struct near){ 0, reading->row[ret[i].row] };
+        return found;
+    }
+    for (size_t i = 0; i < reading->n && found < APPROX_ROOM(k); i++)
+        if (reading->distance[i] <= bound)
+            ret[found++] = (struct near){ 0, reading->row[i] };
+    return found;
+}
+
+static size_t find_in_lists(const struct approx *approx, const float *narrowed, size_t k,
+                            struct near *ret)
+{
+    float distance[APPROX_LISTS_MAX];
+    struct near nearest[APPROX_LISTS_MAX / LISTS_SHARE];
+    int16_t code[FUSER_MAX_DIM];
+    struct coarse_query query;
+    struct reading reading;
+    size_t n;
+
+    memset(distance, 0, approx->n_lists * sizeof *distance);
+    kernel_l2_add(approx->centroids, approx->n_lists, approx->width, narrowed, distance);
+    n = kernel_nearest(distance, approx->n_lists, approx->effort, KERNEL_NO_ROW, nearest);
+    coarse_ask(&approx->codes, narrowed, code, &query);
+    reading.n = 0;
+    for (size_t i = 0; i < n; i++)
+        read_list(approx, nearest[i].row, &query, &reading);
+    return pick(&reading, k, ret);
+}
+
 size_t approx_find(const struct approx *approx, const float *query, size_t k,
                    struct near *ret)
 {
     float narrowed[FUSER_MAX_DIM];
-    uint32_t place[APPROX_OVER];
-    size_t found;
 
-    assert(k <= APPROX_OVER);
-    /* A graph's search list is its candidates: more of them would be more effort. */
-    if (approx->kind == APPROX_GRAPH && k > approx->effort)
-        k = approx->effort;
     narrow(approx, query, narrowed);
-    found = index_find(approx->finder, narrowed, k, place);
-    for (size_t i = 0; i < found; i++)
-        ret[i] = (struct near){ 0, approx->rows[place[i]] };
-    return found;
+    return approx->graph ? find_in_graph(approx, narrowed, k, ret)
+                         : find_in_lists(approx, narrowed, k, ret);
+}
+
+uint32_t approx_effort_max(const struct approx *approx)
+{
+    size_t lists = approx->n_lists / LISTS_SHARE;
+
+    return approx->kind == APPROX_GRAPH ? INDEX_FIND_MAX
+           : lists > 0                  ? (uint32_t)lists
+                                        : 1;
 }
 
 /* -- in the file -- */
@@ -415,14 +521,14 @@ enum fuser_err approx_load(struct source *source, const struct approx_data *data
     if (source->failed || kind > APPROX_GRAPH || n != data->n || n == 0 || width == 0 ||
         width > data->dim || narrowed > 1 || (!narrowed && width != data->dim) ||
         n_lists > APPROX_LISTS_MAX || (n_lists == 0) != (kind == APPROX_GRAPH) ||
-        effort == 0 || effort > (n_lists ? n_lists : INDEX_FIND_MAX))
+        effort == 0)
         return FUSER_CORRUPT;
     approx = approx_new(data, (enum approx_kind)kind, width);
     if (!approx)
         return FUSER_NOMEM;
     approx->n_lists = n_lists;
     approx->effort = effort;
-    if (load_numbers(approx, source, narrowed)) {
+    if (effort <= approx_effort_max(approx) && load_numbers(approx, source, narrowed)) {
         vectors = narrow_all(approx, data);
         err = vectors ? derive(approx, vectors, error) : FUSER_NOMEM;
     }

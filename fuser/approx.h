@@ -1,13 +1,16 @@
 /* approx.h - an approximate search over rows of one embedder: it names candidates.
  *
- *     fit     rows --PCA--> narrow vectors --k-means--> lists, or a graph      (build)
- *     derive  what of it lies in a file --> the same, without training         (load)
- *     find    query --narrow--> FAISS --> APPROX_OVER rows, for an exact look  (decision)
+ *     fit     rows --PCA--> narrow vectors --k-means--> lists, or a graph    (build)
+ *     load    what of it lies in a file --> the same, without training       (start)
+ *     find    query --narrow--> nearest lists, or a walk of the graph
+ *                   --> a few hundred rows, for an exact look                (decision)
  *
- * For bundles of so many rows that reading each of them takes too long. What is kept is the
- * projection, the centroids and each row's list, numbers that can be checked one by one;
- * FAISS's own structures are made of them again at a load. A graph cannot be checked, so it
- * is grown again, which takes seconds at 100,000 rows and is why larger bundles have lists.
+ * For bundles of so many rows that reading each of them takes too long. FAISS clusters and
+ * assigns, and grows graphs. Lists we read ourselves, at a byte a float (coarse.h) and eight
+ * times as fast as Debian's FAISS, which has no vector instructions. What is kept is the
+ * projection, the centroids and each row's list, numbers that can be checked one by one. A
+ * graph cannot be checked, so it is grown again at a load, which takes seconds at 50,000 rows
+ * and is one reason why larger bundles have lists.
  *
  * The candidates carry no distances: bundle_order() gives them exact ones.
  *
@@ -16,13 +19,15 @@
 #ifndef FUSER_APPROX_H
 #define FUSER_APPROX_H
 
+#include "fuser/coarse.h"
 #include "fuser/index.h"
 #include "fuser/kernel.h"
 #include "fuser/wire.h"
 
-#define APPROX_OVER      640 /* candidates fetched: several times what any head looks at */
-#define APPROX_TABLE     160 /* the same among the rows of the tables: a walk looks at 40 */
-#define APPROX_LISTS_MAX 65536
+#define APPROX_OVER      400 /* candidates wanted: more than any head looks at */
+#define APPROX_TABLE     120 /* the same among the rows of the tables: a walk looks at 40 */
+#define APPROX_ROOM(k)   (2 * (k)) /* at most so many are given */
+#define APPROX_LISTS_MAX 8192
 
 enum approx_kind { APPROX_LISTS, APPROX_GRAPH };
 
@@ -35,7 +40,11 @@ struct approx {
     float *centroids;     /* n_lists x width; owned */
     uint32_t *list;       /* n: each row's; owned */
     uint32_t effort;      /* lists looked through, or the graph's search list */
-    struct index_finder *finder; /* owned; derived */
+    /* Derived. */
+    struct index_graph *graph; /* owned, or NULL */
+    uint32_t *start;     /* n_lists + 1: where each list begins in `listed` and `codes` */
+    uint32_t *listed;    /* n: rows by list, ascending within one; owned */
+    struct coarse codes; /* their narrowed vectors */
 };
 
 /* The vectors that are searched: of all rows of the bundle, each `dim` floats. Borrowed. */
@@ -61,9 +70,13 @@ void approx_free(struct approx *approx); /* takes NULL */
 FUSER_NODISCARD enum fuser_err approx_tune(struct approx *approx, uint32_t effort,
                                            struct fuser_error *error);
 
-/* At most k rows near the query (dim floats), each once, in no order, at distance 0. */
+/* About k rows near the query (dim floats), and no more than APPROX_ROOM(k): each once, in no
+ * order, at distance 0. */
 size_t approx_find(const struct approx *approx, const float *query, size_t k,
                    struct near *ret);
+
+/* The most effort that there may be. */
+uint32_t approx_effort_max(const struct approx *approx);
 
 void approx_save(const struct approx *approx, struct sink *sink);
 /* Rows and vectors are those that it was saved with. CORRUPT: a number out of range. */

@@ -20,15 +20,14 @@
 
 #define QUERIES      128
 #define NEAREST      32
-#define ENOUGH       0.97 /* of the 32: measured on 128 queries it holds .95 elsewhere */
-#define GRAPH_ROWS   100000 /* beyond, a graph takes minutes to grow, at every load */
+#define ENOUGH       0.97  /* of the 32: measured on 128 queries it holds .95 elsewhere */
+#define GRAPH_ROWS   50000 /* beyond, a graph takes a minute to grow, at every load */
 #define NARROW       64
 #define LESS_NARROW  128
 #define PLANS        3
 #define LOT          256 /* rows that stay in the cache while all queries look at them */
 #define FLAT_SAMPLE  32768 /* rows that are read to time a scan */
 #define TIMES_FASTER 2
-#define LISTS_SHARE  8 /* looking through more than an eighth of the lists is a scan */
 
 bool bundle_may_approximate(const struct fuser_bundle *bundle)
 {
@@ -95,7 +94,7 @@ static void try_effort(const struct truth *truth, const struct approx *approx,
                        size_t over, double (*now_us)(void), struct bundle_measured *ret)
 {
     const float *vectors[FUSER_MAX_EMBEDDERS] = { NULL };
-    struct near near[APPROX_OVER];
+    struct near near[APPROX_ROOM(APPROX_OVER)];
     double us[QUERIES], hits = 0;
 
     for (size_t q = 0; q < truth->n_queries; q++) {
@@ -122,13 +121,6 @@ static uint32_t effort_after(const struct approx *approx, uint32_t effort)
     return effort < 4 ? effort + 1 : effort * 4 / 3;
 }
 
-static uint32_t effort_limit(const struct approx *approx)
-{
-    size_t lists = approx->n_lists / LISTS_SHARE;
-
-    return approx->kind == APPROX_GRAPH ? APPROX_OVER : (uint32_t)(lists ? lists : 1);
-}
-
 /* Looks harder and harder until enough is found, or it takes too long. False: it never does. */
 static enum fuser_err tune(const struct truth *truth, struct approx *approx, size_t over,
                            double flat_us, double (*now_us)(void),
@@ -136,7 +128,7 @@ static enum fuser_err tune(const struct truth *truth, struct approx *approx, siz
                            struct fuser_error *error)
 {
     struct bundle_measured seen = { 0, NAN, flat_us };
-    uint32_t limit = effort_limit(approx);
+    uint32_t limit = approx_effort_max(approx);
 
     *ret_enough = false;
     for (uint32_t effort = effort_after(approx, 0); effort <= limit;

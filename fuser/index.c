@@ -13,7 +13,6 @@
 #include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Clustering_c.h>
 #include <faiss/c_api/IndexFlat_c.h>
-#include <faiss/c_api/IndexIVFFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
@@ -139,14 +138,8 @@ enum fuser_err index_cluster(const float *vectors, size_t n, size_t dim, size_t 
 
 /* -- approximate -- */
 
-#define LINKS      "HNSW32"
-#define LOT        4096 /* vectors given to FAISS at once, with their 64-bit labels */
-#define LABELS_MAX INDEX_FIND_MAX
-
-struct index_finder {
-    FaissIndex *index; /* owned */
-    bool lists;
-};
+#define LINKS "HNSW32"
+#define LOT   4096 /* vectors given to FAISS at once, with their 64-bit labels */
 
 /* Centroids in an index of their own. */
 static enum fuser_err quantizer_new(const float *centroids, size_t k, size_t dim,
@@ -185,117 +178,64 @@ enum fuser_err index_lists(const float *centroids, size_t k, size_t dim,
     return err;
 }
 
-static enum fuser_err add_to_lists(FaissIndexIVFFlat *ivf, const struct index_plan *plan,
-                                   struct fuser_error *error)
+struct index_graph {
+    FaissIndex *index; /* owned */
+};
+
+enum fuser_err index_graph_new(const float *vectors, size_t n, size_t dim,
+                               struct index_graph **ret_graph, struct fuser_error *error)
 {
-    idx_t label[LOT], list[LOT];
+    struct index_graph *graph = calloc(1, sizeof *graph);
+    enum fuser_err err = FUSER_OK;
 
-    for (size_t first = 0; first < plan->n; first += LOT) {
-        size_t lot = plan->n - first < LOT ? plan->n - first : LOT;
-
-        for (size_t i = 0; i < lot; i++) {
-            label[i] = (idx_t)(first + i);
-            list[i] = (idx_t)plan->list[first + i];
-        }
-        if (faiss_IndexIVFFlat_add_core(
-                ivf, (idx_t)lot, plan->vectors + first * plan->dim, label, list) != 0)
-            return faiss_failed(error, "add vectors");
-    }
-    return FUSER_OK;
-}
-
-static enum fuser_err make_lists(const struct index_plan *plan, FaissIndex **ret_index,
-                                 struct fuser_error *error)
-{
-    FaissIndexFlat *quantizer = NULL;
-    FaissIndexIVFFlat *ivf = NULL;
-    enum fuser_err err =
-        quantizer_new(plan->centroids, plan->n_lists, plan->dim, &quantizer, error);
-
-    if (err)
-        return err;
-    if (faiss_IndexIVFFlat_new_with(&ivf, quantizer, plan->dim, plan->n_lists) != 0) {
-        faiss_Index_free(quantizer);
-        return faiss_failed(error, "make an index");
-    }
-    faiss_IndexIVFFlat_set_own_fields(ivf, 1); /* the quantizer goes with it */
-    err = add_to_lists(ivf, plan, error);
-    if (err)
-        faiss_Index_free(ivf);
-    else
-        *ret_index = ivf;
-    return err;
-}
-
-static enum fuser_err make_graph(const struct index_plan *plan, FaissIndex **ret_index,
-                                 struct fuser_error *error)
-{
-    FaissIndex *graph = NULL;
-
-    if (faiss_index_factory(&graph, (int)plan->dim, LINKS, METRIC_L2) != 0)
-        return faiss_failed(error, "make an index");
-    if (faiss_Index_add(graph, (idx_t)plan->n, plan->vectors) != 0) {
-        faiss_Index_free(graph);
-        return faiss_failed(error, "add vectors");
-    }
-    *ret_index = graph;
-    return FUSER_OK;
-}
-
-enum fuser_err index_finder_new(const struct index_plan *plan,
-                                struct index_finder **ret_finder,
-                                struct fuser_error *error)
-{
-    struct index_finder *finder = calloc(1, sizeof *finder);
-    enum fuser_err err;
-
-    if (!finder)
+    if (!graph)
         return ferr_nomem(error);
-    finder->lists = plan->n_lists > 0;
-    err = finder->lists ? make_lists(plan, &finder->index, error)
-                        : make_graph(plan, &finder->index, error);
+    if (faiss_index_factory(&graph->index, (int)dim, LINKS, METRIC_L2) != 0)
+        err = faiss_failed(error, "make an index");
+    else if (faiss_Index_add(graph->index, (idx_t)n, vectors) != 0)
+        err = faiss_failed(error, "add vectors");
     if (err) {
-        free(finder);
+        index_graph_free(graph);
         return err;
     }
-    *ret_finder = finder;
+    *ret_graph = graph;
     return FUSER_OK;
 }
 
-void index_finder_free(struct index_finder *finder)
+void index_graph_free(struct index_graph *graph)
 {
-    if (!finder)
+    if (!graph)
         return;
-    faiss_Index_free(finder->index);
-    free(finder);
+    faiss_Index_free(graph->index);
+    free(graph);
 }
 
-enum fuser_err index_finder_tune(struct index_finder *finder, uint32_t effort,
-                                 struct fuser_error *error)
+enum fuser_err index_graph_tune(struct index_graph *graph, uint32_t effort,
+                                struct fuser_error *error)
 {
     FaissParameterSpace *space = NULL;
     int failed;
 
     if (faiss_ParameterSpace_new(&space) != 0)
         return faiss_failed(error, "tune an index");
-    failed = faiss_ParameterSpace_set_index_parameter(
-        space, finder->index, finder->lists ? "nprobe" : "efSearch", effort);
+    failed =
+        faiss_ParameterSpace_set_index_parameter(space, graph->index, "efSearch", effort);
     faiss_ParameterSpace_free(space);
     return failed ? faiss_failed(error, "tune an index") : FUSER_OK;
 }
 
-size_t index_find(const struct index_finder *finder, const float *query, size_t k,
-                  uint32_t *ret_places)
+size_t index_graph_find(const struct index_graph *graph, const float *query, size_t k,
+                        uint32_t *ret_places)
 {
-    float distance[LABELS_MAX];
-    idx_t label[LABELS_MAX];
+    float distance[INDEX_FIND_MAX];
+    idx_t label[INDEX_FIND_MAX];
     int threads = omp_get_max_threads(), failed;
     size_t found = 0;
 
-    assert(k <= LABELS_MAX);
+    assert(k <= INDEX_FIND_MAX);
     omp_set_num_threads(
         1); /* of this thread: a team for one query costs more than it gives */
-    failed = faiss_Index_search(finder->index, 1, query, (idx_t)k, distance, label);
+    failed = faiss_Index_search(graph->index, 1, query, (idx_t)k, distance, label);
     omp_set_num_threads(threads);
     for (size_t i = 0; !failed && i < k; i++)
         if (label[i] >= 0)

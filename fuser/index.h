@@ -3,13 +3,13 @@
  *     index_new(dim) -> index_add(n, vectors) -> index_vectors() for our own loops
  *
  *     index_cluster() -> index_lists()                 what approx.c keeps in a bundle
- *     index_finder_new() -> index_finder_tune() -> index_find()
+ *     index_graph_new() -> index_graph_tune() -> index_graph_find()
  *
  * The vectors live once, in the flat index's own storage. index_search() is FAISS's own
- * exact search, the oracle in tests. A finder names candidates, fast and not all of them: who
+ * exact search, the oracle in tests. A graph names candidates, fast and not all of them: who
  * asks looks again at their vectors. index.c is the only C file that includes FAISS.
  *
- * Threads: immutable after the last index_add or index_finder_tune. A search runs on the
+ * Threads: immutable after the last index_add or index_graph_tune. A search runs on the
  * caller's thread alone; making an index takes all that OpenMP has. Errors: NOMEM or INVALID
  * with FAISS's text.
  */
@@ -51,33 +51,23 @@ FUSER_NODISCARD enum fuser_err index_lists(const float *centroids, size_t k, siz
                                            const float *vectors, size_t n,
                                            uint32_t *ret_list, struct fuser_error *error);
 
-struct index_finder; /* owned by one struct approx */
+struct index_graph; /* HNSW; owned by one struct approx */
 
-/* What a finder is made of; all borrowed during the call. */
-struct index_plan {
-    size_t n, dim;
-    const float *vectors; /* n x dim */
-    /* An inverted file where there are lists, an HNSW graph where there are none. */
-    size_t n_lists;
-    const float *centroids; /* n_lists x dim */
-    const uint32_t *list;   /* n, each below n_lists */
-};
+/* A graph over n vectors of dim floats, which it copies. */
+FUSER_NODISCARD enum fuser_err index_graph_new(const float *vectors, size_t n, size_t dim,
+                                               struct index_graph **ret_graph,
+                                               struct fuser_error *error);
+void index_graph_free(struct index_graph *graph); /* takes NULL */
 
-FUSER_NODISCARD enum fuser_err index_finder_new(const struct index_plan *plan,
-                                                struct index_finder **ret_finder,
-                                                struct fuser_error *error);
-void index_finder_free(struct index_finder *finder); /* takes NULL */
-
-/* effort: lists looked through, or the length of the graph's search list. */
-FUSER_NODISCARD enum fuser_err index_finder_tune(struct index_finder *finder,
-                                                 uint32_t effort,
-                                                 struct fuser_error *error);
+/* effort: length of the list of candidates that a search keeps. */
+FUSER_NODISCARD enum fuser_err
+index_graph_tune(struct index_graph *graph, uint32_t effort, struct fuser_error *error);
 
 #define INDEX_FIND_MAX 1024
 
 /* Places (0..n-1) of at most k <= INDEX_FIND_MAX vectors near the query, each once. Returns how
  * many: none when there is no memory to search. */
-size_t index_find(const struct index_finder *finder, const float *query, size_t k,
-                  uint32_t *ret_places);
+size_t index_graph_find(const struct index_graph *graph, const float *query, size_t k,
+                        uint32_t *ret_places);
 
 #endif

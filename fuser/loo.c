@@ -69,7 +69,7 @@ struct work {
     float *scratch;  /* of the heads */
     struct near *near;
     struct near
-        *candidates; /* n_embedders x APPROX_OVER, of one row, where approximate */
+        *candidates; /* n_embedders x APPROX_ROOM, of one row, where approximate */
     size_t n_candidates[FUSER_MAX_EMBEDDERS];
     float *reached; /* n_subsets x n_rows: loo_distance of each */
     struct head_view view;
@@ -103,10 +103,10 @@ static void find_candidates(struct work *work, size_t slot)
     for (size_t e = 0; e < bundle->n_embedders; e++)
         work->n_candidates[e] =
             bundle_has_vector(bundle, e, row)
-                ? approx_find(bundle->approx[e],
-                              index_vectors(bundle->index[e]) +
-                                  row * index_dim(bundle->index[e]),
-                              APPROX_OVER, work->candidates + e * APPROX_OVER)
+                ? approx_find(
+                      bundle->approx[e],
+                      index_vectors(bundle->index[e]) + row * index_dim(bundle->index[e]),
+                      APPROX_OVER, work->candidates + e * APPROX_ROOM(APPROX_OVER))
                 : 0;
 }
 
@@ -146,7 +146,7 @@ static size_t nearest_of_candidates(struct work *work, uint32_t subset, uint32_t
     for (size_t e = 0; e < bundle->n_embedders; e++) {
         if ((subset >> e & 1) == 0)
             continue;
-        memcpy(work->near + n, work->candidates + e * APPROX_OVER,
+        memcpy(work->near + n, work->candidates + e * APPROX_ROOM(APPROX_OVER),
                work->n_candidates[e] * sizeof *work->near);
         n += work->n_candidates[e];
     }
@@ -223,7 +223,8 @@ static enum fuser_err make_room(struct work *work, struct fuser_error *error)
     struct loo *loo = work->loo;
     size_t cells = loo->n_subsets * loo->n_rows * loo->n_generators;
     size_t n = bundle->approximate ? 0 : bundle->cells.n; /* distances to all of them */
-    size_t over = bundle->approximate ? bundle->n_embedders * APPROX_OVER : 0;
+    size_t over =
+        bundle->approximate ? bundle->n_embedders * APPROX_ROOM(APPROX_OVER) : 0;
 
     loo->quality = calloc(cells, sizeof *loo->quality);
     loo->tokens = calloc(cells, sizeof *loo->tokens);

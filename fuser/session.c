@@ -57,10 +57,11 @@ static enum fuser_err check_ask(const struct fuser *fuser, const struct fuser_as
 static struct fuser_session *session_alloc(const struct fuser_bundle *bundle)
 {
     size_t rows = bundle->approximate ? 0 : (bundle->cells.n + 1) & ~(size_t)1;
-    size_t near =
-        bundle->approximate ? bundle->n_embedders * APPROX_OVER : bundle->settings.reach;
-    size_t near_table = bundle->approximate ? bundle->n_embedders * APPROX_TABLE
-                                            : bundle->settings.walk_m;
+    size_t near = bundle->approximate ? bundle->n_embedders * APPROX_ROOM(APPROX_OVER)
+                                      : bundle->settings.reach;
+    size_t near_table = bundle->approximate
+                            ? bundle->n_embedders * APPROX_ROOM(APPROX_TABLE)
+                            : bundle->settings.walk_m;
     size_t floats = rows, widest = 0;
     struct fuser_session *session;
     char *at;

@@ -13,11 +13,9 @@
 #include <faiss/Clustering.h>
 #include <faiss/Index.h>
 #include <faiss/IndexFlat.h>
-#include <faiss/IndexIVFFlat.h>
 #include <faiss/c_api/AutoTune_c.h>
 #include <faiss/c_api/Clustering_c.h>
 #include <faiss/c_api/IndexFlat_c.h>
-#include <faiss/c_api/IndexIVFFlat_c.h>
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
@@ -168,29 +166,6 @@ void faiss_Clustering_centroids(FaissClustering *clustering, float **centroids, 
 void faiss_Clustering_free(FaissClustering *clustering)
 {
     delete reinterpret_cast<faiss::Clustering *>(clustering);
-}
-
-int faiss_IndexIVFFlat_new_with(FaissIndexIVFFlat **p_index, FaissIndex *quantizer, size_t d,
-                                size_t nlist)
-{
-    return guarded([&] {
-        auto index = new faiss::IndexIVFFlat(as_index(quantizer), d, nlist);
-        *p_index = reinterpret_cast<FaissIndexIVFFlat *>(index);
-    });
-}
-
-void faiss_IndexIVFFlat_set_own_fields(FaissIndexIVFFlat *index, int own)
-{
-    reinterpret_cast<faiss::IndexIVFFlat *>(index)->own_fields = own != 0;
-}
-
-int faiss_IndexIVFFlat_add_core(FaissIndexIVFFlat *index, idx_t n, const float *x,
-                                const idx_t *xids, const int64_t *precomputed_idx)
-{
-    return guarded([&] {
-        reinterpret_cast<faiss::IndexIVFFlat *>(index)->add_core(n, x, xids,
-                                                                 precomputed_idx);
-    });
 }
 
 int faiss_index_factory(FaissIndex **p_index, int d, const char *description,

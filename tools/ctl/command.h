@@ -22,6 +22,7 @@
     X(calibrate, "calibrate",                                                            \
       "ask the configured experts, grade and keep their answers")                        \
     X(build, "build", "make the bundle that the gateway routes by")                      \
+    X(tune, "tune", "choose settings by cross-validation, with the evidence")            \
     X(route, "route", "show how a prompt would be routed, and why")                      \
     X(explain_graph, "explain-graph",                                                    \
       "draw the walk through the evidence and the shortest path")                        \

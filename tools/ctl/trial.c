@@ -114,6 +114,7 @@ static enum fuser_err build(const struct trials *trials, const struct outcomes *
                                  .walk_m = how->walk_m,
                                  .prior_rows = how->prior_rows,
                                  .seed = how->seed,
+                                 .tuned = how->tuned,
                                  .text_version = ROUTING_TEXT_VERSION };
     const char *embedders[FUSER_MAX_EMBEDDERS];
     struct fuser_names names = { (const char *const *)fit->models, fit->n_models,

@@ -26,6 +26,7 @@ struct trial_how {
     const char *head; /* "blend", "knn:80" without the number */
     uint32_t k, walk_m;
     double prior_rows, switch_z, gain_se;
+    const struct fuser_tuned *tuned; /* kept in what is built; NULL: none */
     uint64_t seed;
     uint32_t threads;
     size_t n_embedders;

@@ -21,8 +21,6 @@
 #define CLUSTER_ROWS    40    /* rows a cluster needs on average (FAISS asks for 39) */
 #define CLUSTER_SAMPLE  16384 /* rows that k-means looks at */
 #define PROBE_BYTES_MAX 2000
-#define BYTES_PER_TOKEN 4.0f /* where nobody counted the input tokens */
-#define ADD_AT_ONCE     1024
 
 struct build {
     const struct fuser_rows *rows;
@@ -197,8 +195,6 @@ done:
 
 /* -- outcomes -- */
 
-/* A prompt's length is known before any answer: where a cell lacks it, the mean of the
- * row's others, or the text's length, or the mean over all stands in. */
 static void fill_inputs(struct build *build)
 {
     struct cells *cells = &build->bundle->cells;
@@ -211,23 +207,11 @@ static void fill_inputs(struct build *build)
             n_all += 1;
         }
     for (size_t row = 0; row < cells->n; row++) {
-        float *line = cells->input + row * n_generators;
         const struct rows_entry *entry = entry_of(build, row);
-        double sum = 0, known = 0;
-        float rest;
 
-        for (size_t g = 0; g < n_generators; g++)
-            if (!isnan(line[g])) {
-                sum += (double)line[g];
-                known += 1;
-            }
-        rest = known > 0     ? (float)(sum / known)
-               : entry->text ? (float)entry->text_bytes / BYTES_PER_TOKEN
-               : n_all > 0   ? (float)(all / n_all)
-                             : 0.0f;
-        for (size_t g = 0; g < n_generators; g++)
-            if (isnan(line[g]))
-                line[g] = rest;
+        cells_fill_input(cells->input + row * n_generators, n_generators,
+                         entry->text_bytes, entry->text != NULL,
+                         n_all > 0 ? (float)(all / n_all) : 0.0f);
     }
 }
 
@@ -311,8 +295,9 @@ static enum fuser_err fit_lexical(struct build *build, struct fuser_embedder_inf
 }
 
 /* One row's vector into `to`; false: it has none, and `to` is zero. */
-static bool row_vector(const struct build *build, size_t e, size_t row, float *to)
+static bool row_vector(const void *context, size_t e, size_t row, float *to)
 {
+    const struct build *build = context;
     const struct fuser_embedder_info *info = &build->bundle->embedders[e];
     size_t from = build->row_order[row], embedder = build->embedder_order[e];
     const struct rows_entry *entry = &build->rows->entries[from];
@@ -335,27 +320,14 @@ static bool row_vector(const struct build *build, size_t e, size_t row, float *t
 static enum fuser_err fill_index(struct build *build, size_t e)
 {
     struct fuser_bundle *bundle = build->bundle;
-    size_t n = build->rows->n, dim = bundle->embedders[e].dim;
-    float *block = calloc(ADD_AT_ONCE, dim * sizeof *block);
-    enum fuser_err err = index_new(dim, &bundle->index[e], build->error);
+    enum fuser_err err;
 
-    bundle->missing[e] = calloc(n, sizeof *bundle->missing[e]);
-    if (!err && (!block || !bundle->missing[e]))
-        err = ferr_nomem(build->error);
-    for (size_t first = 0; !err && first < n; first += ADD_AT_ONCE) {
-        size_t count = n - first < ADD_AT_ONCE ? n - first : ADD_AT_ONCE;
-
-        assert(block && bundle->missing[e]);
-        for (size_t i = 0; i < count; i++)
-            if (!row_vector(build, e, first + i, block + i * dim))
-                bundle->missing[e][bundle->n_missing[e]++] = (uint32_t)(first + i);
-        err = index_add(bundle->index[e], count, block, build->error);
-    }
+    err = bundle_fill_index(bundle, e, row_vector, build, build->error);
     /* A built-in one may find all prompts alike; the others then decide without it. */
-    if (!err && bundle->n_missing[e] == n && bundle->embedders[e].kind == FUSER_REMOTE)
+    if (!err && bundle->n_missing[e] == build->rows->n &&
+        bundle->embedders[e].kind == FUSER_REMOTE)
         err = ferr_set(build->error, FUSER_INVALID, "embedder '%s': no row has a vector",
                        bundle->embedders[e].name);
-    free(block);
     return err;
 }
 

@@ -13,6 +13,8 @@
 
 #include "fuser/err.h"
 
+#define ADD_AT_ONCE 1024 /* vectors copied into an index in one go */
+
 struct fuser_bundle *bundle_new(void)
 {
     struct fuser_bundle *bundle = calloc(1, sizeof *bundle);
@@ -97,7 +99,7 @@ enum fuser_err bundle_names_take(struct bundle_names *names, char *block, size_t
 enum fuser_err bundle_name_clusters(struct bundle_names *names, size_t k)
 {
     size_t room = k * 16, bytes = 0;
-    char *block = malloc(room);
+    char *block = malloc(room + 1);
 
     if (!block)
         return FUSER_NOMEM;
@@ -181,6 +183,30 @@ bool bundle_embed(const struct fuser_bundle *bundle, size_t e,
         break;
     }
     return false;
+}
+
+enum fuser_err bundle_fill_index(struct fuser_bundle *bundle, size_t e,
+                                 bundle_vector_fn vector, const void *context,
+                                 struct fuser_error *error)
+{
+    size_t n = bundle->cells.n, dim = bundle->embedders[e].dim;
+    float *block = calloc(ADD_AT_ONCE, dim * sizeof *block);
+    enum fuser_err err = index_new(dim, &bundle->index[e], error);
+
+    bundle->missing[e] = calloc(n, sizeof *bundle->missing[e]);
+    if (!err && (!block || !bundle->missing[e]))
+        err = ferr_nomem(error);
+    for (size_t first = 0; !err && first < n; first += ADD_AT_ONCE) {
+        size_t count = n - first < ADD_AT_ONCE ? n - first : ADD_AT_ONCE;
+
+        assert(block && bundle->missing[e]);
+        for (size_t i = 0; i < count; i++)
+            if (!vector(context, e, first + i, block + i * dim))
+                bundle->missing[e][bundle->n_missing[e]++] = (uint32_t)(first + i);
+        err = index_add(bundle->index[e], count, block, error);
+    }
+    free(block);
+    return err;
 }
 
 /* The first place in `missing` that is not below `row`. */

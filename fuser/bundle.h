@@ -118,6 +118,15 @@ FUSER_NODISCARD enum fuser_err bundle_derive(struct fuser_bundle *bundle);
 bool bundle_embed(const struct fuser_bundle *bundle, size_t e,
                   const struct glyphs *glyphs, float *ret_vector);
 
+/* A row's vector under embedder e into ret_vector: dim floats. False: it has none, and they are 0. */
+typedef bool (*bundle_vector_fn)(const void *context, size_t e, size_t row,
+                                 float *ret_vector);
+/* Fills embedder e's index, and which rows it lacks, with the vectors of all cells.n rows. */
+FUSER_NODISCARD enum fuser_err bundle_fill_index(struct fuser_bundle *bundle, size_t e,
+                                                 bundle_vector_fn vector,
+                                                 const void *context,
+                                                 struct fuser_error *error);
+
 /* Whether the row has embedder e's vector. */
 bool bundle_has_vector(const struct fuser_bundle *bundle, size_t e, uint32_t row);
 

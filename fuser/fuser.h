@@ -167,6 +167,24 @@ FUSER_NODISCARD enum fuser_err fuser_bundle_build(const struct fuser_rows *rows,
                                                   const struct fuser_build *how,
                                                   struct fuser_bundle **ret_bundle,
                                                   struct fuser_error *error);
+/* Fresh evidence: a new bundle with these rows as well, the old one untouched and in use. A row
+ * whose id is there already has its known cells replaced and keeps the rest. Embedders, head,
+ * metric and index stay as they were fitted, and so do domains that are clusters; everything
+ * else is that of a build with all rows, so that answers are. What only a build can take in is a
+ * MISMATCH: generators and embedders that the bundle does not know. Remote embedders may lack
+ * vectors, as in a build. Takes memory and time for a copy of the bundle: not for an event loop. */
+struct fuser_add {
+    bool
+        tables; /* make the leave-one-out tables again, which takes as long as in a build, so that
+                    purchases too are those of a build; otherwise they stay those of the old rows */
+    fuser_progress_fn progress;
+    void *progress_context;
+};
+FUSER_NODISCARD enum fuser_err fuser_bundle_add(const struct fuser_bundle *bundle,
+                                                const struct fuser_rows *rows,
+                                                const struct fuser_add *how,
+                                                struct fuser_bundle **ret_bundle,
+                                                struct fuser_error *error);
 /* Written aside (path + ".new"), synced, renamed. */
 FUSER_NODISCARD enum fuser_err fuser_bundle_save(const struct fuser_bundle *bundle,
                                                  const char *path,

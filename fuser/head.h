@@ -79,6 +79,10 @@ struct head {
     /* quality and quality_se of all generators, others are filled already. */
     void (*estimate)(const void *state, const struct head_view *view,
                      struct head_estimate *estimates);
+    /* The same state over a bundle with rows added: what was fitted is frozen. from[row]: the row's
+     * number in the bundle that it was fitted to, or KERNEL_NO_ROW. NULL with `fit`. NOMEM. */
+    enum fuser_err (*grow)(const void *state, const struct fuser_bundle *bundle,
+                           const uint32_t *from, void **ret_state);
     void (*save)(const void *state, struct sink *sink);
     enum fuser_err (*load)(const struct fuser_bundle *bundle, struct source *source,
                            void **ret_state);

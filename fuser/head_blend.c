@@ -62,6 +62,25 @@ static bool covers(const void *untyped, uint32_t subset)
     return profiles_find(&state->profiles, subset) != NULL;
 }
 
+static enum fuser_err grow(const void *untyped, const struct fuser_bundle *bundle,
+                           const uint32_t *from, void **ret_state)
+{
+    const struct state *old = untyped;
+    struct state *state = calloc(1, sizeof(*state));
+    if (state == NULL)
+        return FUSER_NOMEM;
+    enum fuser_err err = profiles_grow(&old->profiles, bundle, from, &state->profiles);
+    for (size_t i = 0; err == FUSER_OK && i < state->profiles.n; i++)
+        err =
+            metric_init_as(&state->metrics[i], &state->profiles.of[i], &old->metrics[i]);
+    if (err != FUSER_OK) {
+        release(state);
+        return err;
+    }
+    *ret_state = state;
+    return FUSER_OK;
+}
+
 static void save(const void *untyped, struct sink *sink)
 {
     const struct state *state = untyped;
@@ -141,6 +160,7 @@ const struct head head_metric = { .name = "metric",
                                   .fit = fit,
                                   .covers = covers,
                                   .estimate = estimate_metric,
+                                  .grow = grow,
                                   .save = save,
                                   .load = load,
                                   .free = release };
@@ -149,6 +169,7 @@ const struct head head_blend = { .name = "blend",
                                  .fit = fit,
                                  .covers = covers,
                                  .estimate = estimate_blend,
+                                 .grow = grow,
                                  .save = save,
                                  .load = load,
                                  .free = release };

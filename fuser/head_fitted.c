@@ -58,6 +58,21 @@ static void estimate(const void *state, const struct head_view *view,
     }
 }
 
+static enum fuser_err grow(const void *state, const struct fuser_bundle *bundle,
+                           const uint32_t *from, void **ret_state)
+{
+    struct profiles *profiles = malloc(sizeof(*profiles));
+    if (profiles == NULL)
+        return FUSER_NOMEM;
+    enum fuser_err err = profiles_grow(state, bundle, from, profiles);
+    if (err != FUSER_OK) {
+        free(profiles);
+        return err;
+    }
+    *ret_state = profiles;
+    return FUSER_OK;
+}
+
 static void save(const void *state, struct sink *sink)
 {
     profiles_save(state, sink);
@@ -91,6 +106,7 @@ static void release(void *state)
                                     .fit = fit_##id,                                     \
                                     .covers = covers,                                    \
                                     .estimate = estimate,                                \
+                                    .grow = grow,                                        \
                                     .save = save,                                        \
                                     .load = load,                                        \
                                     .free = release }

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@
 #include "fuser/svd.h"
 
 struct lexical {
+    atomic_uint references;
     size_t dim;
     float *idf;        /* GRAM_FEATURES */
     float *projection; /* GRAM_FEATURES x dim */
@@ -34,6 +36,7 @@ static struct lexical *lexical_new(size_t dim)
 
     if (!lexical)
         return NULL;
+    atomic_init(&lexical->references, 1);
     lexical->dim = dim;
     lexical->idf = calloc(GRAM_FEATURES, sizeof *lexical->idf);
     lexical->projection = calloc(GRAM_FEATURES * dim, sizeof *lexical->projection);
@@ -44,9 +47,20 @@ static struct lexical *lexical_new(size_t dim)
     return lexical;
 }
 
+struct lexical *lexical_ref(struct lexical *lexical)
+{
+    unsigned before =
+        atomic_fetch_add_explicit(&lexical->references, 1, memory_order_relaxed);
+
+    assert(before > 0);
+    (void)before;
+    return lexical;
+}
+
 void lexical_free(struct lexical *lexical)
 {
-    if (!lexical)
+    if (!lexical ||
+        atomic_fetch_sub_explicit(&lexical->references, 1, memory_order_acq_rel) != 1)
         return;
     free(lexical->idf);
     free(lexical->projection);

@@ -20,7 +20,7 @@
 #define LEXICAL_ROWS    8192 /* texts in a fit */
 #define LEXICAL_DIM_MAX 1024
 
-struct lexical; /* owned by one bundle */
+struct lexical; /* shared by reference count */
 
 /* One prompt to fit on; borrowed during the call. */
 struct lexical_text {
@@ -34,7 +34,9 @@ FUSER_NODISCARD enum fuser_err lexical_fit(const struct lexical_text *texts, siz
                                            size_t dim, uint64_t seed,
                                            struct lexical **ret_lexical,
                                            struct fuser_error *error);
-void lexical_free(struct lexical *lexical); /* takes NULL */
+struct lexical *
+lexical_ref(struct lexical *lexical);       /* bundles with rows added share it */
+void lexical_free(struct lexical *lexical); /* drops one reference; takes NULL */
 size_t lexical_dim(const struct lexical *lexical);
 
 /* ret_vector: lexical_dim() floats. False when the text leaves nothing to go by:

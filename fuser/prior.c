@@ -9,9 +9,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DOMAIN_PULL    5.0   /* rows' worth of the overall mean in the mean of a domain */
-#define EVEN_PULL      1.0   /* rows' worth of 1/2 in the overall mean */
-#define TOKENS_UNHEARD 256.0 /* output tokens where not a single cell tells any */
+#define DOMAIN_PULL     5.0  /* rows' worth of the overall mean in the mean of a domain */
+#define EVEN_PULL       1.0  /* rows' worth of 1/2 in the overall mean */
+#define BYTES_PER_TOKEN 4.0f /* where nobody counted the input tokens */
+#define TOKENS_UNHEARD  256.0 /* output tokens where not a single cell tells any */
+
+void cells_fill_input(float *line, size_t n, size_t text_bytes, bool text, float rest)
+{
+    double sum = 0, known = 0;
+
+    for (size_t g = 0; g < n; g++)
+        if (!isnan(line[g])) {
+            sum += (double)line[g];
+            known += 1;
+        }
+    if (known > 0)
+        rest = (float)(sum / known);
+    else if (text)
+        rest = (float)text_bytes / BYTES_PER_TOKEN;
+    for (size_t g = 0; g < n; g++)
+        if (isnan(line[g]))
+            line[g] = rest;
+}
 
 static void sum_cell(struct prior_sum *sum, const struct cells *cells, size_t cell,
                      double sign)

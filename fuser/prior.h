@@ -27,6 +27,10 @@ struct cells {
     float *quality, *input, *output, *latency;
 };
 
+/* A prompt's length is known before any answer: where one of a row's n cells lacks it, the mean of
+ * the others, or the text's length, or `rest` stands in. */
+void cells_fill_input(float *line, size_t n, size_t text_bytes, bool text, float rest);
+
 /* Sums over the known cells of one generator in one domain. */
 struct prior_sum {
     double n, quality, squares;

@@ -373,13 +373,11 @@ const float *profile_tokens(const struct profile *profile, const struct head_vie
 {
     if (view->row != KERNEL_NO_ROW)
         return profile->tokens_loo + view->row * profile->c;
-    fit_linear_apply(&profile->tokens, view->scratch + view->bundle->cells.n, 1, room);
+    fit_linear_apply(&profile->tokens, head_inputs(view), 1, room);
     for (size_t g = 0; g < profile->c; g++)
         room[g] = tokens_from(profile, room[g], g);
     return room;
 }
-
-/* -- in the file ----------------------------------------------------------------------------------- */
 
 static size_t layer_weights(const struct profile *profile, int layer)
 {
@@ -387,6 +385,94 @@ static size_t layer_weights(const struct profile *profile, int layer)
                                      profile->c };
     return (width[layer] + 1) * width[layer + 1];
 }
+
+static float *copied(const float *values, size_t n)
+{
+    float *copy = malloc(n * sizeof(float));
+    if (copy != NULL)
+        memcpy(copy, values, n * sizeof(float));
+    return copy;
+}
+
+static bool copy_linear(struct fit_linear *linear, const struct fit_linear *old)
+{
+    *linear =
+        (struct fit_linear){ old->d, old->c, copied(old->w, (old->d + 1) * old->c) };
+    return linear->w != NULL;
+}
+
+static bool copy_model(struct profile *profile, const struct profile *old)
+{
+    memcpy(profile->se, old->se, sizeof(profile->se));
+    memcpy(profile->rows, old->rows, sizeof(profile->rows));
+    memcpy(profile->smear, old->smear, sizeof(profile->smear));
+    if (profile->kind != PROFILE_MLP)
+        return copy_linear(&profile->linear, &old->linear) &&
+               (profile->kind != PROFILE_RIDGE ||
+                copy_linear(&profile->tokens, &old->tokens));
+    profile->mlp = old->mlp;
+    memset(profile->mlp.w, 0, sizeof(profile->mlp.w));
+    for (int l = 0; l < MLP_LAYERS; l++) {
+        profile->mlp.w[l] = copied(old->mlp.w[l], layer_weights(old, l));
+        if (profile->mlp.w[l] == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* Rows that were there keep their left-out predictions; the others get the model's own, which
+ * did not see them. */
+static bool grow_loo(struct profile *profile, const struct profile *old,
+                     const struct fuser_bundle *bundle, const uint32_t *from)
+{
+    size_t c = profile->c;
+    float *x = malloc((profile->d + 2 * PROFILE_MLP_UNITS) * sizeof(float));
+    bool ridge = profile->kind == PROFILE_RIDGE;
+    profile->loo = calloc(profile->n * c, sizeof(float));
+    profile->tokens_loo = ridge ? calloc(profile->n * c, sizeof(float)) : NULL;
+    if (x == NULL || profile->loo == NULL || (ridge && profile->tokens_loo == NULL)) {
+        free(x);
+        return false;
+    }
+    for (size_t row = 0; row < profile->n; row++) {
+        float *loo = profile->loo + row * c;
+        float *tokens = ridge ? profile->tokens_loo + row * c : NULL;
+        if (from[row] != KERNEL_NO_ROW) {
+            memcpy(loo, old->loo + from[row] * c, c * sizeof(float));
+            if (ridge)
+                memcpy(tokens, old->tokens_loo + from[row] * c, c * sizeof(float));
+            continue;
+        }
+        (void)gather_row(bundle, profile->subset, (uint32_t)row, x);
+        apply(profile, x, 1, x + profile->d, loo);
+        if (ridge)
+            fit_linear_apply(&profile->tokens, x, 1, tokens);
+        for (size_t k = 0; ridge && k < c; k++)
+            tokens[k] = tokens_from(profile, tokens[k], k);
+    }
+    free(x);
+    return true;
+}
+
+enum fuser_err profiles_grow(const struct profiles *old,
+                             const struct fuser_bundle *bundle, const uint32_t *from,
+                             struct profiles *ret_profiles)
+{
+    struct profiles profiles = { 0 };
+    for (size_t i = 0; i < old->n; i++) {
+        struct profile *profile = &profiles.of[profiles.n++];
+        profile_start(profile, bundle, old->of[i].subset, old->of[i].kind);
+        if (!copy_model(profile, &old->of[i]) ||
+            !grow_loo(profile, &old->of[i], bundle, from)) {
+            profiles_release(&profiles);
+            return FUSER_NOMEM;
+        }
+    }
+    *ret_profiles = profiles;
+    return FUSER_OK;
+}
+
+/* -- in the file ----------------------------------------------------------------------------------- */
 
 void profiles_save(const struct profiles *profiles, struct sink *sink)
 {

@@ -47,6 +47,11 @@ FUSER_NODISCARD enum fuser_err profiles_fit(const struct fuser_bundle *bundle,
                                             enum profile_kind kind,
                                             struct profiles *ret_profiles,
                                             struct fuser_error *error);
+/* The same models over a bundle with rows added, see struct head. */
+FUSER_NODISCARD enum fuser_err profiles_grow(const struct profiles *old,
+                                             const struct fuser_bundle *bundle,
+                                             const uint32_t *from,
+                                             struct profiles *ret_profiles);
 void profiles_release(struct profiles *profiles);
 void profiles_save(const struct profiles *profiles, struct sink *sink);
 FUSER_NODISCARD enum fuser_err profiles_load(const struct fuser_bundle *bundle,

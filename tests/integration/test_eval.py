@@ -270,6 +270,28 @@ def test_an_expert_that_costs_too_much_is_not_asked(tmp_path):
     assert json.loads(classification(folder, *options, "--weights", "seconds=0.1").out)["accuracy"] == 1
 
 
+def test_money_seconds_and_energy_add_up_to_one_cost(tmp_path):
+    """10 * 0.01 USD + 0.4 * 0.5 s + 0.35 * 2 J are 1, the cost of every expert when none is given; twice the weights
+    at half the lambda are the same again, and a hundred times the weights alone buy less."""
+    lines = ["item,truth,label0,conf0,label1,conf1,label2,conf2"]
+    for n in range(120):  # each knows its own class and takes the others for the next: two together know all
+        says = [e if n % 3 == e else (e + 1) % 3 for e in range(3)]
+        lines.append(f"{n},{n % 3}," + ",".join(f"{label},{60 + (n + label) % 7}" for label in says))
+    (tmp_path / "predictions.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "costs.csv").write_text("expert,usd,seconds,joules\n" + "".join(f"{e},0.01,0.5,2\n" for e in range(3)))
+
+    def curve(prices, *weights):
+        said = classification(tmp_path, "--method", "frugalfoe", "--kappa", "5", "--lambda", prices,
+                              *(["--costs", tmp_path / "costs.csv", "--weights", ",".join(weights)] if weights else []))
+        return [(point["accuracy"], point["mean_experts"]) for point in json.loads(said.out)["curve"]]
+
+    plain = curve("0.01,0.05")
+    assert plain[0][1] > 1
+    assert plain == curve("0.01,0.05", "usd=10", "seconds=0.4", "joules=0.35")
+    assert plain == curve("0.005,0.025", "usd=20", "seconds=0.8", "joules=0.7")
+    assert curve("0.01", "usd=1000", "seconds=40", "joules=35")[0][1] == 1
+
+
 @pytest.mark.parametrize("options, word", [
     (["--method", "oracle"], "oracle"), (["--kappa", "0"], "kappa"), (["--kappa", "2.5"], "kappa"),
     (["--kappa", "500"], "kappa"), (["--lambda", "-1"], "lambda"), (["--lambda", "nan"], "lambda"),

@@ -4,6 +4,8 @@
  *
  * Vectors of remote embedders that the store lacks are fetched first and kept there.
  */
+#include "tools/ctl/build.h"
+
 #include <math.h>
 #include <sys/stat.h>
 
@@ -12,7 +14,6 @@
 #include "fuser/fuser.h"
 #include "gateway/base/money.h"
 #include "gateway/domain/routing_text.h"
-#include "tools/ctl/build.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/progress.h"

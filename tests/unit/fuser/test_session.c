@@ -1,5 +1,6 @@
 /* Laws of a session, on a made-up world: whatever the prompt, the prices and the gaps. */
 #include "fuser/bundle.h"
+#include "fuser/session.h"
 #include "tests/unit/fuser/world.h"
 
 #define ROWS 300
@@ -396,6 +397,86 @@ static void a_calibration_prompt_lies_on_its_own_row(void **state)
     fuser_session_free(session);
 }
 
+/* Two kinds of prompts, 60 rows each: x takes 0.1 s on the one and 1 s on the other, y half a
+ * second on both, and both are always right. */
+static struct fuser *two_speeds(void)
+{
+    static const char *const generators[] = { "x", "y" }, *const embedders[] = { "e" };
+    struct fuser_embedder_info info = { .name = "e", .model = "m", .dim = 2 };
+    struct fuser_names names = { generators, 2, embedders, 1 };
+    struct fuser_build how = { .head = "knn", .k = 20, .walk_m = 20, .prior_rows = 1 };
+    struct fuser_rows *rows = NULL;
+    struct fuser_bundle *bundle = NULL;
+    struct fuser *fuser = NULL;
+
+    assert_int_equal(fuser_rows_new(generators, 2, &info, 1, &rows, NULL), FUSER_OK);
+    for (size_t i = 0; i < 120; i++) {
+        bool slow = i % 2;
+        float v[2] = { slow ? 0.01f * (float)i : 10, slow ? 10 : 0.01f * (float)i };
+        struct fuser_cell x = { 1, 10, 10, slow ? 1000 : 100 }, y = { 1, 10, 10, 500 };
+        char id[8];
+        size_t row;
+
+        (void)snprintf(id, sizeof id, "r%03zu", i);
+        assert_int_equal(
+            fuser_rows_add(rows, id, slow ? "slow" : "fast", NULL, 0, &row, NULL),
+            FUSER_OK);
+        assert_int_equal(fuser_rows_set_vector(rows, row, 0, v, 2, NULL), FUSER_OK);
+        assert_int_equal(fuser_rows_set_cell(rows, row, 0, &x, NULL), FUSER_OK);
+        assert_int_equal(fuser_rows_set_cell(rows, row, 1, &y, NULL), FUSER_OK);
+    }
+    assert_int_equal(fuser_bundle_build(rows, &how, &bundle, NULL), FUSER_OK);
+    assert_int_equal(fuser_new(bundle, &names, &fuser, NULL), FUSER_OK);
+    fuser_bundle_unref(bundle);
+    fuser_rows_free(rows);
+    return fuser;
+}
+
+static void verdict_at(struct fuser *fuser, double wait, const float *vector,
+                       struct fuser_verdict *ret)
+{
+    struct fuser_ask_generator generators[2] = { { .allowed = true },
+                                                 { .allowed = true } };
+    struct fuser_ask_embedder embedder = { .allowed = true };
+    struct fuser_ask ask = { .wait = wait,
+                             .ceiling_pico = INT64_MAX,
+                             .generators = generators,
+                             .embedders = &embedder };
+    struct fuser_session *session = NULL;
+    struct fuser_step step;
+
+    assert_int_equal(fuser_session_new(fuser, &ask, &session, NULL), FUSER_OK);
+    session->state = SESSION_ASKED; /* evidence without regard to its worth */
+    session->pending = 0;
+    assert_int_equal(fuser_tell(session, 0, vector, 2, 0, 0, NULL), FUSER_OK);
+    fuser_next(&session, 1, &step);
+    assert_int_equal(step.action, FUSER_ANSWER);
+    fuser_verdict(session, INT64_MAX, ret);
+    fuser_session_free(session);
+}
+
+static void waiting_is_priced_by_the_latency_of_prompts_like_this(void **state)
+{
+    static const float fast[2] = { 1, 0 }, slow[2] = { 0, 1 };
+    struct fuser *fuser = two_speeds();
+    struct fuser_verdict v;
+
+    (void)state;
+    verdict_at(fuser, 0.5, fast, &v);
+    assert_int_equal(v.ranked[0].generator, 0);
+    assert_true(v.ranked[0].latency_ms < 200);
+    assert_true(fabs(v.ranked[0].utility -
+                     (v.ranked[0].quality - 0.5 * v.ranked[0].latency_ms / 1000)) < 1e-9);
+    verdict_at(fuser, 0.5, slow, &v);
+    assert_int_equal(v.ranked[0].generator, 1);
+    assert_true(fabs(v.ranked[0].latency_ms - 500) < 1);
+    assert_true(v.ranked[1].latency_ms > 900);
+    verdict_at(fuser, 0, slow,
+               &v); /* who does not mind waiting takes the first of equals */
+    assert_int_equal(v.ranked[0].generator, 0);
+    fuser_unref(fuser);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +492,7 @@ int main(void)
         cmocka_unit_test(an_ask_is_checked),
         cmocka_unit_test(a_strange_prompt_is_too_far_or_says_nothing),
         cmocka_unit_test(a_calibration_prompt_lies_on_its_own_row),
+        cmocka_unit_test(waiting_is_priced_by_the_latency_of_prompts_like_this),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -264,6 +264,28 @@ static void waiting_has_a_price(void **state)
     assert_int_equal(walk(t, &v), A | B);
 }
 
+/* Latency is of the generators' rows: y takes two seconds, x half of one. */
+static void a_slow_generator_is_not_worth_waiting_for(void **state)
+{
+    struct tables *t = *state;
+    struct fuser_verdict v;
+
+    t->bundle->blind[0].latency_ms = 500;
+    t->bundle->blind[1].latency_ms = 2000;
+    t->ask.wait = 0.25; /* y costs 3/8 more than x: it gains 1 where only it is right */
+    assert_int_equal(walk(t, &v), A | B);
+    assert_true(v.steps[0].loss_before == 0.5 + 0.125);
+    /* {a} turns one row of four to y. */
+    assert_true(v.steps[0].candidates[0].loss == 0.25 + (3 * 0.125 + 0.5) / 4);
+    t->ask.wait = 1; /* 3/2 more than x: y is never chosen, evidence changes nothing */
+    assert_int_equal(walk(t, &v), 0);
+    assert_int_equal(v.stop, FUSER_STOP_NOT_WORTH);
+    t->ask.wait = 0.25;
+    t->bundle->blind[1].latency_ms = NAN; /* not known is not slow */
+    assert_int_equal(walk(t, &v), A | B);
+    assert_true(v.steps[0].loss_before == 0.5);
+}
+
 static void a_single_generator_needs_no_evidence(void **state)
 {
     struct tables *t = *state;
@@ -522,6 +544,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lambda_of_zero_buys_whatever_helps, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(waiting_has_a_price, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_slow_generator_is_not_worth_waiting_for, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_single_generator_needs_no_evidence, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_ceiling_stops_what_would_pay, setup, teardown),

@@ -97,7 +97,8 @@ def test_the_server_is_an_embedding_expert_of_a_configuration(data, minilm, tmp_
     models = json.loads((folder / "models.json").read_text())["models"]
     experts = {name: expert("http://127.0.0.1:9/v1", price=(model["price_in"], model["price_out"]))
                for name, model in models.items()}
-    experts["minilm"] = expert(minilm, generator=False, embedding=embedding("all-MiniLM-L6-v2", 384, 0.02))
+    experts["minilm"] = expert(minilm, generator=False, embedding=embedding("all-MiniLM-L6-v2", 384, 0.02),
+                               max_in_flight=1, timeouts_ms={"first_byte": 120000, "total": 120000})
     (tmp_path / "config.json").write_text(json.dumps(config(
         experts, embedders=["minilm"], bundle=str(tmp_path / "bundle.frugal"))))
     store = ("--store", tmp_path / "calib.db")

@@ -62,14 +62,18 @@ static void text(const struct frame *frame, double x, double y, const char *anch
 static void axes(const struct frame *frame)
 {
     char words[32];
-    for (int decade = (int)ceil(frame->low_cost); decade <= (int)floor(frame->high_cost);
-         decade++) {
-        double x = x_of(frame, pow(10, decade));
+    for (int third = 3 * (int)floor(frame->low_cost); third < 3 * (frame->high_cost + 1);
+         third++) {
+        static const double marks[] = { 1, 2, 5 };
+        double cost = marks[(third % 3 + 3) % 3] * pow(10, floor(third / 3.0));
+        double x = x_of(frame, cost);
+        if (log10(cost) < frame->low_cost || log10(cost) > frame->high_cost)
+            continue;
         (void)fprintf(
             frame->file,
             "<line class=\"grid\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>\n", x,
             TOP, x, HEIGHT - BOTTOM);
-        (void)snprintf(words, sizeof(words), "$%g", pow(10, decade));
+        (void)snprintf(words, sizeof(words), "$%g", cost);
         text(frame, x, HEIGHT - BOTTOM + 18, "middle", words);
     }
     double step = frame->high_quality - frame->low_quality > 0.4 ? 0.1 : 0.05;

@@ -62,10 +62,12 @@ def bought(evaluate, vectors, price):
     return said, [share for _, share in said["bought"]["minilm.csv"]]
 
 
-def test_sentence_embeddings_reach_the_floor_of_the_lexical_ones(evaluate, vectors):
-    said = evaluate("--embedder", vectors)
+def test_sentence_embeddings_are_about_as_good_as_the_lexical_ones(evaluate, vectors):
+    """Within a standard error of a mean over a thousand prompts."""
+    said, lexical = evaluate("--embedder", vectors), evaluate()
     print({key: value for key, value in said.items() if not isinstance(value, (list, dict))})
-    assert said["accuracy"] >= 0.652 and said["aiq_b"] >= 0.628
+    assert said["accuracy"] >= lexical["accuracy"] - 0.015
+    assert said["aiq_b"] >= lexical["aiq_b"] - 0.015
 
 
 @pytest.mark.parametrize("price", PRICES)

@@ -260,6 +260,7 @@ enum fuser_err lexical_load(struct source *source, struct lexical **ret_lexical)
     lexical = calloc(1, sizeof *lexical);
     if (!lexical)
         return FUSER_NOMEM;
+    atomic_init(&lexical->references, 1);
     lexical->dim = dim;
     lexical->idf = source_array(source, GRAM_FEATURES, sizeof(float));
     lexical->projection = source_array(source, GRAM_FEATURES * dim, sizeof(float));

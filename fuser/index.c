@@ -16,9 +16,12 @@
 #include <faiss/c_api/Index_c.h>
 #include <faiss/c_api/error_c.h>
 #include <faiss/c_api/index_factory_c.h>
-#include <omp.h>
 
 #include "fuser/err.h"
+
+/* Of gcc's OpenMP, which FAISS runs on; its header is not where other compilers look. */
+int omp_get_max_threads(void);
+void omp_set_num_threads(int n);
 
 struct index {
     FaissIndexFlat *flat; /* owned */
@@ -233,8 +236,7 @@ size_t index_graph_find(const struct index_graph *graph, const float *query, siz
     size_t found = 0;
 
     assert(k <= INDEX_FIND_MAX);
-    omp_set_num_threads(
-        1); /* of this thread: a team for one query costs more than it gives */
+    omp_set_num_threads(1); /* of this thread: a team costs one query more than it gives */
     failed = faiss_Index_search(graph->index, 1, query, (idx_t)k, distance, label);
     omp_set_num_threads(threads);
     for (size_t i = 0; !failed && i < k; i++)

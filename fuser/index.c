@@ -236,7 +236,8 @@ size_t index_graph_find(const struct index_graph *graph, const float *query, siz
     size_t found = 0;
 
     assert(k <= INDEX_FIND_MAX);
-    omp_set_num_threads(1); /* of this thread: a team costs one query more than it gives */
+    /* Of this thread: a team costs one query more than it gives. */
+    omp_set_num_threads(1);
     failed = faiss_Index_search(graph->index, 1, query, (idx_t)k, distance, label);
     omp_set_num_threads(threads);
     for (size_t i = 0; !failed && i < k; i++)

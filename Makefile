@@ -118,6 +118,10 @@ $(B)/replay/%: $(B)/tests/fuzz/%.c.o $(B)/tests/fuzz/replay.c.o $(LIBS)
 	@mkdir -p $(@D)
 	$(call link)
 
+$(B)/seed/%: $(B)/tests/fuzz/%.c.o $(LIBS)
+	@mkdir -p $(@D)
+	$(call link)
+
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
 .PHONY: libraries
@@ -154,6 +158,10 @@ asan tsan: ## every test under the sanitizers
 fuzz: ## fuzz every parser, FUZZ_SECONDS each (60)
 	$(Q)tools/install-deps build fuzz
 	$(Q)tests/run-fuzz $(or $(FUZZ_SECONDS),60)
+
+.PHONY: corpus
+corpus: $(B)/seed/seed_bundle ## write the bundles that fuzzing starts from again, in the present layout
+	$(Q)$< tests/fuzz/corpus/bundle
 
 lint: ## format, floors, banned calls, clang-tidy
 	$(Q)tools/install-deps build lint

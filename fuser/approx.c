@@ -20,7 +20,7 @@
 #define LISTS_PER_ROOT 4    /* lists: four times the root of the rows, as FAISS advises */
 #define ROWS_PER_LIST  39   /* rows that k-means wants to see for each */
 #define ROUNDS         10   /* of k-means: more moves hardly any row */
-#define LISTS_SHARE    8    /* reading more than an eighth of the lists is a scan */
+#define LISTS_SHARE    4    /* reading more than a quarter of the lists is a scan */
 #define READ_MAX       32768 /* rows read for one query, whatever the lists are like */
 
 void approx_free(struct approx *approx)

@@ -44,7 +44,7 @@ EXPERTS := $(wildcard tools/experts/*.c)
 UNITS   := $(wildcard tests/unit/*/test_*.c)
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 PROGRAMS := $(B)/frugald $(B)/frugalctl $(B)/frugal-experts
-UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS))
+UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS)) $(B)/unit/faiss_c/test_approx
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
@@ -117,6 +117,14 @@ $(B)/bench/%: $(B)/tests/bench/%.c.o $(LIBS)
 $(B)/replay/%: $(B)/tests/fuzz/%.c.o $(B)/tests/fuzz/replay.c.o $(LIBS)
 	@mkdir -p $(@D)
 	$(call link)
+
+# A libfaiss_c made of our thin one, and the library linked against it as against a real one: what
+# `make FAISS_C=system` does, without Debian having any.
+$(B)/unit/faiss_c/libfaiss_c.so: fuser/faiss_c/faiss_c.cpp
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -fPIC -shared -o $@ $< -lfaiss
+$(B)/unit/faiss_c/test_approx: $(B)/tests/unit/fuser/test_approx.c.o $(call objs,$(filter %.c,$(FUSER))) $(B)/unit/faiss_c/libfaiss_c.so
+	$(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(@D) -Wl$(comma)-rpath$(comma)'$$ORIGIN' -lcmocka $(LDLIBS) -lfaiss_c
 
 $(B)/seed/%: $(B)/tests/fuzz/%.c.o $(LIBS)
 	@mkdir -p $(@D)

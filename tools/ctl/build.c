@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "fuser/fuser.h"
+#include "gateway/base/clock.h"
 #include "gateway/base/money.h"
 #include "gateway/domain/routing_text.h"
 #include "tools/ctl/command.h"
@@ -122,6 +123,11 @@ static bool show_building(void *context, const char *stage, double done)
     return true;
 }
 
+static double now_us(void)
+{
+    return (double)clock_us(&clock_system);
+}
+
 static enum fault_err make_bundle(struct building *build, struct fault *fault)
 {
     const struct build_options *options = build->options;
@@ -133,6 +139,7 @@ static enum fault_err make_bundle(struct building *build, struct fault *fault)
         .seed = (uint64_t)options->seed,
         .text_version = ROUTING_TEXT_VERSION,
         .tuned = build->tuned,
+        .now_us = now_us,
         .progress = show_building,
         .progress_context = build,
     };
@@ -184,6 +191,42 @@ static json_t *review_json(const struct fuser_bundle *bundle)
                      "gain_se", review.gain_se);
 }
 
+/* What a decision searches by; nothing is said of a small bundle, which is read row by row. */
+static void print_indexes(const struct fuser_bundle *bundle)
+{
+    for (size_t e = 0; e < fuser_bundle_embedders(bundle); e++) {
+        struct fuser_index_info info;
+
+        fuser_bundle_index(bundle, e, &info);
+        if (isnan(info.flat_us))
+            continue;
+        (void)printf("%s %s by %s", e == 0 ? "search:" : ",",
+                     fuser_bundle_embedder(bundle, e)->name, info.kind);
+        if (info.lists > 0)
+            (void)printf(" (%u of %u lists, %u numbers)", info.effort, info.lists,
+                         info.width);
+        if (isnan(info.search_us))
+            (void)printf(" in %.0f us", info.flat_us);
+        else
+            (void)printf(" in %.0f us for %.0f, recall at 32 %.3f", info.search_us,
+                         info.flat_us, info.recall);
+        (void)printf("%s", e + 1 == fuser_bundle_embedders(bundle) ? "\n" : "");
+    }
+}
+
+static json_t *index_json(const struct fuser_bundle *bundle, size_t e)
+{
+    struct fuser_index_info info;
+
+    fuser_bundle_index(bundle, e, &info);
+    return json_pack("{s:s, s:I, s:I, s:I, s:f, s:o, s:o}", "kind", info.kind, "width",
+                     (json_int_t)info.width, "lists", (json_int_t)info.lists, "effort",
+                     (json_int_t)info.effort, "recall_at_32", info.recall, "search_us",
+                     isnan(info.search_us) ? json_null() : json_real(info.search_us),
+                     "flat_us",
+                     isnan(info.flat_us) ? json_null() : json_real(info.flat_us));
+}
+
 static void print_people(const struct building *build)
 {
     static const struct table_column columns[] = { { "expert", TABLE_LEFT },
@@ -201,6 +244,7 @@ static void print_people(const struct building *build)
                      info->dim);
     }
     (void)printf("\n");
+    print_indexes(bundle);
     if (build->set.fetched.texts > 0)
         (void)printf("fetched %zu vectors for %.6f USD\n", build->set.fetched.texts,
                      money_to_usd(build->set.fetched.cost_pico));
@@ -226,9 +270,10 @@ static void print_json(const struct building *build)
                       "known_rows", (json_int_t)fuser_bundle_known_rows(bundle, j)));
     for (size_t e = 0; e < fuser_bundle_embedders(bundle); e++) {
         const struct fuser_embedder_info *info = fuser_bundle_embedder(bundle, e);
-        (void)json_array_append_new(embedders, json_pack("{s:s, s:s, s:I}", "name",
+        (void)json_array_append_new(embedders, json_pack("{s:s, s:s, s:I, s:o}", "name",
                                                          info->name, "model", info->model,
-                                                         "dim", (json_int_t)info->dim));
+                                                         "dim", (json_int_t)info->dim,
+                                                         "index", index_json(bundle, e)));
     }
     report_print_json(json_pack(
         "{s:s, s:s, s:I, s:f, s:I, s:f, s:o, s:o, s:o}", "id", fuser_bundle_id(bundle),

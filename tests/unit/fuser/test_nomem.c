@@ -103,14 +103,17 @@ static enum fuser_err collect(void *context)
 struct built {
     const struct fuser_rows *rows;
     const char *head;
+    size_t flat_rows; /* 1: with an approximate index */
 };
 
 static enum fuser_err build(void *context)
 {
     const struct built *built = context;
-    struct fuser_build how = {
-        .head = built->head, .k = 5, .walk_m = 5, .prior_rows = 2
-    };
+    struct fuser_build how = { .head = built->head,
+                               .k = 5,
+                               .walk_m = 5,
+                               .prior_rows = 2,
+                               .flat_rows = built->flat_rows };
     struct fuser_bundle *bundle = NULL;
     struct fuser_error error;
     enum fuser_err err = fuser_bundle_build(built->rows, &how, &bundle, &error);
@@ -140,6 +143,20 @@ static enum fuser_err load(void *context)
 
     assert_int_equal(err == FUSER_OK, bundle != NULL);
     fuser_bundle_unref(bundle);
+    return err;
+}
+
+static const struct fuser_rows *fresh;
+
+static enum fuser_err grow(void *context)
+{
+    struct saved *saved = context;
+    struct fuser_bundle *more = NULL;
+    struct fuser_add how = { .tables = true };
+    enum fuser_err err = fuser_bundle_add(saved->bundle, fresh, &how, &more, NULL);
+
+    assert_int_equal(err == FUSER_OK, more != NULL);
+    fuser_bundle_unref(more);
     return err;
 }
 
@@ -178,14 +195,41 @@ static void rows_survive_it(void **state)
     at_every_allocation(collect, NULL);
 }
 
+/* Rows of one remote embedder, whose build is short. */
+static struct fuser_rows *vector_rows(size_t n)
+{
+    struct fuser_embedder_info infos[WORLD_EMBEDDERS];
+    struct fuser_rows *rows = NULL;
+    struct rng rng = rng_seeded(5);
+
+    world_embedder_infos(infos);
+    assert_int_equal(
+        fuser_rows_new(world_generators, WORLD_GENERATORS, &infos[1], 1, &rows, NULL), 0);
+    for (size_t i = 0; i < n; i++) {
+        struct world_prompt prompt = world_prompt(&rng);
+        char id[32];
+        size_t row;
+
+        (void)snprintf(id, sizeof id, "r%zu", i);
+        assert_int_equal(fuser_rows_add(rows, id, NULL, NULL, 0, &row, NULL), FUSER_OK);
+        assert_int_equal(
+            fuser_rows_set_vector(rows, row, 0, prompt.vector, WORLD_DIM, NULL),
+            FUSER_OK);
+    }
+    return rows;
+}
+
 static void a_build_survives_it(void **state)
 {
+    struct fuser_rows *vectors = vector_rows(60);
     struct fuser_rows *labelled = world_rows(100, 0.1, true, NULL);
     struct fuser_rows *bare = world_rows(100, 0.1, false, NULL);
 
     (void)state;
-    at_every_allocation(build, &(struct built){ labelled, "knn" });
-    at_every_allocation(build, &(struct built){ bare, "knn" });
+    at_every_allocation(build, &(struct built){ labelled, "knn", 0 });
+    at_every_allocation(build, &(struct built){ bare, "knn", 0 });
+    at_every_allocation(build, &(struct built){ vectors, "knn", 1 });
+    fuser_rows_free(vectors);
     fuser_rows_free(labelled);
     fuser_rows_free(bare);
 }
@@ -198,25 +242,45 @@ static void a_fitted_head_survives_it(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
-        at_every_allocation(build, &(struct built){ rows, heads[i] });
+        at_every_allocation(build, &(struct built){ rows, heads[i], 0 });
     fuser_rows_free(rows);
 }
 
-static void a_bundle_survives_it(void **state)
+static void survive_with(struct fuser_bundle *bundle)
 {
     struct saved saved = { .path = "/tmp/frugal-nomem-XXXXXX" };
     int fd = mkstemp(saved.path);
 
-    (void)state;
     assert_true(fd >= 0);
     (void)close(fd);
-    saved.bundle = world_bundle(60, 0.1);
+    saved.bundle = bundle;
     at_every_allocation(save, &saved);
     assert_int_equal(fuser_bundle_save(saved.bundle, saved.path, NULL), FUSER_OK);
     at_every_allocation(load, &saved);
     at_every_allocation(decide, &saved);
+    at_every_allocation(grow, &saved);
     fuser_bundle_unref(saved.bundle);
     (void)unlink(saved.path);
+}
+
+static void a_bundle_survives_it(void **state)
+{
+    struct fuser_build lists = {
+        .head = "knn", .k = 5, .walk_m = 5, .prior_rows = 2, .flat_rows = 1
+    };
+    struct fuser_rows *rows = world_rows(60, 0.1, false, NULL);
+    struct fuser_rows *more =
+        world_rows(6, 0.1, true, (uint32_t[]){ 3, 80, 81, 82, 83, 84 });
+    struct fuser_bundle *bundle = NULL;
+
+    (void)state;
+    fresh = more;
+    survive_with(world_bundle(60, 0.1));
+    assert_int_equal(fuser_bundle_build(rows, &lists, &bundle, NULL), FUSER_OK);
+    assert_true(bundle->approximate);
+    survive_with(bundle);
+    fuser_rows_free(rows);
+    fuser_rows_free(more);
 }
 
 int main(void)

@@ -126,7 +126,7 @@ $(B)/unit/faiss_c/libfaiss_c.so: fuser/faiss_c/faiss_c.cpp
 $(B)/unit/faiss_c/test_approx: $(B)/tests/unit/fuser/test_approx.c.o $(call objs,$(filter %.c,$(FUSER))) $(B)/unit/faiss_c/libfaiss_c.so
 	$(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(@D) -Wl$(comma)-rpath$(comma)'$$ORIGIN' -lcmocka $(LDLIBS) -lfaiss_c
 
-$(B)/seed/%: $(B)/tests/fuzz/%.c.o $(LIBS)
+$(B)/seed/%: $(B)/tests/unit/fuser/%.c.o $(LIBS)
 	@mkdir -p $(@D)
 	$(call link)
 

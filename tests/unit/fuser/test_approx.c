@@ -6,7 +6,7 @@
 
 #define ROWS   3000
 #define DIM    80 /* wider than what lists are narrowed to */
-#define SPREAD 6 /* directions in which the vectors differ */
+#define SPREAD 6  /* directions in which the vectors differ */
 #define PARTS  2
 
 static const char *const names[PARTS] = { "left", "right" };

@@ -48,7 +48,7 @@ UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS)) $(B)/unit/faiss
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
-.PHONY: all demo check unit integration acceptance asan tsan fuzz lint format bench help clean install deps FORCE
+.PHONY: all demo check unit integration acceptance embeddings asan tsan fuzz lint format bench help clean install deps FORCE
 .DEFAULT_GOAL := all
 
 # A make inside make: quiet, and on all processors unless the caller said how many.
@@ -157,6 +157,11 @@ acceptance: ## what needs real outcomes and real upstreams: make acceptance DATA
 	$(Q)tools/install-deps build test
 	$(Q)$(sub) programs
 	$(Q)DATA='$(DATA)' tests/run-pytest $(B) tests/acceptance
+
+embeddings: ## real sentence embeddings beside the built-in ones, a quarter of an hour: DATA=DIR
+	$(Q)tools/install-deps build test
+	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)DATA='$(DATA)' tests/run-pytest $(B) tests/embeddings
 
 asan tsan: ## every test under the sanitizers
 	$(Q)tools/install-deps build test

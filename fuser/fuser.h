@@ -284,18 +284,16 @@ struct fuser_ask {
     double lambda;      /* loss per USD: 1 / value_usd; >= 0 */
     double wait;        /* loss per second of waiting; >= 0 */
     double min_quality; /* 0: none */
-    double
-        switch_z; /* leave the best fixed generator only for a gain of more than so many standard errors
-                                of the paired differences among the neighbours; 0: always */
-    double
-        gain_se; /* buy evidence that costs anything only for a gain of more than so many standard errors
-                               of the paired losses; 0: for any gain, as in the paper */
-    bool
-        look; /* query one free embedder even where no evidence pays: predictions are then
-                  this prompt's own, and the best fixed generator still stands first */
+    /* Standard errors by which the gain over the best fixed generator must exceed 0 for another
+     * to stand first: of the paired differences among the neighbours; 0: none. */
+    double switch_z;
+    /* The same for the purchase of evidence that costs anything; 0: as in the paper. */
+    double gain_se;
+    /* Query one free embedder even where no evidence pays: predictions are then this prompt's
+     * own, and the best fixed generator still stands first. */
+    bool look;
     int64_t ceiling_pico; /* for all that is bought from here on; INT64_MAX: none */
-    const char *
-        text; /* routing text, for built-in embedders; borrowed while the session lives */
+    const char *text;     /* for built-in embedders; borrowed while the session lives */
     size_t text_bytes;
     uint32_t max_output_tokens; /* clips the expected output; 0: no limit */
     struct fuser_ask_generator {

@@ -9,7 +9,7 @@ from harness import Gateway, expert, frugalctl
 
 # Accuracy of plain 80-neighbour routing on the dev split, and the share of the best single model's cost at which
 # its accuracy is to be had.
-SETS = {"llmrouter14_dev": (0.6468, 0.70), "mmlu_pro_dev": (0.7210, 0.92), "routellm_mmlu_dev": (0.8208, 0.92)}
+SETS = {"llmrouter14_dev": (0.6468, 0.60), "mmlu_pro_dev": (0.7210, 0.92), "routellm_mmlu_dev": (0.8208, 0.92)}
 VALUES = {"any": None, "10": 10, "0.1": 0.1, "0.03": 0.03, "0.02": 0.02, "0.01": 0.01, "0.005": 0.005, "0.003": 0.003,
           "0.001": 0.001}
 pytestmark = pytest.mark.timeout(900)

@@ -15,12 +15,12 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/money.h"
 #include "gateway/domain/routing_text.h"
+#include "tools/ctl/calib.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/progress.h"
 #include "tools/ctl/report.h"
 #include "tools/ctl/rowset.h"
-#include "tools/ctl/store.h"
 #include "tools/ctl/table.h"
 
 #define AT(member) .offset = offsetof(struct build_options, member)
@@ -103,7 +103,7 @@ static const struct option_spec build_specs[] = {
 struct building {
     const struct build_options *options;
     const struct fuser_tuned *tuned; /* NULL: none */
-    struct store *store;
+    struct calib *store;
     struct config *config; /* NULL: no --config */
     struct rowset set;
     struct fuser_rows *rows;
@@ -288,7 +288,7 @@ static enum fault_err open_set(struct building *build, struct fault *fault)
 {
     const struct build_options *options = build->options;
     struct rowset_wish wish = {
-        .store_path = options->store,
+        .calib_path = options->store,
         .embedders = &options->embedders,
         .experts = &options->experts,
         .splits = &options->splits,
@@ -298,7 +298,7 @@ static enum fault_err open_set(struct building *build, struct fault *fault)
     if (options->config != NULL)
         err = network_config(options->config, &build->config, fault);
     if (err == FAULT_OK)
-        err = store_open(options->store, STORE_EXISTING, &build->store, fault);
+        err = calib_open(options->store, CALIB_EXISTING, &build->store, fault);
     wish.config = build->config;
     wish.store = build->store;
     if (err == FAULT_OK)
@@ -313,7 +313,7 @@ static void release(struct building *build)
     fuser_bundle_unref(build->bundle);
     fuser_rows_free(build->rows);
     rowset_release(&build->set);
-    store_close(build->store);
+    calib_close(build->store);
     config_unref(build->config);
 }
 

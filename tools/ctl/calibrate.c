@@ -17,12 +17,12 @@
 #include "gateway/base/money.h"
 #include "gateway/io/signals.h"
 #include "tools/ctl/asker.h"
+#include "tools/ctl/calib.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/grade.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/progress.h"
 #include "tools/ctl/report.h"
-#include "tools/ctl/store.h"
 #include "tools/ctl/worklist.h"
 
 struct calibrate_options {
@@ -103,7 +103,7 @@ static const struct option_spec calibrate_specs[] = {
 struct calibration {
     const struct calibrate_options *options;
     struct config *config;
-    struct store *store;
+    struct calib *store;
     struct network network;
     struct asker *asker;
     struct worklist list;
@@ -304,7 +304,7 @@ static void release(struct calibration *work)
     asker_free(work->asker);
     network_release(&work->network);
     worklist_release(&work->list);
-    store_close(work->store);
+    calib_close(work->store);
     config_unref(work->config);
 }
 
@@ -317,7 +317,7 @@ static enum fault_err calibrate_run(const void *given, const char *const *operan
     (void)n_operands;
     enum fault_err err = network_config(work.options->config, &work.config, fault);
     if (err == FAULT_OK)
-        err = store_open(work.options->store, STORE_CREATE, &work.store, fault);
+        err = calib_open(work.options->store, CALIB_CREATE, &work.store, fault);
     if (err == FAULT_OK)
         err = open_list(&work, fault);
     if (err == FAULT_OK)

@@ -7,11 +7,11 @@
 
 #include "gateway/base/money.h"
 #include "gateway/domain/routing_text.h"
+#include "tools/ctl/calib.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/dataset.h"
 #include "tools/ctl/progress.h"
 #include "tools/ctl/report.h"
-#include "tools/ctl/store.h"
 #include "tools/ctl/table.h"
 
 struct import_options {
@@ -40,7 +40,7 @@ static const struct option_spec import_specs[] = {
 
 struct importer {
     const struct dataset *dataset;
-    struct store *store;
+    struct calib *store;
     struct progress bar;
 };
 
@@ -59,7 +59,7 @@ static enum fault_err write_cells(const struct importer *importer, size_t i,
 
     for (size_t j = 0; j < dataset->n_models; j++) {
         size_t at = i * dataset->n_models + j;
-        struct store_cell cell = {
+        struct calib_cell cell = {
             .quality = dataset->quality[at],
             .cost_pico = dataset->cost_pico[at],
             .latency_ms = NAN,
@@ -68,7 +68,7 @@ static enum fault_err write_cells(const struct importer *importer, size_t i,
             continue;
         dataset_tokens(dataset, i, j, &cell.input_tokens, &cell.output_tokens);
         enum fault_err err =
-            store_put_cell(importer->store, prompt, experts[j], &cell, fault);
+            calib_put_cell(importer->store, prompt, experts[j], &cell, fault);
         if (err != FAULT_OK)
             return err;
     }
@@ -82,7 +82,7 @@ static enum fault_err write_prompts(struct importer *importer, const int64_t *ex
 
     for (size_t i = 0; i < dataset->n_prompts; i++) {
         const struct dataset_prompt *from = &dataset->prompts[i];
-        struct store_prompt prompt = {
+        struct calib_prompt prompt = {
             .id = from->id,
             .messages = from->messages,
             .text = from->text,
@@ -93,7 +93,7 @@ static enum fault_err write_prompts(struct importer *importer, const int64_t *ex
             .grade = from->grade,
         };
         int64_t row;
-        enum fault_err err = store_put_prompt(importer->store, &prompt, &row, fault);
+        enum fault_err err = calib_put_prompt(importer->store, &prompt, &row, fault);
         if (err == FAULT_OK)
             err = write_cells(importer, i, row, experts, fault);
         if (err != FAULT_OK)
@@ -108,19 +108,19 @@ static enum fault_err write_all(struct importer *importer, struct fault *fault)
 {
     const struct dataset *dataset = importer->dataset;
     int64_t *experts = calloc(dataset->n_models, sizeof(*experts));
-    enum fault_err err = store_begin(importer->store, fault);
+    enum fault_err err = calib_begin(importer->store, fault);
 
     for (size_t j = 0; err == FAULT_OK && j < dataset->n_models; j++) {
         const struct dataset_model *model = &dataset->models[j];
-        err = store_expert(importer->store, model->name, &experts[j], fault);
+        err = calib_expert(importer->store, model->name, &experts[j], fault);
         if (err == FAULT_OK)
-            err = store_set_prices(importer->store, experts[j], model->input_pico,
+            err = calib_set_prices(importer->store, experts[j], model->input_pico,
                                    model->output_pico, fault);
     }
     if (err == FAULT_OK)
         err = write_prompts(importer, experts, fault);
     if (err == FAULT_OK)
-        err = store_commit(importer->store, fault);
+        err = calib_commit(importer->store, fault);
     free(experts);
     return err;
 }
@@ -164,11 +164,11 @@ static enum fault_err import_run(const void *given, const char *const *operands,
                      show_reading, &importer, &dataset, fault);
     importer.dataset = dataset;
     if (err == FAULT_OK)
-        err = store_open(options->store, STORE_CREATE, &importer.store, fault);
+        err = calib_open(options->store, CALIB_CREATE, &importer.store, fault);
     if (err == FAULT_OK)
         err = write_all(&importer, fault);
     progress_end(&importer.bar);
-    store_close(importer.store);
+    calib_close(importer.store);
     if (err == FAULT_OK)
         print_summary(dataset, options->store, options->json);
     dataset_free(dataset);

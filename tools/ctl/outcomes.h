@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 #include "fuser/fuser.h"
+#include "tools/ctl/calib.h"
 #include "tools/ctl/fault.h"
 #include "tools/ctl/options.h"
-#include "tools/ctl/store.h"
 
 struct outcomes_row {
     char *id, *domain, *text; /* domain: NULL for none */
@@ -39,7 +39,7 @@ NODISCARD enum fault_err outcomes_read(const struct option_list *specs,
                                        struct fault *fault);
 /* The same from a calibration store, at the prices in it. splits, models: those only; empty: all. Prompts come
  * in the order of the store, and their rows there in *ret_prompts, ascending, to be freed. */
-NODISCARD enum fault_err outcomes_of_store(struct store *store,
+NODISCARD enum fault_err outcomes_of_store(struct calib *store,
                                            const struct option_list *splits,
                                            const struct option_list *models,
                                            struct outcomes **ret_outcomes,

@@ -24,7 +24,7 @@ static bool wanted(const struct option_list *models, const char *name)
     return models->count == 0;
 }
 
-static enum fault_err take_expert(void *context, const struct store_expert *known,
+static enum fault_err take_expert(void *context, const struct calib_expert *known,
                                   struct fault *fault)
 {
     struct loading *loading = context;
@@ -45,7 +45,7 @@ static enum fault_err take_expert(void *context, const struct store_expert *know
 }
 
 static enum fault_err take_prompt(void *context, int64_t prompt,
-                                  const struct store_prompt *known, struct fault *fault)
+                                  const struct calib_prompt *known, struct fault *fault)
 {
     struct loading *loading = context;
     struct outcomes *outcomes = loading->outcomes;
@@ -76,7 +76,7 @@ static int by_number(const void *a, const void *b)
 }
 
 static enum fault_err take_cell(void *context, int64_t prompt, int64_t expert,
-                                const struct store_cell *cell, struct fault *fault)
+                                const struct calib_cell *cell, struct fault *fault)
 {
     struct loading *loading = context;
     struct outcomes *outcomes = loading->outcomes;
@@ -106,7 +106,7 @@ static double *unknown(size_t n)
     return cells;
 }
 
-enum fault_err outcomes_of_store(struct store *store, const struct option_list *splits,
+enum fault_err outcomes_of_store(struct calib *store, const struct option_list *splits,
                                  const struct option_list *models,
                                  struct outcomes **ret_outcomes, int64_t **ret_prompts,
                                  struct fault *fault)
@@ -114,12 +114,12 @@ enum fault_err outcomes_of_store(struct store *store, const struct option_list *
     struct loading loading = { .models = models,
                                .outcomes = memory_new(1, sizeof(struct outcomes)) };
     struct outcomes *outcomes = loading.outcomes;
-    enum fault_err err = store_each_expert(store, take_expert, &loading, fault);
+    enum fault_err err = calib_each_expert(store, take_expert, &loading, fault);
 
     if (err == FAULT_OK && outcomes->n_models == 0)
         err = fault_set(fault, FAULT_INPUT, "the store knows no quality of any expert");
     if (err == FAULT_OK)
-        err = store_each_prompt(store, splits->items, splits->count, take_prompt,
+        err = calib_each_prompt(store, splits->items, splits->count, take_prompt,
                                 &loading, fault);
     if (err == FAULT_OK && outcomes->n == 0)
         err = fault_set(fault, FAULT_INPUT, "the store has no such prompts");
@@ -129,7 +129,7 @@ enum fault_err outcomes_of_store(struct store *store, const struct option_list *
         outcomes->cost_usd = unknown(cells);
         outcomes->input = unknown(cells);
         outcomes->output = unknown(cells);
-        err = store_each_cell(store, take_cell, &loading, fault);
+        err = calib_each_cell(store, take_cell, &loading, fault);
     }
     if (err != FAULT_OK) {
         free(loading.prompts);

@@ -27,7 +27,7 @@ static bool listed(const struct option_list *list, const char *name)
     return list->count == 0;
 }
 
-static enum fault_err take_expert(void *context, const struct store_expert *known,
+static enum fault_err take_expert(void *context, const struct calib_expert *known,
                                   struct fault *fault)
 {
     struct rowset *set = context;
@@ -46,7 +46,7 @@ static enum fault_err take_expert(void *context, const struct store_expert *know
 static enum fault_err find_experts(struct rowset *set, struct fault *fault)
 {
     const struct option_list *wanted = set->wish.experts;
-    enum fault_err err = store_each_expert(set->wish.store, take_expert, set, fault);
+    enum fault_err err = calib_each_expert(set->wish.store, take_expert, set, fault);
 
     for (size_t i = 0; err == FAULT_OK && i < wanted->count; i++) {
         bool found = false;
@@ -60,7 +60,7 @@ static enum fault_err find_experts(struct rowset *set, struct fault *fault)
     if (err == FAULT_OK && set->n_experts == 0)
         err =
             fault_set(fault, FAULT_INPUT, "the store '%s' knows no quality of any expert",
-                      set->wish.store_path);
+                      set->wish.calib_path);
     return err;
 }
 
@@ -117,7 +117,7 @@ static enum fault_err find_embedders(struct rowset *set, struct fault *fault)
 /* -- prompts and vectors -- */
 
 static enum fault_err take_prompt(void *context, int64_t row,
-                                  const struct store_prompt *known, struct fault *fault)
+                                  const struct calib_prompt *known, struct fault *fault)
 {
     struct rowset *set = context;
 
@@ -193,7 +193,7 @@ static enum fault_err complete_vectors(struct rowset *set, struct fault *fault)
 
     for (size_t i = 0; i < set->n_prompts; i++)
         set->prompts[i].has_vector = false;
-    err = store_each_vector(set->wish.store, remote->name, remote->embedding.model,
+    err = calib_each_vector(set->wish.store, remote->name, remote->embedding.model,
                             note_vector, set, fault);
     for (size_t i = 0; i < set->n_prompts; i++) {
         const struct rowset_prompt *prompt = &set->prompts[i];
@@ -209,7 +209,7 @@ static enum fault_err complete_vectors(struct rowset *set, struct fault *fault)
         set->fetched.cost_pico = money_add(set->fetched.cost_pico, fetched.cost_pico);
     }
     if (err == FAULT_OK && n > 0) /* how wide they are */
-        err = store_each_vector(set->wish.store, remote->name, remote->embedding.model,
+        err = calib_each_vector(set->wish.store, remote->name, remote->embedding.model,
                                 note_vector, set, fault);
     free(texts);
     return err;
@@ -218,12 +218,12 @@ static enum fault_err complete_vectors(struct rowset *set, struct fault *fault)
 static enum fault_err read_prompts(struct rowset *set, struct fault *fault)
 {
     const struct option_list *splits = set->wish.splits;
-    enum fault_err err = store_each_prompt(set->wish.store, splits->items, splits->count,
+    enum fault_err err = calib_each_prompt(set->wish.store, splits->items, splits->count,
                                            take_prompt, set, fault);
 
     if (err == FAULT_OK && set->n_prompts == 0)
         err = fault_set(fault, FAULT_INPUT, "the store '%s' has no such prompts",
-                        set->wish.store_path);
+                        set->wish.calib_path);
     for (set->embedder = 0; err == FAULT_OK && set->embedder < set->n_embedders;
          set->embedder++) {
         if (set->remotes[set->embedder] != NULL)
@@ -235,7 +235,7 @@ static enum fault_err read_prompts(struct rowset *set, struct fault *fault)
 /* -- rows -- */
 
 static enum fault_err add_row(void *context, int64_t row,
-                              const struct store_prompt *known, struct fault *fault)
+                              const struct calib_prompt *known, struct fault *fault)
 {
     struct rowset *set = context;
     struct rowset_prompt *prompt = find_prompt(set, row);
@@ -255,7 +255,7 @@ static float number_of(double value)
 }
 
 static enum fault_err add_cell(void *context, int64_t row, int64_t expert,
-                               const struct store_cell *known, struct fault *fault)
+                               const struct calib_cell *known, struct fault *fault)
 {
     struct rowset *set = context;
     struct rowset_prompt *prompt = find_prompt(set, row);
@@ -294,15 +294,15 @@ static enum fault_err add_vector(void *context, int64_t row, const float *vector
 
 static enum fault_err fill(struct rowset *set, struct fault *fault)
 {
-    enum fault_err err = store_each_prompt(set->wish.store, NULL, 0, add_row, set, fault);
+    enum fault_err err = calib_each_prompt(set->wish.store, NULL, 0, add_row, set, fault);
 
     if (err == FAULT_OK)
-        err = store_each_cell(set->wish.store, add_cell, set, fault);
+        err = calib_each_cell(set->wish.store, add_cell, set, fault);
     for (set->embedder = 0; err == FAULT_OK && set->embedder < set->n_embedders;
          set->embedder++) {
         const struct config_expert *remote = set->remotes[set->embedder];
         if (remote != NULL)
-            err = store_each_vector(set->wish.store, remote->name,
+            err = calib_each_vector(set->wish.store, remote->name,
                                     remote->embedding.model, add_vector, set, fault);
     }
     return err;

@@ -15,16 +15,16 @@
 #include "fuser/fuser.h"
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
+#include "tools/ctl/calib.h"
 #include "tools/ctl/fault.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/options.h"
-#include "tools/ctl/store.h"
 #include "tools/ctl/vectors.h"
 
 /* All borrowed until rowset_release. */
 struct rowset_wish {
-    struct store *store;
-    const char *store_path;      /* for messages */
+    struct calib *store;
+    const char *calib_path;      /* for messages */
     const struct config *config; /* where remote embedders are; NULL: none can be asked */
     const struct option_list *embedders;
     const struct option_list *experts; /* empty: every one with a known quality */

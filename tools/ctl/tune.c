@@ -11,12 +11,12 @@
 #include <jansson.h>
 
 #include "tools/ctl/build.h"
+#include "tools/ctl/calib.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/memory.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/report.h"
 #include "tools/ctl/rowset.h"
-#include "tools/ctl/store.h"
 #include "tools/ctl/table.h"
 #include "tools/ctl/tune_search.h"
 
@@ -149,7 +149,7 @@ struct values {
 
 struct tuning {
     const struct tune_options *options;
-    struct store *store;
+    struct calib *store;
     struct config *config;
     struct outcomes *outcomes;
     int64_t *prompts; /* rows of the store; NULL: a folder */
@@ -235,7 +235,7 @@ static enum fault_err take_remote(struct tuning *tuning, size_t e, struct fault 
                          info->name);
     const char *model = tuning->config->experts[expert].embedding.model;
     enum fault_err err =
-        store_each_vector(tuning->store, info->name, model, take_vector, &reader, fault);
+        calib_each_vector(tuning->store, info->name, model, take_vector, &reader, fault);
     if (err == FAULT_OK && reader.vectors->vectors == NULL)
         err =
             fault_set(fault, FAULT_INPUT,
@@ -284,7 +284,7 @@ static enum fault_err take_outcomes(struct tuning *tuning, struct fault *fault)
     if (options->config != NULL)
         err = network_config(options->config, &tuning->config, fault);
     if (err == FAULT_OK)
-        err = store_open(options->store, STORE_EXISTING, &tuning->store, fault);
+        err = calib_open(options->store, CALIB_EXISTING, &tuning->store, fault);
     if (err == FAULT_OK)
         err = outcomes_of_store(tuning->store, &options->splits, &options->models,
                                 &tuning->outcomes, &tuning->prompts, fault);
@@ -549,7 +549,7 @@ static enum fault_err run(const void *given, const char *const *operands,
         free(tuning->vectors[e].vectors);
     outcomes_free(tuning->outcomes);
     free(tuning->prompts);
-    store_close(tuning->store);
+    calib_close(tuning->store);
     config_unref(tuning->config);
     free(tuning);
     return err;

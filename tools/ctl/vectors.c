@@ -21,7 +21,7 @@ struct lane {
 struct fetch {
     struct network *network;
     const struct config_expert *expert;
-    struct store *store;
+    struct calib *store;
     const struct vectors_text *texts;
     size_t n_texts, next, active;
     unsigned dim; /* of the first vector that came; 0: none yet */
@@ -72,14 +72,14 @@ static enum fault_err lane_keep(struct lane *lane, const struct embedder_answer 
         return fault_set(fetch->fault, FAULT_EXPERT,
                          "embedder '%s' gave %u numbers, and %u before",
                          fetch->expert->name, answer->dim, fetch->dim);
-    err = store_begin(fetch->store, fetch->fault);
+    err = calib_begin(fetch->store, fetch->fault);
     for (size_t i = 0; err == FAULT_OK && i < lane->count; i++)
-        err = store_put_vector(fetch->store, fetch->texts[lane->first + i].prompt,
+        err = calib_put_vector(fetch->store, fetch->texts[lane->first + i].prompt,
                                fetch->expert->name, fetch->expert->embedding.model,
                                answer->vectors + i * answer->dim, answer->dim,
                                fetch->fault);
     if (err == FAULT_OK)
-        err = store_commit(fetch->store, fetch->fault);
+        err = calib_commit(fetch->store, fetch->fault);
     return err;
 }
 
@@ -172,7 +172,7 @@ static void lane_send(struct lane *lane)
 }
 
 enum fault_err vectors_fetch(struct network *network, const struct config_expert *expert,
-                             struct store *store, const struct vectors_text *texts,
+                             struct calib *store, const struct vectors_text *texts,
                              size_t n_texts, struct vectors_fetched *ret_fetched,
                              struct fault *fault)
 {

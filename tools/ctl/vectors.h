@@ -12,9 +12,9 @@
 
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
+#include "tools/ctl/calib.h"
 #include "tools/ctl/fault.h"
 #include "tools/ctl/network.h"
-#include "tools/ctl/store.h"
 
 #define VECTORS_BATCH     32 /* texts in a call */
 #define VECTORS_IN_FLIGHT 4 /* calls at once; max_in_flight of the expert holds as well */
@@ -34,7 +34,7 @@ struct vectors_fetched {
  * bar on a terminal. */
 NODISCARD enum fault_err
 vectors_fetch(struct network *network, const struct config_expert *expert,
-              struct store *store, const struct vectors_text *texts, size_t n_texts,
+              struct calib *store, const struct vectors_text *texts, size_t n_texts,
               struct vectors_fetched *ret_fetched, struct fault *fault);
 
 #endif

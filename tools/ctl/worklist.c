@@ -28,7 +28,7 @@ static enum fault_err take_prompt(void *context, const struct prompts_item *item
     if (err != FAULT_OK)
         return err;
     char *routing = memory_text_n(text.p, text.n);
-    struct store_prompt kept = {
+    struct calib_prompt kept = {
         .id = item->id,
         .messages = item->messages,
         .text = routing,
@@ -38,7 +38,7 @@ static enum fault_err take_prompt(void *context, const struct prompts_item *item
         .reference = item->reference,
         .grade = word,
     };
-    err = store_put_prompt(work->store, &kept, &prompt.row, fault);
+    err = calib_put_prompt(work->store, &kept, &prompt.row, fault);
     free(routing);
     if (err != FAULT_OK)
         return err;
@@ -55,12 +55,12 @@ static enum fault_err take_prompt(void *context, const struct prompts_item *item
 
 enum fault_err worklist_read(struct worklist *work, const char *path, struct fault *fault)
 {
-    enum fault_err err = store_begin(work->store, fault);
+    enum fault_err err = calib_begin(work->store, fault);
 
     if (err == FAULT_OK)
         err = prompts_read(path, take_prompt, work, fault);
     if (err == FAULT_OK)
-        err = store_commit(work->store, fault);
+        err = calib_commit(work->store, fault);
     return err;
 }
 
@@ -87,10 +87,10 @@ static bool find_row(const struct worklist *work, int64_t row, size_t *ret_promp
 
 /* The cell that follows from an answer. */
 static enum fault_err keep_cell(struct worklist *work, size_t expert, size_t prompt,
-                                const struct store_answer *answer, struct fault *fault)
+                                const struct calib_answer *answer, struct fault *fault)
 {
     const struct worklist_prompt *asked = &work->prompts[prompt];
-    struct store_cell cell = {
+    struct calib_cell cell = {
         .quality = grade_answer(asked->grade, asked->reference, answer->text),
         .input_tokens = answer->input_tokens,
         .output_tokens = answer->output_tokens,
@@ -101,13 +101,13 @@ static enum fault_err keep_cell(struct worklist *work, size_t expert, size_t pro
     work->experts[expert].known[prompt] = true;
     report_add(&work->report->lines[expert], cell.quality, cell.cost_pico,
                cell.latency_ms);
-    return store_put_cell(work->store, asked->row, work->experts[expert].row, &cell,
+    return calib_put_cell(work->store, asked->row, work->experts[expert].row, &cell,
                           fault);
 }
 
 /* An answer of an earlier run: paid for, graded again. */
 static enum fault_err take_answer(void *context, int64_t prompt_row, int64_t expert_row,
-                                  const struct store_answer *answer, struct fault *fault)
+                                  const struct calib_answer *answer, struct fault *fault)
 {
     struct worklist *work = context;
     size_t prompt;
@@ -154,12 +154,12 @@ static enum fault_err open_expert(struct worklist *work, size_t i, struct fault 
     work->questions += work->n_prompts;
     expert->wanted = true;
     expert->known = memory_new(work->n_prompts, sizeof(bool));
-    enum fault_err err = store_expert(work->store, config->name, &expert->row, fault);
+    enum fault_err err = calib_expert(work->store, config->name, &expert->row, fault);
     if (err == FAULT_OK)
-        err = store_set_prices(work->store, expert->row, price->input_pico,
+        err = calib_set_prices(work->store, expert->row, price->input_pico,
                                price->output_pico, fault);
     if (err == FAULT_OK)
-        err = store_each_answer(work->store, expert->row, config->generator.model,
+        err = calib_each_answer(work->store, expert->row, config->generator.model,
                                 take_answer, work, fault);
     return err;
 }
@@ -175,7 +175,7 @@ enum fault_err worklist_open(struct worklist *work, const struct option_list *ex
     qsort(work->prompts, work->n_prompts, sizeof(*work->prompts), compare_rows);
     work->experts = memory_new(n, sizeof(*work->experts));
     work->report = report_new(n);
-    err = store_begin(work->store, fault);
+    err = calib_begin(work->store, fault);
     for (size_t i = 0; err == FAULT_OK && i < n; i++) {
         const struct config_expert *config = &work->config->experts[i];
         work->report->lines[i].name = config->name;
@@ -186,7 +186,7 @@ enum fault_err worklist_open(struct worklist *work, const struct option_list *ex
         err = fault_set(fault, FAULT_CONFIG, "'%s' has no expert with a generator",
                         work->config->path);
     if (err == FAULT_OK)
-        err = store_commit(work->store, fault);
+        err = calib_commit(work->store, fault);
     return err;
 }
 
@@ -209,13 +209,13 @@ enum fault_err worklist_keep(struct worklist *work, const struct asker_question 
 {
     const struct worklist_prompt *prompt = &work->prompts[question->prompt];
     int64_t expert = work->experts[question->expert].row;
-    enum fault_err err = store_begin(work->store, fault);
+    enum fault_err err = calib_begin(work->store, fault);
 
     if (err == FAULT_OK && said->lost_pico > 0)
-        err = store_put_spending(work->store, prompt->row, expert,
+        err = calib_put_spending(work->store, prompt->row, expert,
                                  "a call of unknown fate", said->lost_pico, fault);
     if (err == FAULT_OK && said->ok) {
-        struct store_answer answer = {
+        struct calib_answer answer = {
             .model = work->config->experts[question->expert].generator.model,
             .text = said->text,
             .finish_reason = said->finish_reason,
@@ -225,12 +225,12 @@ enum fault_err worklist_keep(struct worklist *work, const struct asker_question 
             .cost_pico = said->cost_pico,
             .estimated = said->estimated,
         };
-        err = store_put_answer(work->store, prompt->row, expert, &answer, fault);
+        err = calib_put_answer(work->store, prompt->row, expert, &answer, fault);
         if (err == FAULT_OK)
             err = keep_cell(work, question->expert, question->prompt, &answer, fault);
     }
     if (err == FAULT_OK)
-        err = store_commit(work->store, fault);
+        err = calib_commit(work->store, fault);
     return err;
 }
 

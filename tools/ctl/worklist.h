@@ -20,11 +20,11 @@
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
 #include "tools/ctl/asker.h"
+#include "tools/ctl/calib.h"
 #include "tools/ctl/fault.h"
 #include "tools/ctl/grade.h"
 #include "tools/ctl/options.h"
 #include "tools/ctl/report.h"
-#include "tools/ctl/store.h"
 
 struct worklist_prompt {
     int64_t row; /* in the store */
@@ -41,7 +41,7 @@ struct worklist_expert {
 
 struct worklist {
     const struct config *config; /* borrowed */
-    struct store *store;         /* borrowed */
+    struct calib *store;         /* borrowed */
     const char *grade;           /* for prompts without their own, or NULL; borrowed */
     struct worklist_prompt *prompts;
     size_t n_prompts, room;

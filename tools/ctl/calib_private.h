@@ -1,19 +1,19 @@
-/* store_private.h - what the files of the store share: statements, binding, stepping.
+/* calib_private.h - what the files of the store share: statements, binding, stepping.
  *
- * Only store*.c include it. A statement is made at first use and kept; store_ready hands
+ * Only calib*.c include it. A statement is made at first use and kept; calib_ready hands
  * it out reset. NAN and MONEY_NONE become NULL, and NULL becomes them, here and nowhere
  * else.
  */
-#ifndef TOOLS_CTL_STORE_PRIVATE_H
-#define TOOLS_CTL_STORE_PRIVATE_H
+#ifndef TOOLS_CTL_CALIB_PRIVATE_H
+#define TOOLS_CTL_CALIB_PRIVATE_H
 
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tools/ctl/store.h"
+#include "tools/ctl/calib.h"
 
-#define STORE_STATEMENTS(X)                                                              \
+#define CALIB_STATEMENTS(X)                                                              \
     X(BEGIN, "BEGIN IMMEDIATE")                                                          \
     X(COMMIT, "COMMIT")                                                                  \
     X(FIND_PROMPT, "SELECT prompt, messages FROM prompts WHERE id = ?")                  \
@@ -53,35 +53,35 @@
     X(PUT_SPENDING, "INSERT INTO spending (prompt, expert, what, bound_pico)"            \
                     " VALUES (?, ?, ?, ?)")
 
-enum store_statement {
-#define X(name, sql) STORE_##name,
-    STORE_STATEMENTS(X)
+enum calib_statement {
+#define X(name, sql) CALIB_##name,
+    CALIB_STATEMENTS(X)
 #undef X
-        STORE_N_STATEMENTS
+        CALIB_N_STATEMENTS
 };
 
-struct store {
+struct calib {
     sqlite3 *db;
     char *path;
-    sqlite3_stmt *prepared[STORE_N_STATEMENTS]; /* made at first use */
+    sqlite3_stmt *prepared[CALIB_N_STATEMENTS]; /* made at first use */
 };
 
-enum fault_err store_failed(struct store *store, struct fault *fault);
+enum fault_err calib_failed(struct calib *store, struct fault *fault);
 /* A statement ready to be bound, or NULL. */
-sqlite3_stmt *store_ready(struct store *store, enum store_statement which);
+sqlite3_stmt *calib_ready(struct calib *store, enum calib_statement which);
 /* Runs a statement that gives no rows; bound: every bind before it worked. */
-NODISCARD enum fault_err store_run(struct store *store, sqlite3_stmt *statement,
+NODISCARD enum fault_err calib_run(struct calib *store, sqlite3_stmt *statement,
                                    bool bound, struct fault *fault);
 /* *ret_row: the statement stands on a row. At the end, or after an error, it is reset. */
-NODISCARD enum fault_err store_next(struct store *store, sqlite3_stmt *statement,
+NODISCARD enum fault_err calib_next(struct calib *store, sqlite3_stmt *statement,
                                     bool *ret_row, struct fault *fault);
 
 /* text may be NULL. */
-bool store_bind_text(sqlite3_stmt *statement, int at, const char *text);
-bool store_bind_whole(sqlite3_stmt *statement, int at, int64_t value);
-bool store_bind_number(sqlite3_stmt *statement, int at, double value);
-const char *store_column_text(sqlite3_stmt *statement, int at);
-int64_t store_column_whole(sqlite3_stmt *statement, int at);
-double store_column_number(sqlite3_stmt *statement, int at);
+bool calib_bind_text(sqlite3_stmt *statement, int at, const char *text);
+bool calib_bind_whole(sqlite3_stmt *statement, int at, int64_t value);
+bool calib_bind_number(sqlite3_stmt *statement, int at, double value);
+const char *calib_column_text(sqlite3_stmt *statement, int at);
+int64_t calib_column_whole(sqlite3_stmt *statement, int at);
+double calib_column_number(sqlite3_stmt *statement, int at);
 
 #endif

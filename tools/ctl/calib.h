@@ -1,4 +1,4 @@
-/* store.h - calibration data on disk: what is known, and what was paid for.
+/* calib.h - the calibration store: data on disk: what is known, and what was paid for.
  *
  *   prompts    id, the request's messages, routing text and its version, domain, split,
  *              reference, grader
@@ -12,14 +12,14 @@
  *
  * One SQLite file in WAL mode, schema versioned by user_version and marked by
  * application_id; an older schema is brought up step by step at opening, a newer one
- * refused. What store_commit returned for is on disk after a crash of the program.
+ * refused. What calib_commit returned for is on disk after a crash of the program.
  *
  * Threads: one. Strings given to a callback are borrowed until it returns. Units: tokens
  * are counts, money is pico-USD, latency milliseconds. NAN (doubles) and MONEY_NONE
  * (money) stand for NULL.
  */
-#ifndef TOOLS_CTL_STORE_H
-#define TOOLS_CTL_STORE_H
+#ifndef TOOLS_CTL_CALIB_H
+#define TOOLS_CTL_CALIB_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,23 +28,23 @@
 #include "gateway/base/money.h"
 #include "tools/ctl/fault.h"
 
-struct store;
+struct calib;
 
-enum store_mode {
-    STORE_CREATE,   /* made when absent */
-    STORE_EXISTING, /* absent: an error, since nothing would be found in it */
+enum calib_mode {
+    CALIB_CREATE,   /* made when absent */
+    CALIB_EXISTING, /* absent: an error, since nothing would be found in it */
 };
 
-NODISCARD enum fault_err store_open(const char *path, enum store_mode mode,
-                                    struct store **ret_store, struct fault *fault);
+NODISCARD enum fault_err calib_open(const char *path, enum calib_mode mode,
+                                    struct calib **ret_store, struct fault *fault);
 /* Rolls an open transaction back. */
-void store_close(struct store *store); /* takes NULL */
+void calib_close(struct calib *store); /* takes NULL */
 
 /* Everything between the two is on disk or none of it. Not nested. */
-NODISCARD enum fault_err store_begin(struct store *store, struct fault *fault);
-NODISCARD enum fault_err store_commit(struct store *store, struct fault *fault);
+NODISCARD enum fault_err calib_begin(struct calib *store, struct fault *fault);
+NODISCARD enum fault_err calib_commit(struct calib *store, struct fault *fault);
 
-struct store_prompt {
+struct calib_prompt {
     const char *id;
     const char *messages; /* JSON array, as in a request */
     const char *text;     /* routing text */
@@ -55,63 +55,63 @@ struct store_prompt {
 /* Adds the prompt, or brings domain, split, reference, grade and routing text of a known
  * id up to date; vectors of another routing text are dropped. FAULT_INPUT when the id is known with other messages: its cells would be
  * of another question. */
-NODISCARD enum fault_err store_put_prompt(struct store *store,
-                                          const struct store_prompt *prompt,
+NODISCARD enum fault_err calib_put_prompt(struct calib *store,
+                                          const struct calib_prompt *prompt,
                                           int64_t *ret_prompt, struct fault *fault);
 /* splits: names, or n_splits 0 for every prompt. In the order in which they were added. */
-typedef enum fault_err (*store_prompt_fn)(void *context, int64_t prompt,
-                                          const struct store_prompt *known,
+typedef enum fault_err (*calib_prompt_fn)(void *context, int64_t prompt,
+                                          const struct calib_prompt *known,
                                           struct fault *fault);
-NODISCARD enum fault_err store_each_prompt(struct store *store, char *const *splits,
-                                           size_t n_splits, store_prompt_fn each,
+NODISCARD enum fault_err calib_each_prompt(struct calib *store, char *const *splits,
+                                           size_t n_splits, calib_prompt_fn each,
                                            void *context, struct fault *fault);
 
 /* The expert of that name, made when new. */
-NODISCARD enum fault_err store_expert(struct store *store, const char *name,
+NODISCARD enum fault_err calib_expert(struct calib *store, const char *name,
                                       int64_t *ret_expert, struct fault *fault);
 /* Per token, as in effect when the cells were made. */
-NODISCARD enum fault_err store_set_prices(struct store *store, int64_t expert,
+NODISCARD enum fault_err calib_set_prices(struct calib *store, int64_t expert,
                                           int64_t input_pico, int64_t output_pico,
                                           struct fault *fault);
-struct store_expert {
+struct calib_expert {
     int64_t expert;
     const char *name;
     int64_t input_pico, output_pico; /* per token, or MONEY_NONE */
     int64_t known;                   /* cells with a quality */
 };
-typedef enum fault_err (*store_expert_fn)(void *context, const struct store_expert *known,
+typedef enum fault_err (*calib_expert_fn)(void *context, const struct calib_expert *known,
                                           struct fault *fault);
-NODISCARD enum fault_err store_each_expert(struct store *store, store_expert_fn each,
+NODISCARD enum fault_err calib_each_expert(struct calib *store, calib_expert_fn each,
                                            void *context, struct fault *fault);
 
-struct store_cell {
+struct calib_cell {
     double quality; /* 0..1 */
     double input_tokens, output_tokens;
     double latency_ms;
     int64_t cost_pico;
 };
 /* Replaces what was known of this cell. */
-NODISCARD enum fault_err store_put_cell(struct store *store, int64_t prompt,
-                                        int64_t expert, const struct store_cell *cell,
+NODISCARD enum fault_err calib_put_cell(struct calib *store, int64_t prompt,
+                                        int64_t expert, const struct calib_cell *cell,
                                         struct fault *fault);
-typedef enum fault_err (*store_cell_fn)(void *context, int64_t prompt, int64_t expert,
-                                        const struct store_cell *cell,
+typedef enum fault_err (*calib_cell_fn)(void *context, int64_t prompt, int64_t expert,
+                                        const struct calib_cell *cell,
                                         struct fault *fault);
-NODISCARD enum fault_err store_each_cell(struct store *store, store_cell_fn each,
+NODISCARD enum fault_err calib_each_cell(struct calib *store, calib_cell_fn each,
                                          void *context, struct fault *fault);
 
-NODISCARD enum fault_err store_put_vector(struct store *store, int64_t prompt,
+NODISCARD enum fault_err calib_put_vector(struct calib *store, int64_t prompt,
                                           const char *embedder, const char *model,
                                           const float *vector, size_t dim,
                                           struct fault *fault);
-typedef enum fault_err (*store_vector_fn)(void *context, int64_t prompt,
+typedef enum fault_err (*calib_vector_fn)(void *context, int64_t prompt,
                                           const float *vector, size_t dim,
                                           struct fault *fault);
-NODISCARD enum fault_err store_each_vector(struct store *store, const char *embedder,
-                                           const char *model, store_vector_fn each,
+NODISCARD enum fault_err calib_each_vector(struct calib *store, const char *embedder,
+                                           const char *model, calib_vector_fn each,
                                            void *context, struct fault *fault);
 
-struct store_answer {
+struct calib_answer {
     const char *model;         /* the upstream's name for what answered */
     int64_t sample;            /* 0; more with repeated questions */
     const char *text;          /* what it said */
@@ -120,20 +120,20 @@ struct store_answer {
     int64_t cost_pico;
     bool estimated; /* the expert reported no usage */
 };
-NODISCARD enum fault_err store_put_answer(struct store *store, int64_t prompt,
+NODISCARD enum fault_err calib_put_answer(struct calib *store, int64_t prompt,
                                           int64_t expert,
-                                          const struct store_answer *answer,
+                                          const struct calib_answer *answer,
                                           struct fault *fault);
-typedef enum fault_err (*store_answer_fn)(void *context, int64_t prompt, int64_t expert,
-                                          const struct store_answer *answer,
+typedef enum fault_err (*calib_answer_fn)(void *context, int64_t prompt, int64_t expert,
+                                          const struct calib_answer *answer,
                                           struct fault *fault);
 /* All answers of one expert by one model, ordered by prompt and sample. */
-NODISCARD enum fault_err store_each_answer(struct store *store, int64_t expert,
-                                           const char *model, store_answer_fn each,
+NODISCARD enum fault_err calib_each_answer(struct calib *store, int64_t expert,
+                                           const char *model, calib_answer_fn each,
                                            void *context, struct fault *fault);
 
 /* A call that may have cost up to bound_pico without an answer. */
-NODISCARD enum fault_err store_put_spending(struct store *store, int64_t prompt,
+NODISCARD enum fault_err calib_put_spending(struct calib *store, int64_t prompt,
                                             int64_t expert, const char *what,
                                             int64_t bound_pico, struct fault *fault);
 

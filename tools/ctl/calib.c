@@ -1,6 +1,6 @@
-/* store.c - SQLite behind the nouns of store.h. What holds: every value is bound, never
- * pasted into SQL. Rows are in store_prompts.c and store_cells.c. */
-#include "tools/ctl/store.h"
+/* calib.c - SQLite behind the nouns of calib.h. What holds: every value is bound, never
+ * pasted into SQL. Rows are in calib_prompts.c and calib_cells.c. */
+#include "tools/ctl/calib.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/ctl/calib_private.h"
 #include "tools/ctl/memory.h"
-#include "tools/ctl/store_private.h"
 
-#define STORE_APPLICATION 0x46474354 /* "FGCT" */
-#define STORE_BUSY_MS     5000
+#define CALIB_APPLICATION 0x46474354 /* "FGCT" */
+#define CALIB_BUSY_MS     5000
 
 /* Step i brings a store from version i to i + 1. A step that was released never changes.
  */
@@ -42,29 +42,29 @@ static const char *const migrations[] = {
     " bound_pico INTEGER NOT NULL,"
     " at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ'))) STRICT;",
 };
-#define STORE_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
+#define CALIB_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
 static const char *const statements[] = {
-#define X(name, sql) [STORE_##name] = sql,
-    STORE_STATEMENTS(X)
+#define X(name, sql) [CALIB_##name] = sql,
+    CALIB_STATEMENTS(X)
 #undef X
 };
 
-enum fault_err store_failed(struct store *store, struct fault *fault)
+enum fault_err calib_failed(struct calib *store, struct fault *fault)
 {
     return fault_set(fault, FAULT_STORE, "store '%s': %s", store->path,
                      sqlite3_errmsg(store->db));
 }
 
-static enum fault_err store_exec(struct store *store, const char *sql,
+static enum fault_err calib_exec(struct calib *store, const char *sql,
                                  struct fault *fault)
 {
     if (sqlite3_exec(store->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        return store_failed(store, fault);
+        return calib_failed(store, fault);
     return FAULT_OK;
 }
 
-static enum fault_err store_pragma(struct store *store, const char *sql, int *ret_value,
+static enum fault_err calib_pragma(struct calib *store, const char *sql, int *ret_value,
                                    struct fault *fault)
 {
     sqlite3_stmt *statement = NULL;
@@ -72,54 +72,54 @@ static enum fault_err store_pragma(struct store *store, const char *sql, int *re
 
     if (sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) != SQLITE_OK ||
         sqlite3_step(statement) != SQLITE_ROW)
-        err = store_failed(store, fault);
+        err = calib_failed(store, fault);
     else
         *ret_value = sqlite3_column_int(statement, 0);
     (void)sqlite3_finalize(statement);
     return err;
 }
 
-static enum fault_err store_migrate(struct store *store, struct fault *fault)
+static enum fault_err calib_migrate(struct calib *store, struct fault *fault)
 {
     int application = 0, version = 0, objects = 0;
     char *mark = NULL;
     enum fault_err err =
-        store_pragma(store, "PRAGMA application_id", &application, fault);
+        calib_pragma(store, "PRAGMA application_id", &application, fault);
 
     if (err == FAULT_OK)
-        err = store_pragma(store, "PRAGMA user_version", &version, fault);
+        err = calib_pragma(store, "PRAGMA user_version", &version, fault);
     if (err == FAULT_OK)
-        err = store_pragma(store, "SELECT count(*) FROM sqlite_master", &objects, fault);
+        err = calib_pragma(store, "SELECT count(*) FROM sqlite_master", &objects, fault);
     if (err != FAULT_OK)
         return err;
-    if (application != STORE_APPLICATION && (application != 0 || objects > 0))
+    if (application != CALIB_APPLICATION && (application != 0 || objects > 0))
         return fault_set(fault, FAULT_STORE, "'%s' is not a calibration store",
                          store->path);
-    if (version > STORE_VERSION)
+    if (version > CALIB_VERSION)
         return fault_set(fault, FAULT_STORE,
                          "store '%s' is of version %d, this program knows %d",
-                         store->path, version, STORE_VERSION);
-    if (version == STORE_VERSION)
+                         store->path, version, CALIB_VERSION);
+    if (version == CALIB_VERSION)
         return FAULT_OK;
-    err = store_exec(store, "BEGIN IMMEDIATE", fault);
-    for (int i = version; err == FAULT_OK && i < STORE_VERSION; i++)
-        err = store_exec(store, migrations[i], fault);
+    err = calib_exec(store, "BEGIN IMMEDIATE", fault);
+    for (int i = version; err == FAULT_OK && i < CALIB_VERSION; i++)
+        err = calib_exec(store, migrations[i], fault);
     mark = memory_format("PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-                         STORE_APPLICATION, STORE_VERSION);
+                         CALIB_APPLICATION, CALIB_VERSION);
     if (err == FAULT_OK)
-        err = store_exec(store, mark, fault);
+        err = calib_exec(store, mark, fault);
     free(mark);
     return err;
 }
 
-enum fault_err store_open(const char *path, enum store_mode mode,
-                          struct store **ret_store, struct fault *fault)
+enum fault_err calib_open(const char *path, enum calib_mode mode,
+                          struct calib **ret_store, struct fault *fault)
 {
-    int flags = SQLITE_OPEN_READWRITE | (mode == STORE_CREATE ? SQLITE_OPEN_CREATE : 0);
-    struct store *store;
+    int flags = SQLITE_OPEN_READWRITE | (mode == CALIB_CREATE ? SQLITE_OPEN_CREATE : 0);
+    struct calib *store;
     enum fault_err err;
 
-    if (mode == STORE_EXISTING && access(path, F_OK) != 0)
+    if (mode == CALIB_EXISTING && access(path, F_OK) != 0)
         return fault_set(fault, FAULT_STORE,
                          "there is no store '%s' (import and calibrate make one)", path);
     store = memory_new(1, sizeof(*store));
@@ -129,10 +129,10 @@ enum fault_err store_open(const char *path, enum store_mode mode,
                         sqlite3_errmsg(store->db));
         goto failed;
     }
-    (void)sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
-    err = store_migrate(store, fault);
+    (void)sqlite3_busy_timeout(store->db, CALIB_BUSY_MS);
+    err = calib_migrate(store, fault);
     if (err == FAULT_OK)
-        err = store_exec(store,
+        err = calib_exec(store,
                          "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
                          " PRAGMA foreign_keys = ON",
                          fault);
@@ -141,15 +141,15 @@ enum fault_err store_open(const char *path, enum store_mode mode,
     *ret_store = store;
     return FAULT_OK;
 failed:
-    store_close(store);
+    calib_close(store);
     return err;
 }
 
-void store_close(struct store *store)
+void calib_close(struct calib *store)
 {
     if (store == NULL)
         return;
-    for (size_t i = 0; i < STORE_N_STATEMENTS; i++)
+    for (size_t i = 0; i < CALIB_N_STATEMENTS; i++)
         (void)sqlite3_finalize(store->prepared[i]);
     (void)sqlite3_close(store->db);
     free(store->path);
@@ -158,7 +158,7 @@ void store_close(struct store *store)
 
 /* -- binding and stepping -- */
 
-sqlite3_stmt *store_ready(struct store *store, enum store_statement which)
+sqlite3_stmt *calib_ready(struct calib *store, enum calib_statement which)
 {
     sqlite3_stmt **statement = &store->prepared[which];
 
@@ -171,56 +171,56 @@ sqlite3_stmt *store_ready(struct store *store, enum store_statement which)
     return *statement;
 }
 
-bool store_bind_text(sqlite3_stmt *statement, int at, const char *text)
+bool calib_bind_text(sqlite3_stmt *statement, int at, const char *text)
 {
     return sqlite3_bind_text(statement, at, text, -1, SQLITE_TRANSIENT) == SQLITE_OK;
 }
 
-bool store_bind_whole(sqlite3_stmt *statement, int at, int64_t value)
+bool calib_bind_whole(sqlite3_stmt *statement, int at, int64_t value)
 {
     if (value == MONEY_NONE)
         return sqlite3_bind_null(statement, at) == SQLITE_OK;
     return sqlite3_bind_int64(statement, at, value) == SQLITE_OK;
 }
 
-bool store_bind_number(sqlite3_stmt *statement, int at, double value)
+bool calib_bind_number(sqlite3_stmt *statement, int at, double value)
 {
     if (isnan(value))
         return sqlite3_bind_null(statement, at) == SQLITE_OK;
     return sqlite3_bind_double(statement, at, value) == SQLITE_OK;
 }
 
-const char *store_column_text(sqlite3_stmt *statement, int at)
+const char *calib_column_text(sqlite3_stmt *statement, int at)
 {
     return (const char *)sqlite3_column_text(statement, at);
 }
 
-int64_t store_column_whole(sqlite3_stmt *statement, int at)
+int64_t calib_column_whole(sqlite3_stmt *statement, int at)
 {
     if (sqlite3_column_type(statement, at) == SQLITE_NULL)
         return MONEY_NONE;
     return sqlite3_column_int64(statement, at);
 }
 
-double store_column_number(sqlite3_stmt *statement, int at)
+double calib_column_number(sqlite3_stmt *statement, int at)
 {
     if (sqlite3_column_type(statement, at) == SQLITE_NULL)
         return NAN;
     return sqlite3_column_double(statement, at);
 }
 
-enum fault_err store_run(struct store *store, sqlite3_stmt *statement, bool bound,
+enum fault_err calib_run(struct calib *store, sqlite3_stmt *statement, bool bound,
                          struct fault *fault)
 {
     enum fault_err err = FAULT_OK;
 
     if (statement == NULL || !bound || sqlite3_step(statement) != SQLITE_DONE)
-        err = store_failed(store, fault);
+        err = calib_failed(store, fault);
     (void)sqlite3_reset(statement);
     return err;
 }
 
-enum fault_err store_next(struct store *store, sqlite3_stmt *statement, bool *ret_row,
+enum fault_err calib_next(struct calib *store, sqlite3_stmt *statement, bool *ret_row,
                           struct fault *fault)
 {
     int step = statement != NULL ? sqlite3_step(statement) : SQLITE_ERROR;
@@ -230,17 +230,17 @@ enum fault_err store_next(struct store *store, sqlite3_stmt *statement, bool *re
         return FAULT_OK;
     enum fault_err err = FAULT_OK;
     if (step != SQLITE_DONE)
-        err = store_failed(store, fault);
+        err = calib_failed(store, fault);
     (void)sqlite3_reset(statement);
     return err;
 }
 
-enum fault_err store_begin(struct store *store, struct fault *fault)
+enum fault_err calib_begin(struct calib *store, struct fault *fault)
 {
-    return store_run(store, store_ready(store, STORE_BEGIN), true, fault);
+    return calib_run(store, calib_ready(store, CALIB_BEGIN), true, fault);
 }
 
-enum fault_err store_commit(struct store *store, struct fault *fault)
+enum fault_err calib_commit(struct calib *store, struct fault *fault)
 {
-    return store_run(store, store_ready(store, STORE_COMMIT), true, fault);
+    return calib_run(store, calib_ready(store, CALIB_COMMIT), true, fault);
 }

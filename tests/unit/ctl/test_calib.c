@@ -12,18 +12,18 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-#include "tools/ctl/store.h"
+#include "tools/ctl/calib.h"
 
 static char path[] = "/tmp/frugal-store-XXXXXX";
 static struct fault fault;
 
 static int fresh(void **state)
 {
-    struct store *store = NULL;
+    struct calib *store = NULL;
 
     memset(&fault, 0, sizeof(fault));
     (void)unlink(path);
-    if (store_open(path, STORE_CREATE, &store, &fault) != FAULT_OK)
+    if (calib_open(path, CALIB_CREATE, &store, &fault) != FAULT_OK)
         return -1;
     *state = store;
     return 0;
@@ -33,7 +33,7 @@ static int closed(void **state)
 {
     char side[64];
 
-    store_close(*state);
+    calib_close(*state);
     (void)unlink(path);
     (void)snprintf(side, sizeof(side), "%s-wal", path);
     (void)unlink(side);
@@ -42,24 +42,24 @@ static int closed(void **state)
     return 0;
 }
 
-static struct store_prompt a_prompt(const char *id, const char *messages)
+static struct calib_prompt a_prompt(const char *id, const char *messages)
 {
-    return (struct store_prompt){
+    return (struct calib_prompt){
         .id = id, .messages = messages, .text = "text", .text_version = "text@1"
     };
 }
 
-static int64_t put(struct store *store, const struct store_prompt *prompt)
+static int64_t put(struct calib *store, const struct calib_prompt *prompt)
 {
     int64_t row = 0;
 
-    assert_int_equal(store_put_prompt(store, prompt, &row, &fault), FAULT_OK);
+    assert_int_equal(calib_put_prompt(store, prompt, &row, &fault), FAULT_OK);
     return row;
 }
 
 struct seen {
     size_t count;
-    struct store_cell cell;
+    struct calib_cell cell;
     char domain[16], text[32];
     float vector[4];
     size_t dim;
@@ -67,7 +67,7 @@ struct seen {
 };
 
 static enum fault_err see_cell(void *context, int64_t prompt, int64_t expert,
-                               const struct store_cell *cell, struct fault *why)
+                               const struct calib_cell *cell, struct fault *why)
 {
     struct seen *seen = context;
 
@@ -80,7 +80,7 @@ static enum fault_err see_cell(void *context, int64_t prompt, int64_t expert,
 }
 
 static enum fault_err see_prompt(void *context, int64_t row,
-                                 const struct store_prompt *known, struct fault *why)
+                                 const struct calib_prompt *known, struct fault *why)
 {
     struct seen *seen = context;
 
@@ -106,7 +106,7 @@ static enum fault_err see_vector(void *context, int64_t prompt, const float *vec
 }
 
 static enum fault_err see_answer(void *context, int64_t prompt, int64_t expert,
-                                 const struct store_answer *answer, struct fault *why)
+                                 const struct calib_answer *answer, struct fault *why)
 {
     struct seen *seen = context;
 
@@ -119,7 +119,7 @@ static enum fault_err see_answer(void *context, int64_t prompt, int64_t expert,
     return FAULT_OK;
 }
 
-static enum fault_err see_expert(void *context, const struct store_expert *known,
+static enum fault_err see_expert(void *context, const struct calib_expert *known,
                                  struct fault *why)
 {
     struct seen *seen = context;
@@ -132,48 +132,48 @@ static enum fault_err see_expert(void *context, const struct store_expert *known
 
 static void an_unknown_cell_is_never_zero(void **state)
 {
-    struct store *store = *state;
-    struct store_prompt prompt = a_prompt("a", "[1]");
-    struct store_cell cell = { NAN, 3, NAN, NAN, MONEY_NONE };
+    struct calib *store = *state;
+    struct calib_prompt prompt = a_prompt("a", "[1]");
+    struct calib_cell cell = { NAN, 3, NAN, NAN, MONEY_NONE };
     struct seen seen = { 0 };
     int64_t row = put(store, &prompt), expert = 0;
 
-    assert_int_equal(store_expert(store, "x", &expert, &fault), FAULT_OK);
-    assert_int_equal(store_put_cell(store, row, expert, &cell, &fault), FAULT_OK);
-    assert_int_equal(store_each_cell(store, see_cell, &seen, &fault), FAULT_OK);
+    assert_int_equal(calib_expert(store, "x", &expert, &fault), FAULT_OK);
+    assert_int_equal(calib_put_cell(store, row, expert, &cell, &fault), FAULT_OK);
+    assert_int_equal(calib_each_cell(store, see_cell, &seen, &fault), FAULT_OK);
     assert_int_equal(seen.count, 1);
     assert_true(isnan(seen.cell.quality) && isnan(seen.cell.latency_ms));
     assert_true(seen.cell.input_tokens == 3);
     assert_int_equal(seen.cell.cost_pico, MONEY_NONE);
-    assert_int_equal(store_each_expert(store, see_expert, &seen, &fault), FAULT_OK);
+    assert_int_equal(calib_each_expert(store, see_expert, &seen, &fault), FAULT_OK);
     assert_int_equal(seen.known, 0);
 }
 
 static void a_quality_outside_its_range_is_refused(void **state)
 {
-    struct store *store = *state;
-    struct store_prompt prompt = a_prompt("a", "[1]");
-    struct store_cell cell = { 1.5, 3, 3, 3, 3 };
+    struct calib *store = *state;
+    struct calib_prompt prompt = a_prompt("a", "[1]");
+    struct calib_cell cell = { 1.5, 3, 3, 3, 3 };
     int64_t row = put(store, &prompt), expert = 0;
 
-    assert_int_equal(store_expert(store, "x", &expert, &fault), FAULT_OK);
-    assert_int_equal(store_put_cell(store, row, expert, &cell, &fault), FAULT_STORE);
+    assert_int_equal(calib_expert(store, "x", &expert, &fault), FAULT_OK);
+    assert_int_equal(calib_put_cell(store, row, expert, &cell, &fault), FAULT_STORE);
 }
 
 static void a_known_id_with_another_text_is_refused(void **state)
 {
-    struct store *store = *state;
-    struct store_prompt first = a_prompt("a", "[1]"), other = a_prompt("a", "[2]");
+    struct calib *store = *state;
+    struct calib_prompt first = a_prompt("a", "[1]"), other = a_prompt("a", "[2]");
     struct seen seen = { 0 };
     int64_t row = put(store, &first), again = 0;
 
-    assert_int_equal(store_put_prompt(store, &other, &again, &fault), FAULT_INPUT);
+    assert_int_equal(calib_put_prompt(store, &other, &again, &fault), FAULT_INPUT);
     assert_non_null(strstr(fault.text, "'a'"));
     first.domain = "sums";
     assert_int_equal(put(store, &first), row);
     first.domain = NULL; /* does not take away what is known */
     assert_int_equal(put(store, &first), row);
-    assert_int_equal(store_each_prompt(store, NULL, 0, see_prompt, &seen, &fault),
+    assert_int_equal(calib_each_prompt(store, NULL, 0, see_prompt, &seen, &fault),
                      FAULT_OK);
     assert_int_equal(seen.count, 1);
     assert_string_equal(seen.domain, "sums");
@@ -181,15 +181,15 @@ static void a_known_id_with_another_text_is_refused(void **state)
 
 static void vectors_of_another_routing_text_are_dropped(void **state)
 {
-    struct store *store = *state;
-    struct store_prompt prompt = a_prompt("a", "[1]");
+    struct calib *store = *state;
+    struct calib_prompt prompt = a_prompt("a", "[1]");
     const float vector[] = { 0.5f, -1.0f, 2.0f };
     struct seen seen = { 0 };
     int64_t row = put(store, &prompt);
 
-    assert_int_equal(store_put_vector(store, row, "e", "m", vector, 3, &fault), FAULT_OK);
+    assert_int_equal(calib_put_vector(store, row, "e", "m", vector, 3, &fault), FAULT_OK);
     assert_int_equal(put(store, &prompt), row);
-    assert_int_equal(store_each_vector(store, "e", "m", see_vector, &seen, &fault),
+    assert_int_equal(calib_each_vector(store, "e", "m", see_vector, &seen, &fault),
                      FAULT_OK);
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.dim, 3);
@@ -197,25 +197,25 @@ static void vectors_of_another_routing_text_are_dropped(void **state)
     prompt.text = "another text";
     assert_int_equal(put(store, &prompt), row);
     seen.count = 0;
-    assert_int_equal(store_each_vector(store, "e", "m", see_vector, &seen, &fault),
+    assert_int_equal(calib_each_vector(store, "e", "m", see_vector, &seen, &fault),
                      FAULT_OK);
     assert_int_equal(seen.count, 0);
 }
 
 static void answers_belong_to_one_model(void **state)
 {
-    struct store *store = *state;
-    struct store_prompt prompt = a_prompt("a", "[1]");
-    struct store_answer answer = { .model = "m1", .text = "42", .cost_pico = 7 };
+    struct calib *store = *state;
+    struct calib_prompt prompt = a_prompt("a", "[1]");
+    struct calib_answer answer = { .model = "m1", .text = "42", .cost_pico = 7 };
     struct seen seen = { 0 };
     int64_t row = put(store, &prompt), expert = 0;
 
-    assert_int_equal(store_expert(store, "x", &expert, &fault), FAULT_OK);
-    assert_int_equal(store_put_answer(store, row, expert, &answer, &fault), FAULT_OK);
-    assert_int_equal(store_each_answer(store, expert, "m2", see_answer, &seen, &fault),
+    assert_int_equal(calib_expert(store, "x", &expert, &fault), FAULT_OK);
+    assert_int_equal(calib_put_answer(store, row, expert, &answer, &fault), FAULT_OK);
+    assert_int_equal(calib_each_answer(store, expert, "m2", see_answer, &seen, &fault),
                      FAULT_OK);
     assert_int_equal(seen.count, 0);
-    assert_int_equal(store_each_answer(store, expert, "m1", see_answer, &seen, &fault),
+    assert_int_equal(calib_each_answer(store, expert, "m1", see_answer, &seen, &fault),
                      FAULT_OK);
     assert_int_equal(seen.count, 1);
     assert_string_equal(seen.text, "42");
@@ -224,42 +224,42 @@ static void answers_belong_to_one_model(void **state)
 
 static void what_is_not_committed_is_not_there(void **state)
 {
-    struct store_prompt prompt = a_prompt("a", "[1]");
+    struct calib_prompt prompt = a_prompt("a", "[1]");
     struct seen seen = { 0 };
 
-    assert_int_equal(store_begin(*state, &fault), FAULT_OK);
+    assert_int_equal(calib_begin(*state, &fault), FAULT_OK);
     (void)put(*state, &prompt);
-    store_close(*state);
+    calib_close(*state);
     *state = NULL;
-    struct store *store = NULL;
-    assert_int_equal(store_open(path, STORE_EXISTING, &store, &fault), FAULT_OK);
+    struct calib *store = NULL;
+    assert_int_equal(calib_open(path, CALIB_EXISTING, &store, &fault), FAULT_OK);
     *state = store;
-    assert_int_equal(store_each_prompt(store, NULL, 0, see_prompt, &seen, &fault),
+    assert_int_equal(calib_each_prompt(store, NULL, 0, see_prompt, &seen, &fault),
                      FAULT_OK);
     assert_int_equal(seen.count, 0);
 }
 
 static void foreign_and_newer_files_are_refused(void **state)
 {
-    struct store *store = NULL;
+    struct calib *store = NULL;
     sqlite3 *db = NULL;
 
-    store_close(*state);
+    calib_close(*state);
     *state = NULL;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL),
                      SQLITE_OK);
-    assert_int_equal(store_open(path, STORE_EXISTING, &store, &fault), FAULT_STORE);
+    assert_int_equal(calib_open(path, CALIB_EXISTING, &store, &fault), FAULT_STORE);
     assert_non_null(strstr(fault.text, "version 99"));
     memset(&fault, 0, sizeof(fault));
     assert_int_equal(sqlite3_exec(db, "PRAGMA application_id = 5", NULL, NULL, NULL),
                      SQLITE_OK);
-    assert_int_equal(store_open(path, STORE_CREATE, &store, &fault), FAULT_STORE);
+    assert_int_equal(calib_open(path, CALIB_CREATE, &store, &fault), FAULT_STORE);
     assert_non_null(strstr(fault.text, "not a calibration store"));
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     (void)unlink(path);
     memset(&fault, 0, sizeof(fault));
-    assert_int_equal(store_open(path, STORE_EXISTING, &store, &fault), FAULT_STORE);
+    assert_int_equal(calib_open(path, CALIB_EXISTING, &store, &fault), FAULT_STORE);
     assert_non_null(strstr(fault.text, "there is no store"));
     assert_null(store);
 }

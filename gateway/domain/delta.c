@@ -99,6 +99,8 @@ struct delta delta_read(struct str data)
     delta.valid = true;
     it = jread_iter(root);
     while (jread_next_member(&it, &key, &value)) {
+        if (usage_names_take(&delta.names, key, value))
+            continue;
         if (jread_string_is(key, "choices")) {
             choices = jread_iter(value);
             while (jread_next_element(&choices, &choice)) {

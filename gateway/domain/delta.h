@@ -29,6 +29,7 @@ struct delta {
     struct usage usage;  /* when has_usage; may still be unknown */
     size_t output_bytes; /* of all strings in the deltas: an estimate for a cut stream */
     struct str error;    /* raw JSON of `error` */
+    struct usage_names names;
     int error_status; /* error.code or error.status where it is an HTTP status; else 0 */
 };
 

@@ -13,7 +13,7 @@
 #define FORWARD        "x-frugal-fwd-"
 #define MAX_DEADLINE   INT64_C(86400000)
 #define MAX_KEY_BYTES  32
-#define MAX_LIST_BYTES ((CONFIG_MAX_NAME + 2) * CONFIG_MAX_EXPERTS)
+#define MAX_LIST_BYTES ((CONFIG_MAX_NAME + 2) * CONFIG_MAX_EXPERTS) /* of tags: less */
 
 static const char *const keys[] = {
 #define X(name, key, help) key,
@@ -197,6 +197,68 @@ static enum api_err take_explain(const struct source *s, struct str value)
     return API_OK;
 }
 
+static bool tag_fits(struct str text, size_t max, const char *others)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+              (c >= '0' && c <= '9') || (c != '\0' && strchr(others, c) != NULL)))
+            return false;
+    }
+    return text.n > 0 && text.n <= max;
+}
+
+/* Into its place among the names; false: there are too many, or it stands there with
+ * another value. */
+static bool tag_add(struct frugal_options *options, struct frugal_tag tag)
+{
+    size_t at = 0;
+    int order = 1;
+
+    for (; at < options->n_tags; at++) {
+        struct str other = options->tags[at].name;
+
+        order = memcmp(tag.name.p, other.p, tag.name.n < other.n ? tag.name.n : other.n);
+        if (order == 0)
+            order = tag.name.n < other.n ? -1 : tag.name.n > other.n;
+        if (order <= 0)
+            break;
+    }
+    if (at < options->n_tags && order == 0)
+        return str_eq(tag.value, options->tags[at].value);
+    if (options->n_tags == FRUGAL_MAX_TAGS)
+        return false;
+    memmove(&options->tags[at + 1], &options->tags[at],
+            (options->n_tags - at) * sizeof tag);
+    options->tags[at] = tag;
+    options->n_tags++;
+    return true;
+}
+
+static enum api_err take_tags(const struct source *s, struct str value)
+{
+    struct str kept, part;
+
+    if (arena_copy(s->arena, value, &kept) != ERR_OK)
+        return api_error_set(s->error, API_NOMEM, NULL, NULL);
+    while (str_cut(&kept, ',', &part)) {
+        struct frugal_tag tag;
+
+        part = str_trim(part);
+        if (!str_cut(&part, '=', &tag.name) || part.p == NULL)
+            return fail(s, "name=value, separated by commas");
+        tag.value = part;
+        if (!tag_fits(tag.name, FRUGAL_MAX_TAG_NAME, "-_.") ||
+            !tag_fits(tag.value, FRUGAL_MAX_TAG_VALUE, "!#$%&'*+-./:;?@[]^_{|}~()<>"))
+            return fail(s, "name=value: a name of 1 to 32 letters, digits and -_., a "
+                           "value of 1 to 64 visible ASCII characters");
+        if (!tag_add(s->options, tag))
+            return fail(s, "at most 8 names, each with one value");
+    }
+    return API_OK;
+}
+
 static enum api_err take(const struct source *s, enum frugal_option option,
                          struct str value)
 {
@@ -220,6 +282,8 @@ static enum api_err take(const struct source *s, enum frugal_option option,
         return take_conversation(s, value);
     case FRUGAL_EXPLAIN:
         return take_explain(s, value);
+    case FRUGAL_TAGS:
+        return take_tags(s, value);
     case FRUGAL_OPTION_COUNT:
         break;
     }
@@ -317,11 +381,21 @@ enum api_err frugal_options_header(struct frugal_options *options, struct str na
     return take_named(&s, (struct str){ key, rest.n }, value, true);
 }
 
+/* False: it has what separates tags in a header. */
+static bool put_tag_word(struct jread_value word, struct buf *out)
+{
+    const size_t before = out->n;
+
+    (void)jread_put_string(word, out->max_bytes, out);
+    return out->n == before || (memchr(out->p + before, ',', out->n - before) == NULL &&
+                                memchr(out->p + before, '=', out->n - before) == NULL);
+}
+
 /* The value as a header would have it; empty and false for what has no such form. */
 static bool value_text(struct jread_value value, struct buf *out)
 {
     struct jread_iter it = jread_iter(value);
-    struct jread_value element;
+    struct jread_value element, name;
 
     switch (value.type) {
     case JREAD_NUMBER:
@@ -338,6 +412,19 @@ static bool value_text(struct jread_value value, struct buf *out)
             if (out->n > 0)
                 buf_put(out, ",");
             (void)jread_put_string(element, out->max_bytes, out);
+        }
+        return true;
+    case JREAD_MAP:
+        while (jread_next_member(&it, &name, &element)) {
+            if (element.type != JREAD_TEXT)
+                return false;
+            if (out->n > 0)
+                buf_put(out, ",");
+            if (!put_tag_word(name, out))
+                return false;
+            buf_put(out, "=");
+            if (!put_tag_word(element, out))
+                return false;
         }
         return true;
     default:
@@ -359,10 +446,12 @@ static enum api_err take_member(struct source *s, struct jread_value key,
         if (jread_string_is(key, keys[i]))
             name = str_of(keys[i]);
     buf_init(&text, MAX_LIST_BYTES);
-    if (value.type == JREAD_LIST && !str_is(name, "experts"))
+    if ((value.type == JREAD_LIST && !str_is(name, "experts")) ||
+        (value.type == JREAD_MAP && !str_is(name, "tags")))
         err = fail(s, "a single value");
     else if (!value_text(value, &text) || text.failed)
-        err = fail(s, "a number, a text or true or false");
+        err = fail(s, str_is(name, "tags") ? "texts without , and ="
+                                           : "a number, a text or true or false");
     else
         err = take_named(s, name, buf_str(&text), false);
     buf_release(&text);

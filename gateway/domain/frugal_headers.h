@@ -9,7 +9,8 @@
  *       frugal_options_body(&options, chat.frugal, arena, &error)
  *
  * Of header and body the stricter holds: the lower budget, value and deadline, the higher
- * lambda and min_quality, reject over downgrade over trim, the experts in both lists. An
+ * lambda and min_quality, reject over downgrade over trim, the experts in both lists; tags
+ * of both are put together and may not contradict each other. An
  * unknown, repeated or unparsable option is a 400 that names it, so that a mistyped
  * ceiling does not vanish. Headers that do not begin with x-frugal-, and x-frugal-fwd-*,
  * are none of ours and pass. One thread.
@@ -39,7 +40,8 @@
     X(DEADLINE_MS, "deadline_ms", "of the whole request")                                \
     X(EXPERTS, "experts", "allowed experts, separated by commas")                        \
     X(CONVERSATION_ID, "conversation_id", "requests that belong together")               \
-    X(EXPLAIN, "explain", "true: the decision in the answer's cost details")
+    X(EXPLAIN, "explain", "true: the decision in the answer's cost details")             \
+    X(TAGS, "tags", "name=value for spend reports, separated by commas")
 
 enum frugal_option {
 #define X(name, key, help) FRUGAL_##name,
@@ -49,6 +51,9 @@ enum frugal_option {
 };
 
 #define FRUGAL_MAX_CONVERSATION 128 /* bytes of a conversation id */
+#define FRUGAL_MAX_TAGS         8
+#define FRUGAL_MAX_TAG_NAME     32 /* bytes; letters, digits, - _ . */
+#define FRUGAL_MAX_TAG_VALUE    64 /* bytes; visible ASCII but for , and = */
 
 struct frugal_options {
     unsigned given;      /* bit o: option o was given in header or body */
@@ -62,6 +67,10 @@ struct frugal_options {
     const struct str *experts; /* in the arena; names are not yet looked up */
     struct str conversation_id;
     bool explain;
+    size_t n_tags; /* of header and body together, sorted by name */
+    struct frugal_tag {
+        struct str name, value; /* in the arena */
+    } tags[FRUGAL_MAX_TAGS];
 
     unsigned in_header, in_body; /* private: what each source gave */
 };

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "gateway/base/buf.h"
 #include "gateway/base/money.h"
@@ -68,6 +69,31 @@ size_t usage_text_bytes(struct jread_value value)
     return n;
 }
 
+static struct str plain_name(struct jread_value value)
+{
+    struct str name = { 0 };
+
+    if (value.type == JREAD_TEXT)
+        name = (struct str){ value.raw.p + 1, value.raw.n - 2 };
+    if (name.n == 0 || name.n > USAGE_MAX_NAME || memchr(name.p, '\\', name.n) != NULL)
+        return (struct str){ 0 };
+    return name;
+}
+
+bool usage_names_take(struct usage_names *names, struct jread_value key,
+                      struct jread_value value)
+{
+    if (str_is(key.raw, "\"id\""))
+        names->id = plain_name(value);
+    else if (str_is(key.raw, "\"model\""))
+        names->model = plain_name(value);
+    else if (str_is(key.raw, "\"system_fingerprint\""))
+        names->fingerprint = plain_name(value);
+    else
+        return false;
+    return true;
+}
+
 bool usage_read_answer(struct str body, struct usage_answer *ret_answer)
 {
     struct usage_answer answer = { .has_choices = false };
@@ -81,13 +107,13 @@ bool usage_read_answer(struct str body, struct usage_answer *ret_answer)
         struct jread_iter elements = jread_iter(value);
         struct jread_value first;
 
+        if (usage_names_take(&answer.names, key, value))
+            continue;
         if (jread_string_is(key, "usage")) {
             answer.usage = usage_read(value);
             answer.usage_raw = value.type == JREAD_MAP ? value.raw : STR("");
         } else if (jread_string_is(key, "error")) {
             answer.has_error = value.type != JREAD_NULLS;
-        } else if (jread_string_is(key, "model")) {
-            answer.model = value.type == JREAD_TEXT ? value.raw : STR("");
         } else if (jread_string_is(key, "choices") && value.type == JREAD_LIST) {
             answer.has_choices = jread_next_element(&elements, &first);
             answer.output_bytes = usage_text_bytes(value);

@@ -46,6 +46,17 @@ struct usage_cost {
     struct str explain; /* raw JSON for cost_details.decision, or empty */
 };
 
+/* What an expert calls itself and its answer: texts inside the answer, empty where there is
+ * none, or where it is longer than USAGE_MAX_NAME or written with escapes, as no name is. */
+#define USAGE_MAX_NAME 128
+struct usage_names {
+    struct str id, model, fingerprint;
+};
+
+/* Takes one top-level member; false: it is none of the three. */
+bool usage_names_take(struct usage_names *names, struct jread_value key,
+                      struct jread_value value);
+
 #define USAGE_MAX_PIECES 4
 
 /* json: a whole JSON object (an answer, or the data of a chunk). Writes the cost into its
@@ -66,9 +77,9 @@ NODISCARD enum err usage_splice_at(struct str json, struct str usage_raw,
 /* What an answer that is not streamed says. */
 struct usage_answer {
     struct usage usage;
-    bool has_choices;     /* a non-empty `choices` */
-    bool has_error;       /* a top-level `error` that is not null */
-    struct str model;     /* raw JSON string of `model`, or empty */
+    bool has_choices; /* a non-empty `choices` */
+    bool has_error;   /* a top-level `error` that is not null */
+    struct usage_names names;
     size_t output_bytes;  /* text in `choices`: an estimate where usage is missing */
     struct str usage_raw; /* the `usage` object in the body, or empty */
 };

@@ -7,6 +7,7 @@
 #include "gateway/flow/relay.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "gateway/domain/delta.h"
 
@@ -103,6 +104,22 @@ static void put_usage(struct relay *relay, const struct sse_event *event,
         put_raw(relay, event->raw);
 }
 
+/* An event is gone with the next: what is to last is copied. */
+static struct str keep_name(char text[USAGE_MAX_NAME], struct str name)
+{
+    if (name.n == 0)
+        return name;
+    memcpy(text, name.p, name.n);
+    return (struct str){ .p = text, .n = name.n };
+}
+
+static void take_names(struct relay *relay, const struct usage_names *names)
+{
+    relay->names.id = keep_name(relay->name_text[0], names->id);
+    relay->names.model = keep_name(relay->name_text[1], names->model);
+    relay->names.fingerprint = keep_name(relay->name_text[2], names->fingerprint);
+}
+
 static void take_delta(struct relay *relay, const struct delta *delta)
 {
     if (delta->has_usage && delta->usage.known)
@@ -111,6 +128,8 @@ static void take_delta(struct relay *relay, const struct delta *delta)
     relay->finished |= delta->finished;
     relay->done |= delta->done;
     relay->output_bytes += delta->output_bytes;
+    if (relay->events == 0)
+        take_names(relay, &delta->names);
     relay->events++;
 }
 

@@ -73,6 +73,9 @@ struct relay {
     int error_status;    /* IN_BAND: HTTP status it names, or 0 */
     size_t output_bytes; /* of text in the deltas: an estimate where usage is missing */
     size_t events;       /* with data */
+    /* Of the expert, as its first event has them; in name_text. */
+    struct usage_names names;
+    char name_text[3][USAGE_MAX_NAME];
 
     /* private */
     struct relay_rules rules;

@@ -25,6 +25,8 @@ BAD_HEADERS = {
     "deadline: words": [("x-frugal-deadline-ms", "soon")],
     "experts: unknown": [("x-frugal-experts", "small,nobody")],
     "explain: unknown word": [("x-frugal-explain", "maybe")],
+    "tags: no value": [("x-frugal-tags", "team")],
+    "tags: two values": [("x-frugal-tags", "team=a,team=b")],
 }
 
 
@@ -42,7 +44,7 @@ def test_an_option_that_cannot_be_understood_is_a_400_that_names_it(run, case):
 BAD_OBJECTS = {
     "not an object": 5, "unknown": {"budgt_usd": 1}, "negative": {"budget_usd": -1}, "a list": {"budget_usd": [1]},
     "true": {"budget_usd": True}, "null": {"budget_usd": None}, "quality": {"min_quality": 2},
-    "word": {"on_budget": "perhaps"}, "experts": {"experts": ["nobody"]}, "dashes": {"budget-usd": 1},
+    "word": {"on_budget": "perhaps"}, "experts": {"experts": ["nobody"]}, "dashes": {"budget-usd": 1}, "tags": {"tags": {"team": "a,b=c"}},
 }
 
 
@@ -70,7 +72,7 @@ def test_good_options_are_taken(run):
     answer = gateway.chat(headers={
         "x-frugal-budget-usd": "0.5", "x-frugal-on-budget": "trim", "x-frugal-value-usd": "0.02",
         "x-frugal-min-quality": "0.5", "x-frugal-deadline-ms": "60000", "x-frugal-experts": "small",
-        "x-frugal-conversation-id": "c-1", "x-frugal-explain": "true"})
+        "x-frugal-conversation-id": "c-1", "x-frugal-explain": "true", "x-frugal-tags": "team=search, env=prod"})
     assert answer.status == 200, answer
 
 

@@ -230,6 +230,14 @@ static void events_in_every_slicing(void **state)
     cases_run("sse", print_sse);
 }
 
+static void put_names(const struct usage_names *names, struct buf *out)
+{
+    if (names->id.n == 0 && names->model.n == 0 && names->fingerprint.n == 0)
+        return;
+    buf_putf(out, "id '" STR_FMT "' model '" STR_FMT "' fingerprint '" STR_FMT "'\n",
+             STR_ARG(names->id), STR_ARG(names->model), STR_ARG(names->fingerprint));
+}
+
 static void print_delta(struct str data, struct buf *out)
 {
     struct delta d = delta_read(one_line(data));
@@ -244,6 +252,7 @@ static void print_delta(struct str data, struct buf *out)
              d.usage.output_tokens, d.output_bytes);
     if (d.is_error)
         buf_putf(out, "error %d " STR_FMT "\n", d.error_status, STR_ARG(d.error));
+    put_names(&d.names, out);
     if (!d.has_usage)
         return;
     delta_strip_usage(one_line(data), pieces, &n);
@@ -294,8 +303,8 @@ static void print_usage(struct str answer, struct buf *out)
     buf_putf(out, "tokens %d: %" PRId64 " (%" PRId64 " cached) + %" PRId64 ", text %zu\n",
              read.usage.known, read.usage.input_tokens, read.usage.cached_tokens,
              read.usage.output_tokens, read.output_bytes);
-    buf_putf(out, "choices %d error %d model " STR_FMT "\n", read.has_choices,
-             read.has_error, STR_ARG(read.model));
+    buf_putf(out, "choices %d error %d\n", read.has_choices, read.has_error);
+    put_names(&read.names, out);
     put_cost(answer, out);
     buf_put(out, "\n");
 }
@@ -345,6 +354,9 @@ static void put_options(const struct frugal_options *o, struct buf *out)
     put_line(out, "conversation", o->conversation_id);
     for (size_t i = 0; i < o->n_experts; i++)
         put_line(out, "expert", o->experts[i]);
+    for (size_t i = 0; i < o->n_tags; i++)
+        buf_putf(out, "tag " STR_FMT " = " STR_FMT "\n", STR_ARG(o->tags[i].name),
+                 STR_ARG(o->tags[i].value));
 }
 
 static void print_headers(struct str input, struct buf *out)

@@ -240,7 +240,7 @@ static enum step step_admit(struct exchange *x)
     if (order_make(&x->order, exchange_config(x), &x->chat, &x->options, liars(x),
                    &x->error) != API_OK)
         return STEP_RESPOND;
-    purse_init(&x->purse, x->order.ceiling_pico);
+    purse_init(&x->purse, x->order.ceiling_pico, NULL);
     x->ordered = true;
     worker_new_id(x->worker, "dec", x->decision_id);
     exchange_arm(x, &x->deadline, x->accepted_us + (uint64_t)x->order.deadline_ms * 1000);
@@ -330,8 +330,8 @@ static bool next_in_line(struct exchange *x)
 static enum step ask_on(struct exchange *x)
 {
     for (;;) {
-        if (purse_reserve(&x->purse, x->terms.worst_pico, &x->hold) != PURSE_OK)
-            assert(!"order_fit and the purse agree");
+        if (!forward_reserve(x))
+            return STEP_RESPOND;
         forward_ask(x);
         if (x->attempt.end == ATTEMPT_RUNNING)
             return STEP_FORWARD;

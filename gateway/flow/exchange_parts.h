@@ -127,6 +127,9 @@ bool forward_choose(struct exchange *x);
 /* The same expert at its next endpoint, after an end that says nothing of it; false: all
  * of its endpoints were tried. */
 bool forward_next_endpoint(struct exchange *x);
+/* Reserves the worst case of who was chosen, or of who can be afforded instead; false:
+ * nobody can, x->error says why. */
+bool forward_reserve(struct exchange *x);
 /* Starts the attempt at who was chosen; its money is reserved. */
 void forward_ask(struct exchange *x);
 /* All who could be asked were asked: the last failure becomes the client's error, unless

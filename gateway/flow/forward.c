@@ -3,6 +3,8 @@
  * exchange.c decides when; here is how. Whoever is chosen fits into what the purse still
  * has: the terms of order_fit are the only ones an expert is ever asked on.
  */
+#include <assert.h>
+
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/upstream.h"
 
@@ -42,6 +44,24 @@ bool forward_next_endpoint(struct exchange *x)
         return false;
     x->endpoints++;
     x->turn++;
+    return true;
+}
+
+/* Others with the same key may have reserved since the terms were made: then there are new
+ * terms, or the next who fits. */
+bool forward_reserve(struct exchange *x)
+{
+    while (purse_reserve(&x->purse, x->terms.worst_pico, &x->hold) != PURSE_OK) {
+        assert(x->purse.account != NULL); /* a ceiling is ours alone: order_fit agrees */
+        x->choice = (size_t)x->chosen;
+        if (forward_choose(x))
+            continue;
+        if (x->attempt.end == ATTEMPT_IDLE)
+            (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
+        else
+            forward_give_up(x);
+        return false;
+    }
     return true;
 }
 

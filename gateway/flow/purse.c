@@ -24,13 +24,16 @@ static void check(const struct purse *purse)
            add(purse->bound_pico, purse->held_pico) <= purse->ceiling_pico);
 }
 
-void purse_init(struct purse *purse, int64_t ceiling_pico)
+static_assert(PURSE_UNBOUNDED == MONEY_NONE, "account and purse mean the same by it");
+
+void purse_init(struct purse *purse, int64_t ceiling_pico, struct account *account)
 {
     assert(ceiling_pico >= 0);
-    *purse = (struct purse){ .ceiling_pico = ceiling_pico };
+    *purse = (struct purse){ .ceiling_pico = ceiling_pico, .account = account };
 }
 
-int64_t purse_remaining(const struct purse *purse)
+/* Under the ceiling alone. */
+static int64_t own_remaining(const struct purse *purse)
 {
     int64_t gone = add(purse->bound_pico, purse->held_pico);
 
@@ -39,25 +42,56 @@ int64_t purse_remaining(const struct purse *purse)
     return gone >= purse->ceiling_pico ? 0 : purse->ceiling_pico - gone;
 }
 
+int64_t purse_remaining(const struct purse *purse)
+{
+    int64_t own = own_remaining(purse), shared = PURSE_UNBOUNDED;
+
+    if (purse->account != NULL)
+        shared = account_remaining(purse->account);
+    return own < shared ? own : shared;
+}
+
+static enum purse_err reserve_shared(struct purse *purse, int64_t worst_pico,
+                                     struct account_hold *ret_hold)
+{
+    if (purse->account == NULL)
+        return PURSE_OK;
+    switch (account_reserve(purse->account, worst_pico, ret_hold)) {
+    case ACCOUNT_OK:
+        return PURSE_OK;
+    case ACCOUNT_NO_BOUND:
+        return PURSE_NO_BOUND;
+    default:
+        return PURSE_SHORT;
+    }
+}
+
 enum purse_err purse_reserve(struct purse *purse, int64_t worst_pico,
                              struct purse_hold *ret_hold)
 {
+    struct purse_hold hold = { .worst_pico = worst_pico, .open = true };
+    enum purse_err err;
+
     assert(worst_pico >= 0 && !ret_hold->open);
     if (purse->ceiling_pico != PURSE_UNBOUNDED) {
         if (worst_pico == PURSE_UNBOUNDED)
             return PURSE_NO_BOUND;
-        if (worst_pico > purse_remaining(purse))
+        if (worst_pico > own_remaining(purse))
             return PURSE_SHORT;
     }
+    err = reserve_shared(purse, worst_pico, &hold.account);
+    if (err != PURSE_OK)
+        return err;
     if (purse->ceiling_pico != PURSE_UNBOUNDED)
         purse->held_pico = add(purse->held_pico, worst_pico);
-    *ret_hold = (struct purse_hold){ .worst_pico = worst_pico, .open = true };
+    *ret_hold = hold;
     check(purse);
     return PURSE_OK;
 }
 
-/* Takes the hold out of what is reserved. False: it was not open. */
-static bool close_hold(struct purse *purse, struct purse_hold *hold)
+/* Takes the hold out of what is reserved and books what binds of it on the account. False:
+ * it was not open. */
+static bool close_hold(struct purse *purse, struct purse_hold *hold, int64_t bound_pico)
 {
     if (!hold->open)
         return false;
@@ -66,6 +100,8 @@ static bool close_hold(struct purse *purse, struct purse_hold *hold)
         assert(purse->held_pico >= hold->worst_pico);
         purse->held_pico -= hold->worst_pico;
     }
+    if (purse->account != NULL)
+        account_settle(purse->account, &hold->account, bound_pico);
     return true;
 }
 
@@ -74,7 +110,7 @@ bool purse_settle(struct purse *purse, struct purse_hold *hold, int64_t actual_p
     bool over;
 
     assert(actual_pico >= 0);
-    if (!close_hold(purse, hold))
+    if (!close_hold(purse, hold, actual_pico))
         return false;
     over = actual_pico > hold->worst_pico;
     if (over)
@@ -90,9 +126,9 @@ void purse_unknown(struct purse *purse, struct purse_hold *hold, int64_t estimat
     int64_t bound, spent;
 
     assert(estimate_pico >= 0);
-    if (!close_hold(purse, hold))
-        return;
     bound = hold->worst_pico == PURSE_UNBOUNDED ? estimate_pico : hold->worst_pico;
+    if (!close_hold(purse, hold, bound))
+        return;
     spent = estimate_pico < bound ? estimate_pico : bound;
     purse->bound_pico = add(purse->bound_pico, bound);
     purse->spent_pico = add(purse->spent_pico, spent);
@@ -103,6 +139,6 @@ void purse_unknown(struct purse *purse, struct purse_hold *hold, int64_t estimat
 
 void purse_release(struct purse *purse, struct purse_hold *hold)
 {
-    (void)close_hold(purse, hold);
+    (void)close_hold(purse, hold, 0);
     check(purse);
 }

@@ -12,7 +12,11 @@
  * Always: bound_pico + held_pico <= ceiling_pico, unless an expert charged more than its
  * worst case (then over_pico > 0 and the purse is empty). bound_pico is what the promise
  * is kept with; spent_pico is what we believe the request cost, estimates included.
- * Pure; one owner. All amounts are pico-USD and not negative.
+ *
+ * A purse may draw on a key's account as well (account.h): then a reservation is taken
+ * from both or from neither, and what remains is the lesser of the two. Others draw on the
+ * account meanwhile, so what remained a moment ago need not suffice now.
+ * One owner. All amounts are pico-USD and not negative.
  */
 #ifndef GATEWAY_FLOW_PURSE_H
 #define GATEWAY_FLOW_PURSE_H
@@ -21,33 +25,37 @@
 #include <stdint.h>
 
 #include "gateway/base/err.h"
+#include "gateway/flow/account.h"
 
 #define PURSE_UNBOUNDED INT64_MAX /* as a ceiling: none; as a worst case: unknown */
 
 struct purse {
-    int64_t ceiling_pico; /* PURSE_UNBOUNDED: none */
-    int64_t held_pico;    /* reserved and not settled; 0 without a ceiling */
-    int64_t bound_pico;   /* settled: actual where reported, worst case where not */
-    int64_t spent_pico;   /* settled: actual where reported, estimate where not */
-    int64_t over_pico;    /* charged above reservations, in sum */
-    bool estimated;       /* spent_pico contains an estimate */
+    int64_t ceiling_pico;    /* PURSE_UNBOUNDED: none */
+    int64_t held_pico;       /* reserved and not settled; 0 without a ceiling */
+    int64_t bound_pico;      /* settled: actual where reported, worst case where not */
+    int64_t spent_pico;      /* settled: actual where reported, estimate where not */
+    int64_t over_pico;       /* charged above reservations, in sum */
+    bool estimated;          /* spent_pico contains an estimate */
+    struct account *account; /* borrowed; NULL: none */
 };
 
 /* One reservation; {0} holds nothing and settles to nothing. */
 struct purse_hold {
     int64_t worst_pico;
     bool open;
+    struct account_hold account; /* the same on the key's account */
 };
 
 enum purse_err {
     PURSE_OK,
     PURSE_SHORT,   /* the worst case exceeds what remains */
-    PURSE_NO_BOUND /* no worst case is known, and there is a ceiling */
+    PURSE_NO_BOUND /* no worst case is known, and there is a ceiling or a budget */
 };
 
-void purse_init(struct purse *purse, int64_t ceiling_pico);
+/* account: *borrowed*, may be NULL. */
+void purse_init(struct purse *purse, int64_t ceiling_pico, struct account *account);
 
-/* What may still be reserved; PURSE_UNBOUNDED without a ceiling. */
+/* What may still be reserved; PURSE_UNBOUNDED without a ceiling and a budget. */
 int64_t purse_remaining(const struct purse *purse);
 
 /* The hold must not be open. Untouched on failure. */

@@ -496,7 +496,7 @@ struct asker *asker_new(const struct asker_settings *settings,
     asker->source = source;
     asker->context = context;
     asker->experts = memory_new(settings->config->n_experts, sizeof(*asker->experts));
-    purse_init(&asker->purse, settings->ceiling_pico);
+    purse_init(&asker->purse, settings->ceiling_pico, NULL);
     return asker;
 }
 

@@ -98,7 +98,7 @@ static enum fault_err make_order(struct routing *routing, const char *operand,
                    &routing->wishes, 0, &error) != API_OK)
         return fault_set(fault, FAULT_INPUT, "the gateway would refuse this: %s",
                          error.message);
-    purse_init(&routing->purse, routing->order.ceiling_pico);
+    purse_init(&routing->purse, routing->order.ceiling_pico, NULL);
     return FAULT_OK;
 }
 

@@ -14,7 +14,7 @@ static void a_reservation_takes_from_what_remains(void **state)
     struct purse_hold hold = { 0 };
 
     (void)state;
-    purse_init(&purse, 100);
+    purse_init(&purse, 100, NULL);
     assert_int_equal(purse_reserve(&purse, 70, &hold), PURSE_OK);
     assert_int_equal(purse_remaining(&purse), 30);
 }
@@ -25,7 +25,7 @@ static void a_worst_case_above_what_remains_is_refused_and_changes_nothing(void 
     struct purse_hold first = { 0 }, second = { 0 };
 
     (void)state;
-    purse_init(&purse, 100);
+    purse_init(&purse, 100, NULL);
     assert_int_equal(purse_reserve(&purse, 70, &first), PURSE_OK);
     assert_int_equal(purse_reserve(&purse, 31, &second), PURSE_SHORT);
     assert_false(second.open);
@@ -39,7 +39,7 @@ static void settling_gives_back_what_was_not_used(void **state)
     struct purse_hold hold = { 0 };
 
     (void)state;
-    purse_init(&purse, 100);
+    purse_init(&purse, 100, NULL);
     assert_int_equal(purse_reserve(&purse, 70, &hold), PURSE_OK);
     assert_false(purse_settle(&purse, &hold, 20));
     assert_int_equal(purse_remaining(&purse), 80);
@@ -53,7 +53,7 @@ static void an_attempt_of_unknown_fate_counts_at_its_worst_case(void **state)
     struct purse_hold hold = { 0 };
 
     (void)state;
-    purse_init(&purse, 100);
+    purse_init(&purse, 100, NULL);
     assert_int_equal(purse_reserve(&purse, 70, &hold), PURSE_OK);
     purse_unknown(&purse, &hold, 10);
     assert_int_equal(purse_remaining(&purse), 30);
@@ -67,7 +67,7 @@ static void a_released_hold_costs_nothing(void **state)
     struct purse_hold hold = { 0 };
 
     (void)state;
-    purse_init(&purse, 100);
+    purse_init(&purse, 100, NULL);
     assert_int_equal(purse_reserve(&purse, 100, &hold), PURSE_OK);
     purse_release(&purse, &hold);
     assert_int_equal(purse_remaining(&purse), 100);
@@ -80,7 +80,7 @@ static void a_hold_is_settled_once(void **state)
     struct purse_hold hold = { 0 };
 
     (void)state;
-    purse_init(&purse, 100);
+    purse_init(&purse, 100, NULL);
     assert_int_equal(purse_reserve(&purse, 50, &hold), PURSE_OK);
     assert_false(purse_settle(&purse, &hold, 40));
     purse_unknown(&purse, &hold, 50);
@@ -95,7 +95,7 @@ static void a_charge_above_the_reservation_is_booked_and_told(void **state)
     struct purse_hold hold = { 0 };
 
     (void)state;
-    purse_init(&purse, 100);
+    purse_init(&purse, 100, NULL);
     assert_int_equal(purse_reserve(&purse, 50, &hold), PURSE_OK);
     assert_true(purse_settle(&purse, &hold, 130));
     assert_int_equal(purse.over_pico, 80);
@@ -109,7 +109,7 @@ static void without_a_bound_nothing_is_reserved_under_a_ceiling(void **state)
     struct purse_hold hold = { 0 };
 
     (void)state;
-    purse_init(&purse, INT64_MAX - 1);
+    purse_init(&purse, INT64_MAX - 1, NULL);
     assert_int_equal(purse_reserve(&purse, PURSE_UNBOUNDED, &hold), PURSE_NO_BOUND);
     assert_false(hold.open);
 }
@@ -120,7 +120,7 @@ static void without_a_ceiling_everything_is_reserved_and_counted(void **state)
     struct purse_hold a = { 0 }, b = { 0 }, c = { 0 };
 
     (void)state;
-    purse_init(&purse, PURSE_UNBOUNDED);
+    purse_init(&purse, PURSE_UNBOUNDED, NULL);
     assert_int_equal(purse_reserve(&purse, PURSE_UNBOUNDED, &a), PURSE_OK);
     assert_int_equal(purse_reserve(&purse, INT64_MAX - 1, &b), PURSE_OK);
     assert_int_equal(purse_reserve(&purse, INT64_MAX - 1, &c), PURSE_OK);
@@ -143,7 +143,7 @@ static void whatever_happens_the_ceiling_holds(void **state)
         struct purse purse;
         int64_t charged = 0;
 
-        purse_init(&purse, 1000);
+        purse_init(&purse, 1000, NULL);
         for (int step = 0; step < 40; step++) {
             struct purse_hold *hold;
             int64_t amount;
@@ -176,6 +176,71 @@ static void whatever_happens_the_ceiling_holds(void **state)
     }
 }
 
+/* -- with a key's account -- */
+
+static int64_t still(void *context)
+{
+    (void)context;
+    return INT64_C(1769860800000000);
+}
+
+static const struct clock stopped = { still, still, NULL };
+
+static struct accounts *book_of(int64_t budget, struct account **ret_account)
+{
+    struct key_limits limits = { .budget_pico = { MONEY_NONE, MONEY_NONE, budget } };
+    struct accounts *book = accounts_new(&stopped);
+
+    assert_non_null(book);
+    assert_int_equal(accounts_open(book, STR("team"), ret_account), ERR_OK);
+    account_limit(*ret_account, &limits);
+    return book;
+}
+
+static void the_lesser_of_ceiling_and_budget_remains(void **state)
+{
+    struct account *account;
+    struct accounts *book = book_of(150, &account);
+    struct purse a, b;
+    struct purse_hold first = { 0 }, second = { 0 };
+
+    (void)state;
+    purse_init(&a, 100, account);
+    purse_init(&b, PURSE_UNBOUNDED, account);
+    assert_int_equal(purse_remaining(&a), 100);
+    assert_int_equal(purse_remaining(&b), 150);
+    assert_int_equal(purse_reserve(&a, 90, &first), PURSE_OK);
+    assert_int_equal(purse_remaining(&b), 60);
+    assert_int_equal(purse_reserve(&b, 61, &second), PURSE_SHORT);
+    assert_int_equal(purse_reserve(&b, PURSE_UNBOUNDED, &second), PURSE_NO_BOUND);
+    assert_int_equal(purse_reserve(&b, 60, &second), PURSE_OK);
+    purse_release(&b, &second);
+    purse_unknown(&a, &first, 5);
+    assert_int_equal(purse_remaining(&a), 10);
+    assert_int_equal(purse_remaining(&b), 60);
+    accounts_free(book);
+}
+
+static void what_one_of_the_two_refuses_is_taken_from_neither(void **state)
+{
+    struct account *account;
+    struct accounts *book = book_of(50, &account);
+    struct purse purse;
+    struct purse_hold hold = { 0 };
+
+    (void)state;
+    purse_init(&purse, 100, account);
+    assert_int_equal(purse_reserve(&purse, 60, &hold), PURSE_SHORT);
+    assert_int_equal(purse.held_pico, 0);
+    purse_init(&purse, 40, account);
+    assert_int_equal(purse_reserve(&purse, 45, &hold), PURSE_SHORT);
+    assert_int_equal(account_remaining(account), 50);
+    assert_int_equal(purse_reserve(&purse, 40, &hold), PURSE_OK);
+    assert_true(purse_settle(&purse, &hold, 70));
+    assert_int_equal(account_remaining(account), 0);
+    accounts_free(book);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +254,8 @@ int main(void)
         cmocka_unit_test(without_a_bound_nothing_is_reserved_under_a_ceiling),
         cmocka_unit_test(without_a_ceiling_everything_is_reserved_and_counted),
         cmocka_unit_test(whatever_happens_the_ceiling_holds),
+        cmocka_unit_test(the_lesser_of_ceiling_and_budget_remains),
+        cmocka_unit_test(what_one_of_the_two_refuses_is_taken_from_neither),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

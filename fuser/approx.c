@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "fuser/err.h"
+#include "fuser/nearest.h"
 #include "fuser/random.h"
 #include "fuser/svd.h"
 
@@ -406,21 +407,17 @@ static void read_list(const struct approx *approx, uint32_t list,
     reading->n += n;
 }
 
-/* About k of what was read: all within a distance that k of them are within. */
+/* The k nearest of what was read, by their narrowed vectors, and half as many again: whoever asks looks at
+ * the whole ones. */
 static size_t pick(const struct reading *reading, size_t k, struct near *ret)
 {
-    float bound = kernel_bound(reading->distance, reading->n, k, ret);
+    float bound = kernel_bound(reading->distance, reading->n, k + k / 2);
     size_t found = 0;
 
-    if (bound == FLT_MAX) { /* too few for a quick bound */
-        found = kernel_nearest(reading->distance, reading->n, k, KERNEL_NO_ROW, ret);
-        for (size_t i = 0; i < found; i++)
-            ret[i] = (struct near){ 0, reading->row[ret[i].row] };
-        return found;
+    for (size_t i = 0; i < reading->n && found < APPROX_ROOM(k); i++) {
+        ret[found] = (struct near){ 0, reading->row[i] };
+        found += reading->distance[i] <= bound;
     }
-    for (size_t i = 0; i < reading->n && found < APPROX_ROOM(k); i++)
-        if (reading->distance[i] <= bound)
-            ret[found++] = (struct near){ 0, reading->row[i] };
     return found;
 }
 
@@ -436,7 +433,7 @@ static size_t find_in_lists(const struct approx *approx, const float *narrowed, 
 
     memset(distance, 0, approx->n_lists * sizeof *distance);
     kernel_l2_add(approx->centroids, approx->n_lists, approx->width, narrowed, distance);
-    n = kernel_nearest(distance, approx->n_lists, approx->effort, KERNEL_NO_ROW, nearest);
+    n = nearest_exact(distance, approx->n_lists, approx->effort, KERNEL_NO_ROW, nearest);
     coarse_ask(&approx->codes, narrowed, code, &query);
     reading.n = 0;
     for (size_t i = 0; i < n; i++)

@@ -257,13 +257,9 @@ void bundle_scan(const struct fuser_bundle *bundle, size_t e, size_t first, size
     push_away_missing(bundle, e, first, n, acc);
 }
 
-size_t bundle_order(const struct fuser_bundle *bundle, uint32_t subset,
-                    const float *const *vectors, uint32_t except, struct near *near,
-                    size_t n)
+void bundle_measure(const struct fuser_bundle *bundle, uint32_t subset,
+                    const float *const *vectors, struct near *near, size_t n)
 {
-    float share = 1.0f / (float)__builtin_popcount(subset);
-    size_t kept = 0;
-
     for (size_t i = 0; i < n; i++)
         near[i].distance = 0;
     for (size_t e = 0; e < bundle->n_embedders; e++) {
@@ -275,6 +271,16 @@ size_t bundle_order(const struct fuser_bundle *bundle, uint32_t subset,
             if (!bundle_has_vector(bundle, e, near[i].row))
                 near[i].distance = INFINITY;
     }
+}
+
+size_t bundle_order(const struct fuser_bundle *bundle, uint32_t subset,
+                    const float *const *vectors, uint32_t except, struct near *near,
+                    size_t n)
+{
+    float share = 1.0f / (float)__builtin_popcount(subset);
+    size_t kept = 0;
+
+    bundle_measure(bundle, subset, vectors, near, n);
     for (size_t i = 0; i < n; i++)
         if (near[i].distance < INFINITY && near[i].row != except)
             near[kept++] = near[i];

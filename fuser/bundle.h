@@ -139,6 +139,11 @@ void bundle_distances(const struct fuser_bundle *bundle, size_t e, size_t first,
 void bundle_scan(const struct fuser_bundle *bundle, size_t e, size_t first, size_t n,
                  const struct coarse_query *query, float *acc);
 
+/* Gives each of n candidates the sum of its squared distances under the subset, exactly; INFINITY
+ * without one of the vectors. What stands there is overwritten. */
+void bundle_measure(const struct fuser_bundle *bundle, uint32_t subset,
+                    const float *const *vectors, struct near *near, size_t n);
+
 /* Orders n candidates by (mean squared distance under the subset, row), exactly; `except` and
  * rows without one of the vectors are dropped. Returns how many are left. */
 size_t bundle_order(const struct fuser_bundle *bundle, uint32_t subset,

@@ -45,7 +45,7 @@ struct head_view {
     size_t n_listed; /* rows in `near`: the neighbours, and more where distance is NULL */
     const float *distance; /* per row: sum over the subset's embedders; NULL: only
                                     those of `near` are known */
-    bool exact; /* these are; otherwise they are coarse, within a few per cent */
+    double error;          /* no `distance` is farther off than this; 0: they are exact */
     float *
         scratch; /* the caller's, head_scratch() floats: one a row where distance is given,
                        then the dims of all embedders and HEAD_SCRATCH */

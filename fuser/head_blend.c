@@ -29,10 +29,11 @@ static void release(void *untyped)
     free(state);
 }
 
-static enum fuser_err derive(struct state *state)
+static enum fuser_err derive(const struct fuser_bundle *bundle, struct state *state)
 {
     for (size_t i = 0; i < state->profiles.n; i++) {
-        enum fuser_err err = metric_init(&state->metrics[i], &state->profiles.of[i]);
+        enum fuser_err err =
+            metric_init(&state->metrics[i], &state->profiles.of[i], bundle->approximate);
         if (err != FUSER_OK)
             return err;
     }
@@ -46,7 +47,7 @@ static enum fuser_err fit(const struct fuser_bundle *bundle, void **ret_state,
     if (state == NULL)
         return ferr_nomem(error);
     enum fuser_err err = profiles_fit(bundle, PROFILE_RIDGE, &state->profiles, error);
-    if (err == FUSER_OK && derive(state) != FUSER_OK)
+    if (err == FUSER_OK && derive(bundle, state) != FUSER_OK)
         err = ferr_nomem(error);
     if (err != FUSER_OK) {
         release(state);
@@ -71,8 +72,8 @@ static enum fuser_err grow(const void *untyped, const struct fuser_bundle *bundl
         return FUSER_NOMEM;
     enum fuser_err err = profiles_grow(&old->profiles, bundle, from, &state->profiles);
     for (size_t i = 0; err == FUSER_OK && i < state->profiles.n; i++)
-        err =
-            metric_init_as(&state->metrics[i], &state->profiles.of[i], &old->metrics[i]);
+        err = metric_init_as(&state->metrics[i], &state->profiles.of[i],
+                             bundle->approximate, &old->metrics[i]);
     if (err != FUSER_OK) {
         release(state);
         return err;
@@ -97,7 +98,8 @@ static enum fuser_err load(const struct fuser_bundle *bundle, struct source *sou
         return FUSER_NOMEM;
     enum fuser_err err = profiles_load(bundle, source, &state->profiles);
     for (size_t i = 0; err == FUSER_OK && i < state->profiles.n; i++)
-        err = metric_load(&state->metrics[i], &state->profiles.of[i], source);
+        err = metric_load(&state->metrics[i], &state->profiles.of[i], bundle->approximate,
+                          source);
     if (err != FUSER_OK) {
         release(state);
         return err;

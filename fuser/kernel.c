@@ -26,7 +26,9 @@
 #define UNWANTED                                                                         \
     1024.0f      /* more than any utility, yet leaves a float its fourth decimal */
 #define AHEAD 12 /* rows fetched before their turn: they lie far apart */
-#define SKIP  64 /* distances skipped together: most blocks hold no candidate */
+#define BLOCK KERNEL_WITHIN_ROOM /* distances looked at, and often skipped, together */
+#define BOUND_SAMPLE                                                                     \
+    2048 /* least of as many parts: the k-th of them is little above the k-th of all */
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
@@ -240,19 +242,67 @@ FUSER_CLONES void kernel_axpy(const float *row, size_t dim, float weight, float 
         out[d] += row[d] * weight;
 }
 
-/* The smallest of n distances, n a multiple of LANES. */
-FUSER_CLONES static float smallest(const float *distance, size_t n)
-{
-    float least[LANES], all;
+/* ret = share * distance + the squared differences, column by column, of 4 * LANES rows that lie side by
+ * side in each column. */
+#define ADD_COLUMN(sum, from)                                                            \
+    do {                                                                                 \
+        lanes off_;                                                                      \
+                                                                                         \
+        memcpy(&off_, (from), sizeof off_);                                              \
+        off_ -= query[c];                                                                \
+        (sum) += off_ * off_;                                                            \
+    } while (0)
 
-    memcpy(least, distance, sizeof least);
-    for (size_t i = LANES; i < n; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
-            least[l] = distance[i + l] < least[l] ? distance[i + l] : least[l];
-    all = least[0];
-    for (size_t l = 1; l < LANES; l++)
-        all = least[l] < all ? least[l] : all;
-    return all;
+FUSER_CLONES void kernel_columns(const struct kernel_columns *of, const float *query,
+                                 const float *distance, float share, float *ret)
+{
+    size_t i = 0;
+
+    assert(of->row == 1);
+    for (; i + 4 * LANES <= of->n; i += 4 * LANES) {
+        lanes sum[4];
+
+        memcpy(sum, distance + i, sizeof sum);
+        for (size_t l = 0; l < 4; l++)
+            sum[l] *= share;
+        for (size_t c = 0; c < of->n_columns; c++) {
+            const float *column = of->value + c * of->column + i;
+
+            ADD_COLUMN(sum[0], column);
+            ADD_COLUMN(sum[1], column + LANES);
+            ADD_COLUMN(sum[2], column + 2 * LANES);
+            ADD_COLUMN(sum[3], column + 3 * LANES);
+        }
+        memcpy(ret + i, sum, sizeof sum);
+    }
+    for (; i < of->n; i++)
+        ret[i] = share * distance[i];
+    for (i = of->n / (4 * LANES) * (4 * LANES); i < of->n; i++)
+        for (size_t c = 0; c < of->n_columns; c++) {
+            float off = of->value[c * of->column + i] - query[c];
+
+            ret[i] += off * off;
+        }
+}
+
+FUSER_CLONES void kernel_columns_near(const struct kernel_columns *of, const float *query,
+                                      struct near *near, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float *value = of->value + near[i].row * of->row;
+        float sum = near[i].distance;
+
+        if (i + AHEAD < n)
+            for (size_t c = 0; c < of->n_columns; c++)
+                __builtin_prefetch(of->value + near[i + AHEAD].row * of->row +
+                                   c * of->column);
+        for (size_t c = 0; c < of->n_columns; c++) {
+            float off = value[c * of->column] - query[c];
+
+            sum += off * off;
+        }
+        near[i].distance = sum;
+    }
 }
 
 ALWAYS_INLINE bool farther(struct near a, struct near b)
@@ -303,52 +353,91 @@ void kernel_sort(struct near *heap, size_t n)
     }
 }
 
-/* Blocks so long that there are about twice as many as are wanted. */
-static size_t block_length(size_t n, size_t k)
+/* How many of n are at most `limit`. */
+FUSER_CLONES static size_t count_within(const int32_t *value, size_t n, int32_t limit)
 {
-    size_t length = n / (2 * k) / LANES * LANES;
+    int32_t within = 0;
 
-    return length < LANES ? LANES : length;
+    for (size_t i = 0; i < n; i++)
+        within += value[i] <= limit;
+    return (size_t)within;
 }
 
-float kernel_bound(const float *distance, size_t n, size_t k, struct near *scratch)
+/* least[l] = the smallest of the distances l, l + stride, l + 2 stride... of n, as integers in
+ * the same order. What is below 0 counts as 0. */
+FUSER_CLONES static void find_least(const float *distance, size_t n, size_t stride,
+                                    int32_t *least)
 {
-    size_t length = block_length(n, k), found = 0;
+    memcpy(least, distance, stride * sizeof *least);
+    for (size_t first = stride; first + stride <= n; first += stride)
+        for (size_t l = 0; l < stride; l++) {
+            int32_t bits;
 
-    for (size_t i = 0; i + length <= n; i += length) {
-        float least = smallest(distance + i, length);
+            memcpy(&bits, distance + first + l, sizeof bits);
+            least[l] = bits < least[l] ? bits : least[l];
+        }
+    for (size_t l = 0; l < stride; l++)
+        least[l] = least[l] > 0 ? least[l] : 0;
+}
 
-        if (least < INFINITY)
-            kernel_offer(scratch, &found, k, (struct near){ least, (uint32_t)i });
+float kernel_bound(const float *distance, size_t n, size_t k)
+{
+    int32_t least[BOUND_SAMPLE], low = 0, high, infinite;
+    size_t stride = n < BOUND_SAMPLE ? n : n / ((n - 1) / BOUND_SAMPLE + 1);
+    float far = INFINITY, bound;
+
+    if (k > stride)
+        return FLT_MAX;
+    memcpy(&infinite, &far, sizeof infinite);
+    find_least(distance, n, stride, least);
+    /* The k-th smallest of the least: so many rows at the least are as near. */
+    for (high = infinite; low < high;) {
+        int32_t middle = low + (high - low) / 2;
+
+        if (count_within(least, stride, middle) >= k)
+            high = middle;
+        else
+            low = middle + 1;
     }
-    return found == k ? scratch[0].distance : FLT_MAX;
+    memcpy(&bound, &low, sizeof bound);
+    return low < infinite ? bound : FLT_MAX;
 }
 
-size_t kernel_nearest(const float *distance, size_t n, size_t k, uint32_t except,
-                      struct near *ret)
+/* Whether one of BLOCK distances is at most `limit`. */
+ALWAYS_INLINE bool any_within(const float *distance, float limit)
 {
-    size_t found = 0, length = SKIP;
-    float bound;
+    float least[LANES];
+    bool any = false;
 
-    assert(n < KERNEL_NO_ROW);
-    if (k == 0)
-        return 0;
-    /* The excepted row may be one of those that make the bound. */
-    bound = except == KERNEL_NO_ROW ? kernel_bound(distance, n, k, ret) : FLT_MAX;
-    for (size_t i = 0; i < n; i += length) {
-        size_t end = i + length < n ? i + length : n;
+    memcpy(least, distance, sizeof least);
+    for (size_t i = LANES; i < BLOCK; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            least[l] = distance[i + l] < least[l] ? distance[i + l] : least[l];
+    for (size_t l = 0; l < LANES; l++)
+        any |= least[l] <= limit;
+    return any;
+}
 
-        if (found == k && ret[0].distance < bound)
-            bound = ret[0].distance;
-        if (end - i == length && smallest(distance + i, length) > bound)
+FUSER_CLONES size_t kernel_within(const float *distance, size_t first, size_t n,
+                                  float limit, struct near *ret, size_t room,
+                                  size_t *ret_found)
+{
+    size_t found = 0, i = first;
+
+    while (i < n && room - found > BLOCK) {
+        size_t end = n - i < BLOCK ? n : i + BLOCK;
+
+        if (end - i == BLOCK && !any_within(distance + i, limit)) {
+            i = end;
             continue;
-        for (size_t row = i; row < end; row++)
-            if (distance[row] <= bound && (uint32_t)row != except)
-                kernel_offer(ret, &found, k,
-                             (struct near){ distance[row], (uint32_t)row });
+        }
+        for (; i < end; i++) {
+            ret[found] = (struct near){ distance[i], (uint32_t)i };
+            found += distance[i] <= limit;
+        }
     }
-    kernel_sort(ret, found);
-    return found;
+    *ret_found = found;
+    return i;
 }
 
 size_t kernel_nearest_of(const float *distance, const uint32_t *of, size_t m, size_t k,

@@ -31,6 +31,22 @@ void kernel_l2_add(const float *rows, size_t n, size_t dim, const float *query,
 void kernel_l2_near(const float *rows, size_t dim, const float *query, struct near *near,
                     size_t n);
 
+/* n rows of few numbers each: row i's in column c is value[i * row + c * column]. */
+struct kernel_columns {
+    const float *value;
+    size_t n, n_columns;
+    size_t row,
+        column; /* floats from one row to the next, and from one column to the next */
+};
+
+/* ret[i] = share * distance[i] + ||row i - query||^2, for all rows; they lie side by side in each
+ * column (row is 1). The columns are added in their order. */
+void kernel_columns(const struct kernel_columns *of, const float *query,
+                    const float *distance, float share, float *ret);
+/* near[i].distance += ||row near[i].row - query||^2: the same numbers. */
+void kernel_columns_near(const struct kernel_columns *of, const float *query,
+                         struct near *near, size_t n);
+
 /* ret[w] = matrix[w] . v for width lines of dim floats. */
 void kernel_project(const float *matrix, size_t width, size_t dim, const float *v,
                     float *ret);
@@ -42,21 +58,24 @@ void kernel_weighted_sum(const float *rows, size_t dim, const uint16_t *which,
 /* out[d] += weight * row[d]. */
 void kernel_axpy(const float *row, size_t dim, float weight, float *out);
 
-/* The k nearest of n rows, ordered by (distance, row); rows at an infinite distance and
- * the row `except` (or KERNEL_NO_ROW) are left out. ret: room for k. Returns how many. */
-size_t kernel_nearest(const float *distance, size_t n, size_t k, uint32_t except,
-                      struct near *ret);
-
-/* The same among the m rows listed in `of`, ascending. */
+/* The k nearest of the m rows listed in `of`, ascending, ordered by (distance, row); rows at an
+ * infinite distance are left out. ret: room for k. Returns how many. */
 size_t kernel_nearest_of(const float *distance, const uint32_t *of, size_t m, size_t k,
                          struct near *ret);
 
-/* For a caller that has its own way to the candidates: a distance that at least k of the n are
- * within (FLT_MAX: fewer are finite), somewhat above the k-th smallest, in one quick pass.
- * k > 0; scratch: room for k. */
-float kernel_bound(const float *distance, size_t n, size_t k, struct near *scratch);
+/* For a caller that has its own way to the candidates: a distance of at least 0 that at least k of
+ * the n are within, little above the k-th smallest, in one quick pass. FLT_MAX: fewer are finite, or
+ * k is large. k > 0. */
+float kernel_bound(const float *distance, size_t n, size_t k);
 
-/* Then offer each candidate, in ascending order of rows, and sort. heap: room for k; *n: how
+#define KERNEL_WITHIN_ROOM 64
+
+/* Then list the rows from `first` on, of n, that are within the limit, as long as there is room for
+ * more than KERNEL_WITHIN_ROOM. Returns where it stopped: n, or call again with room. */
+size_t kernel_within(const float *distance, size_t first, size_t n, float limit,
+                     struct near *ret, size_t room, size_t *ret_found);
+
+/* And offer each candidate, in ascending order of rows, and sort. heap: room for k; *n: how
  * many it holds, at first 0. */
 void kernel_offer(struct near *heap, size_t *n, size_t k, struct near it);
 void kernel_sort(struct near *heap, size_t n);

@@ -18,6 +18,7 @@
 
 #include "fuser/bundle.h"
 #include "fuser/err.h"
+#include "fuser/nearest.h"
 #include "fuser/random.h"
 
 #define BLOCK 16  /* table rows whose distances are computed together */
@@ -130,7 +131,7 @@ static size_t nearest_of_all(struct work *work, uint32_t subset, uint32_t row,
     for (size_t e = 0; e < bundle->n_embedders; e++)
         if (subset >> e & 1)
             kernel_axpy(work->distance + (e * BLOCK + in_block) * n, n, 1.0f, work->sum);
-    n_near = kernel_nearest(work->sum, n, bundle->settings.reach, row, work->near);
+    n_near = nearest_exact(work->sum, n, bundle->settings.reach, row, work->near);
     for (size_t i = 0; i < n_near; i++)
         work->near[i].distance *= share;
     return n_near;
@@ -181,7 +182,7 @@ static void fill_line(struct work *work, uint32_t subset, size_t slot, size_t in
     work->view.n_listed = n_listed;
     work->view.vectors = vectors;
     work->view.distance = n_near > 0 && !bundle->approximate ? work->sum : NULL;
-    work->view.exact = true;
+    work->view.error = 0;
     work->view.scratch = work->scratch;
     work->view.row = row;
     work->view.output_limit = INFINITY;

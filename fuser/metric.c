@@ -1,4 +1,4 @@
-/* metric.c - the supervised metric: one more sweep over the rows, and a weighted mean of the nearest. */
+/* metric.c - the supervised metric: the rows' lines on top of the distances, and a weighted mean of the nearest. */
 #include "fuser/metric.h"
 
 #include <math.h>
@@ -6,24 +6,28 @@
 #include <string.h>
 
 #include "fuser/bundle.h"
+#include "fuser/nearest.h"
 
 /* Lines of a metric whose mean and scale are known. */
-static enum fuser_err fill_lines(struct metric *metric)
+static enum fuser_err fill_lines(struct metric *metric, bool by_row)
 {
     const struct profile *profile = metric->profile;
     size_t n = profile->n, c = profile->c;
-    metric->width = PROFILE_WIDTH(c);
-    metric->lines = calloc(n * metric->width, sizeof(float));
-    if (metric->lines == NULL)
+    struct kernel_columns *lines = &metric->lines;
+    metric->value = malloc(n * c * sizeof(float));
+    if (metric->value == NULL)
         return FUSER_NOMEM;
+    *lines =
+        (struct kernel_columns){ metric->value, n, c, by_row ? c : 1, by_row ? 1 : n };
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < c; k++)
-            metric->lines[i * metric->width + k] =
+            metric->value[i * lines->row + k * lines->column] =
                 (profile->loo[i * c + k] - metric->mean[k]) * metric->scale[k];
     return FUSER_OK;
 }
 
-enum fuser_err metric_init(struct metric *metric, const struct profile *profile)
+enum fuser_err metric_init(struct metric *metric, const struct profile *profile,
+                           bool by_row)
 {
     size_t n = profile->n, c = profile->c;
     struct metric m = { .profile = profile };
@@ -39,16 +43,16 @@ enum fuser_err metric_init(struct metric *metric, const struct profile *profile)
         m.scale[k] =
             variance > 1e-10 ? (float)(METRIC_SHARE / sqrt(variance * (double)c)) : 0.0f;
     }
-    return metric_init_as(metric, profile, &m);
+    return metric_init_as(metric, profile, by_row, &m);
 }
 
 enum fuser_err metric_init_as(struct metric *metric, const struct profile *profile,
-                              const struct metric *old)
+                              bool by_row, const struct metric *old)
 {
     struct metric m = { .profile = profile };
     memcpy(m.mean, old->mean, sizeof m.mean);
     memcpy(m.scale, old->scale, sizeof m.scale);
-    enum fuser_err err = fill_lines(&m);
+    enum fuser_err err = fill_lines(&m, by_row);
     if (err == FUSER_OK)
         *metric = m;
     return err;
@@ -61,7 +65,7 @@ void metric_save(const struct metric *metric, struct sink *sink)
 }
 
 enum fuser_err metric_load(struct metric *metric, const struct profile *profile,
-                           struct source *source)
+                           bool by_row, struct source *source)
 {
     struct metric m = { .profile = profile };
     for (size_t k = 0; k < profile->c; k++)
@@ -71,62 +75,62 @@ enum fuser_err metric_load(struct metric *metric, const struct profile *profile,
     if (source->failed || !wire_floats_within(m.mean, profile->c, 0, 1, false) ||
         !wire_floats_within(m.scale, profile->c, 0, METRIC_SCALE_MAX, false))
         return FUSER_CORRUPT;
-    return metric_init_as(metric, profile, &m);
+    return metric_init_as(metric, profile, by_row, &m);
 }
 
 void metric_release(struct metric *metric)
 {
-    free(metric->lines);
-    metric->lines = NULL;
+    free(metric->value);
+    metric->value = NULL;
 }
 
-/* Squared distance of two prompts under the subset's embedders, their mean. */
-static float exact_distance(const struct head_view *view, uint32_t row)
+/* A prompt on its way to its neighbours. */
+struct sight {
+    const struct metric *metric;
+    const struct head_view *view;
+    const float *line; /* the prompt's own */
+};
+
+static float share_of(const struct head_view *view)
 {
-    float sum = 0.0f;
-    for (size_t e = 0; e < view->bundle->n_embedders; e++) {
-        float one = 0.0f;
-        if ((view->subset >> e & 1) == 0)
-            continue;
-        bundle_distances(view->bundle, e, row, 1, view->vectors[e], &one);
-        sum += one;
-    }
-    return sum / (float)__builtin_popcount(view->subset);
+    return 1.0f / (float)__builtin_popcount(view->subset);
 }
 
-/* The nearest among all rows, by all distances; coarse ones give candidates that are then looked at exactly. */
-static size_t find_among_all(const struct metric *metric, const struct head_view *view,
-                             const float *line, struct near *ret)
+/* The mean of the squared distances under the subset's embedders, and that of the lines. */
+static void measure_exactly(const void *untyped, struct near *near, size_t n)
 {
-    size_t n = metric->profile->n, width = metric->width, found;
-    float *sums = view->scratch;
-    memset(sums, 0, n * sizeof(float));
-    kernel_axpy(view->distance, n, 1.0f / (float)__builtin_popcount(view->subset), sums);
-    kernel_l2_add(metric->lines, n, width, line, sums);
-    if (view->exact)
-        return kernel_nearest(sums, n, METRIC_K, view->row, ret);
-    found = kernel_nearest(sums, n, METRIC_OVER, view->row, ret);
-    for (size_t i = 0; i < found; i++) {
-        ret[i].distance = exact_distance(view, ret[i].row);
-        kernel_l2_add(metric->lines + ret[i].row * width, 1, width, line,
-                      &ret[i].distance);
-    }
-    kernel_sort(ret, found);
-    return found < METRIC_K ? found : METRIC_K;
+    const struct sight *sight = untyped;
+    const struct head_view *view = sight->view;
+    bundle_measure(view->bundle, view->subset, view->vectors, near, n);
+    for (size_t i = 0; i < n; i++)
+        near[i].distance *= share_of(view);
+    kernel_columns_near(&sight->metric->lines, sight->line, near, n);
+}
+
+/* The nearest among all rows. */
+static size_t find_among_all(const struct sight *sight, struct near *ret)
+{
+    const struct head_view *view = sight->view;
+    struct nearest nearest = { .distance = view->scratch,
+                               .n = sight->metric->lines.n,
+                               .error = view->error * (double)share_of(view),
+                               .except = view->row,
+                               .measure = view->error > 0 ? measure_exactly : NULL,
+                               .context = sight };
+    kernel_columns(&sight->metric->lines, sight->line, view->distance, share_of(view),
+                   view->scratch);
+    return nearest_find(&nearest, METRIC_K, ret);
 }
 
 /* The nearest under the metric: among all when their distances are known, else among the nearest. */
-static size_t find(const struct metric *metric, const struct head_view *view,
-                   const float *line, struct near *ret)
+static size_t find(const struct sight *sight, struct near *ret)
 {
+    const struct head_view *view = sight->view;
     size_t found = view->n_listed < METRIC_OVER ? view->n_listed : METRIC_OVER;
     if (view->distance != NULL)
-        return find_among_all(metric, view, line, ret);
-    for (size_t i = 0; i < found; i++) {
-        ret[i] = view->near[i];
-        kernel_l2_add(metric->lines + ret[i].row * metric->width, 1, metric->width, line,
-                      &ret[i].distance);
-    }
+        return find_among_all(sight, ret);
+    memcpy(ret, view->near, found * sizeof *ret);
+    kernel_columns_near(&sight->metric->lines, sight->line, ret, found);
     kernel_sort(ret, found);
     return found < METRIC_K ? found : METRIC_K;
 }
@@ -164,12 +168,13 @@ void metric_estimate(const struct metric *metric, const struct head_view *view,
                      const float *profile, struct head_estimate *ret)
 {
     size_t c = metric->profile->c;
-    float line[PROFILE_WIDTH(FUSER_MAX_GENERATORS)] = { 0 };
+    float line[FUSER_MAX_GENERATORS];
+    struct sight sight = { metric, view, line };
     struct near near[METRIC_OVER];
     double weight[METRIC_K];
     for (size_t k = 0; k < c; k++)
         line[k] = (profile[k] - metric->mean[k]) * metric->scale[k];
-    size_t n = find(metric, view, line, near);
+    size_t n = find(&sight, near);
     for (size_t i = 0; i < n; i++)
         weight[i] =
             exp(-(double)(near[i].distance - near[0].distance) / (2 * METRIC_WIDTH));

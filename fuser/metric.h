@@ -18,32 +18,35 @@
 #define METRIC_WIDTH     0.2
 #define METRIC_SCALE_MAX 1e5f /* METRIC_SHARE over the root of the least variance */
 #define METRIC_K         160
-#define METRIC_OVER                                                                      \
-    240 /* candidates by nearness alone or by coarse distances, looked at exactly */
+#define METRIC_OVER      240 /* candidates by nearness alone, where not all rows are known */
 
 /* One profile's standardised lines. */
 struct metric {
     const struct profile *profile; /* borrowed */
-    size_t width;                  /* floats of a line, padded by zeros */
     float mean[FUSER_MAX_GENERATORS], scale[FUSER_MAX_GENERATORS];
-    float *
-        lines; /* [n][width], owned: scaled so that distances add to those of the vectors */
+    /* Owned: the rows' lines, scaled so that distances add to those of the vectors. By columns where all rows
+     * are looked at, by rows where the search is approximate and looks at few. */
+    struct kernel_columns lines;
+    float *value;
 };
 
-/* Mean and deviation of each generator are those of the profile's rows. */
+/* Mean and deviation of each generator are those of the profile's rows. by_row: the search is
+ * approximate. */
 FUSER_NODISCARD enum fuser_err metric_init(struct metric *metric,
-                                           const struct profile *profile);
+                                           const struct profile *profile, bool by_row);
 /* ... are those of `old`: rows that come later do not move the others. */
 FUSER_NODISCARD enum fuser_err metric_init_as(struct metric *metric,
-                                              const struct profile *profile,
+                                              const struct profile *profile, bool by_row,
                                               const struct metric *old);
 void metric_save(const struct metric *metric, struct sink *sink);
-FUSER_NODISCARD enum fuser_err
-metric_load(struct metric *metric, const struct profile *profile, struct source *source);
+FUSER_NODISCARD enum fuser_err metric_load(struct metric *metric,
+                                           const struct profile *profile, bool by_row,
+                                           struct source *source);
 void metric_release(struct metric *metric);
 
 /* Quality and its standard error of every generator from the METRIC_K nearest. `profile`: the prompt's own
- * qualities. Uses the view's scratch for distances. */
+ * qualities. Uses the view's scratch for distances. Where the view has the distances of all rows the
+ * neighbours are exactly those of a whole scan. */
 void metric_estimate(const struct metric *metric, const struct head_view *view,
                      const float *profile, struct head_estimate *ret);
 

@@ -17,7 +17,6 @@
 #include "fuser/head.h"
 #include "fuser/mlp.h"
 
-#define PROFILE_WIDTH(c)  (((c) + 15) / 16 * 16) /* floats in a padded line of c columns */
 #define PROFILE_MLP_UNITS 64
 
 enum profile_kind { PROFILE_RIDGE, PROFILE_LOGISTIC, PROFILE_MLP };

@@ -39,7 +39,7 @@ static void estimate(const struct fuser_session *session, struct head_view *view
     view->n_listed = session->n_listed;
     view->vectors = vectors;
     view->distance = session->distance;
-    view->exact = false;
+    view->error = session->error;
     view->scratch = session->scratch;
     view->row = KERNEL_NO_ROW;
     view->output_limit = limit;

@@ -20,10 +20,10 @@
  * walk_set() is the only function that changes a session's state here.
  */
 #include <assert.h>
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
+#include "fuser/nearest.h"
 #include "fuser/session.h"
 
 #define TILE_BYTES                                                                       \
@@ -267,59 +267,39 @@ static void measure(struct fuser_session *const *sessions, size_t n, size_t e)
                             &sessions[i]->query, sessions[i]->distance + first);
 }
 
-/* Squared distance of a row, summed over the embedders in the order in which the tables are
- * made, so that a calibration prompt finds what its line in the tables was made of. */
-static float exact_distance(const struct fuser_session *session, size_t row)
+/* Squared distances, summed over the embedders in the order in which the tables are made, so that a
+ * calibration prompt finds what its line in the tables was made of. */
+static void measure_exactly(const void *untyped, struct near *near, size_t n)
 {
-    const struct fuser_bundle *bundle = session->fuser->bundle;
-    float sum = 0;
+    const struct fuser_session *session = untyped;
 
-    for (size_t e = 0; e < bundle->n_embedders; e++)
-        if (session->subset >> e & 1) {
-            float one = 0;
-
-            bundle_distances(bundle, e, row, 1, session->vectors[e], &one);
-            sum += one;
-        }
-    return sum;
+    bundle_measure(session->fuser->bundle, session->subset,
+                   (const float *const *)session->vectors, near, n);
 }
 
-/* A coarse distance that at least k rows are within. */
-static float coarse_bound(const struct fuser_session *session, size_t k, bool in_tables,
-                          struct near *scratch)
-{
-    const struct fuser_bundle *bundle = session->fuser->bundle;
-    const struct loo *loo = &bundle->loo;
-
-    if (!in_tables)
-        return kernel_bound(session->distance, bundle->cells.n, k, scratch);
-    return kernel_nearest_of(session->distance, loo->rows, loo->n_rows, k, scratch) == k
-               ? scratch[k - 1].distance
-               : FLT_MAX;
-}
-
-/* The k nearest rows, exactly, of all or of those in the tables. k rows are within the bound
- * plus the error, so those that belong to the k nearest look to be within that plus the error
- * once more. */
+/* The k nearest rows, exactly, of all or of those in the tables. */
 static size_t nearest(const struct fuser_session *session, size_t k, bool in_tables,
                       struct near *ret)
 {
     const struct fuser_bundle *bundle = session->fuser->bundle;
     const struct loo *loo = &bundle->loo;
-    size_t n = in_tables ? loo->n_rows : bundle->cells.n, found = 0;
-    float bound = coarse_bound(session, k, in_tables, ret);
+    struct nearest nearest = { .distance = session->distance,
+                               .n = bundle->cells.n,
+                               .error = session->error,
+                               .except = KERNEL_NO_ROW,
+                               .measure = measure_exactly,
+                               .context = session };
 
-    if (bound < FLT_MAX)
-        bound += (float)(2 * session->error);
-    for (size_t i = 0; i < n; i++) {
-        size_t row = in_tables ? loo->rows[i] : i;
+    if (in_tables) {
+        float *distance = session->scratch;
 
-        if (session->distance[row] <= bound)
-            kernel_offer(ret, &found, k,
-                         (struct near){ exact_distance(session, row), (uint32_t)row });
+        for (size_t i = 0; i < loo->n_rows; i++)
+            distance[i] = session->distance[loo->rows[i]];
+        nearest.distance = distance;
+        nearest.n = loo->n_rows;
+        nearest.rows = loo->rows;
     }
-    kernel_sort(ret, found);
-    return found;
+    return nearest_find(&nearest, k, ret);
 }
 
 static size_t least(size_t a, size_t b)

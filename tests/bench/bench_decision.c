@@ -25,6 +25,7 @@
 
 #include "fuser/bundle.h"
 #include "fuser/fuser.h"
+#include "fuser/nearest.h"
 
 #define GENERATORS 8
 #define DOMAINS    8
@@ -297,7 +298,7 @@ static double recall(struct fuser *fuser, size_t dim)
         (void)kernel_unit(vector, dim);
         memset(distance, 0, n * sizeof *distance);
         bundle_distances(bundle, 0, 0, n, vector, distance);
-        found = kernel_nearest(distance, n, FUSER_MAX_NEIGHBOURS, KERNEL_NO_ROW, near);
+        found = nearest_exact(distance, n, FUSER_MAX_NEIGHBOURS, KERNEL_NO_ROW, near);
         fuser_next(&session, 1, &step);
         check(fuser_tell(session, 0, vector, dim, 0, 0, &error), &error);
         fuser_next(&session, 1, &step);

@@ -1,6 +1,7 @@
 /* The coarse scan keeps its promise, and a walk on it finds exactly what an exact scan finds. */
 #include "fuser/bundle.h"
 #include "fuser/coarse.h"
+#include "fuser/nearest.h"
 #include "tests/unit/fuser/world.h"
 
 /* Rows of unit length: smooth, spiky, one-hot, equal, and zero. */
@@ -93,7 +94,7 @@ static void check_neighbours(const struct fuser_bundle *bundle,
             sum[i] += one[i];
         bought++;
     }
-    found = kernel_nearest(sum, n, v->n_neighbours, KERNEL_NO_ROW, near);
+    found = nearest_exact(sum, n, v->n_neighbours, KERNEL_NO_ROW, near);
     assert_int_equal(found, v->n_neighbours);
     for (size_t i = 0; i < found; i++) {
         assert_string_equal(v->neighbours[i].id, bundle_name(&bundle->ids, near[i].row));
@@ -183,7 +184,7 @@ static void a_row_without_the_vector_is_no_neighbour(void **state)
         assert_true(kernel_unit(prompt.vector, WORLD_DIM));
         bundle_distances(bundle, 1, 0, 50, prompt.vector, distance);
         bundle_distances(bundle, 1, 50, 40, prompt.vector, distance + 50);
-        assert_int_equal(kernel_nearest(distance, 90, 90, KERNEL_NO_ROW, near), 60);
+        assert_int_equal(nearest_exact(distance, 90, 90, KERNEL_NO_ROW, near), 60);
         for (size_t n = 0; n < 60; n++)
             assert_memory_equal(bundle_name(&bundle->ids, near[n].row), "has", 3);
     }

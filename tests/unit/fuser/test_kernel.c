@@ -1,6 +1,7 @@
 /* The inner loops against FAISS and against plain restatements of what they do. */
 #include "fuser/index.h"
 #include "fuser/kernel.h"
+#include "fuser/nearest.h"
 #include "tests/unit/fuser/world.h"
 
 static float *random_floats(struct rng *rng, size_t n)
@@ -27,7 +28,7 @@ static void check_against_faiss(size_t n, size_t dim, size_t k, uint64_t seed)
     assert_int_equal(index_add(index, n, rows, NULL), FUSER_OK);
     assert_memory_equal(index_vectors(index), rows, n * dim * sizeof *rows);
     kernel_l2_add(index_vectors(index), n, dim, query, distance);
-    found = kernel_nearest(distance, n, k, KERNEL_NO_ROW, near);
+    found = nearest_exact(distance, n, k, KERNEL_NO_ROW, near);
     assert_int_equal(found, k < n ? k : n);
     assert_int_equal(index_search(index, 1, query, k, oracle, labels, NULL), FUSER_OK);
     for (size_t i = 0; i < found; i++) {
@@ -107,7 +108,7 @@ static void equal_distances_go_to_the_lower_row(void **state)
     (void)state;
     for (size_t i = 0; i < 200; i++)
         distance[i] = i % 50 == 49 ? 1.0f : 2.0f;
-    assert_int_equal(kernel_nearest(distance, 200, 5, KERNEL_NO_ROW, near), 5);
+    assert_int_equal(nearest_exact(distance, 200, 5, KERNEL_NO_ROW, near), 5);
     assert_int_equal(near[0].row, 49);
     assert_int_equal(near[1].row, 99);
     assert_int_equal(near[2].row, 149);
@@ -122,12 +123,12 @@ static void nearest_leaves_out_the_excepted_and_the_infinite(void **state)
     struct near near[4];
 
     (void)state;
-    assert_int_equal(kernel_nearest(distance, 4, 4, 2, near), 2);
+    assert_int_equal(nearest_exact(distance, 4, 4, 2, near), 2);
     assert_int_equal(near[0].row, 3);
     assert_int_equal(near[1].row, 0);
     assert_int_equal(kernel_nearest_of(distance, of, 3, 4, near), 2);
     assert_int_equal(near[0].row, 3);
-    assert_int_equal(kernel_nearest(distance, 4, 0, 2, near), 0);
+    assert_int_equal(nearest_exact(distance, 4, 0, 2, near), 0);
 }
 
 static int by_distance(const void *a, const void *b)
@@ -154,11 +155,11 @@ static void nearest_is_the_head_of_a_full_sort(void **state)
             all[i] = (struct near){ distance[i], (uint32_t)i };
         }
         qsort(all, n, sizeof *all, by_distance);
-        found = kernel_nearest(distance, n, k, KERNEL_NO_ROW, near);
+        found = nearest_exact(distance, n, k, KERNEL_NO_ROW, near);
         assert_int_equal(found, k < n ? k : n);
         assert_memory_equal(near, all, found * sizeof *near);
         /* At least k are within the bound, whatever it is. */
-        assert_true(kernel_bound(distance, n, k, near) >= all[found - 1].distance);
+        assert_true(kernel_bound(distance, n, k) >= all[found - 1].distance);
     }
 }
 

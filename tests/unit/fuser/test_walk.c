@@ -9,6 +9,7 @@
  * lambda is such that 2^40 pico-USD are one unit of loss: every sum below is exact.
  */
 #include "fuser/bundle.h"
+#include "fuser/nearest.h"
 #include "tests/unit/fuser/world.h"
 
 #define UNIT ((int64_t)1 << 40)
@@ -476,8 +477,7 @@ static void an_estimate_is_the_shrunken_mean_of_the_known(void **state)
     view.bundle = bundle;
     view.subset = 1;
     view.near = near;
-    view.n_near =
-        kernel_nearest(distance, 4, bundle->settings.reach, KERNEL_NO_ROW, near);
+    view.n_near = nearest_exact(distance, 4, bundle->settings.reach, KERNEL_NO_ROW, near);
     view.row = KERNEL_NO_ROW;
     view.output_limit = INFINITY;
     assert_int_equal(view.n_near, 3); /* k * rows / known, rounded up */
@@ -491,7 +491,7 @@ static void an_estimate_is_the_shrunken_mean_of_the_known(void **state)
     /* Seen as a calibration row, row 0 counts neither near nor in the prior:
      * near 1/2 and 0; prior (1/2 + 0 + 1/2) / (2 + 1) = 1/3. */
     view.row = 0;
-    view.n_near = kernel_nearest(distance, 4, bundle->settings.reach, 0, near);
+    view.n_near = nearest_exact(distance, 4, bundle->settings.reach, 0, near);
     head_look(&view);
     head_estimate(&view, &estimate);
     assert_true(fabs(estimate.quality - (0.5 + 0 + 1.0 / 3) / 3) < 1e-6);

@@ -252,6 +252,8 @@ struct fuser_review {
 };
 void fuser_bundle_review(const struct fuser_bundle *bundle,
                          struct fuser_review *ret_review);
+/* Mean of a generator's known qualities over all rows; NAN without any. Reads every row. */
+double fuser_bundle_mean_quality(const struct fuser_bundle *bundle, size_t generator);
 
 /* -- the fuser: a bundle under the names of one configuration -- */
 

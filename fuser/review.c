@@ -8,26 +8,33 @@
 #include "fuser/bundle.h"
 #include "fuser/fuser.h"
 
+double fuser_bundle_mean_quality(const struct fuser_bundle *bundle, size_t generator)
+{
+    const struct cells *cells = &bundle->cells;
+    double sum = 0, n = 0;
+
+    for (size_t i = 0; i < cells->n; i++) {
+        float quality = cells->quality[i * cells->n_generators + generator];
+
+        if (isnan(quality))
+            continue;
+        sum += (double)quality;
+        n++;
+    }
+    return n > 0 ? sum / n : NAN;
+}
+
 /* The generator with the highest mean of its known qualities; ties to the lower number. */
 static size_t best_on_average(const struct fuser_bundle *bundle)
 {
-    const struct cells *cells = &bundle->cells;
     double best_mean = -INFINITY;
     size_t best = 0;
 
-    for (size_t g = 0; g < cells->n_generators; g++) {
-        double sum = 0, n = 0;
+    for (size_t g = 0; g < bundle->cells.n_generators; g++) {
+        double mean = fuser_bundle_mean_quality(bundle, g);
 
-        for (size_t i = 0; i < cells->n; i++) {
-            float quality = cells->quality[i * cells->n_generators + g];
-
-            if (isnan(quality))
-                continue;
-            sum += (double)quality;
-            n++;
-        }
-        if (n > 0 && sum / n > best_mean) {
-            best_mean = sum / n;
+        if (mean > best_mean) {
+            best_mean = mean;
             best = g;
         }
     }

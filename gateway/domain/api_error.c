@@ -52,6 +52,12 @@ const char *api_error_word(enum api_err code)
     return table[code].word;
 }
 
+const char *api_error_text(enum api_err code)
+{
+    assert(code < API_ERR_COUNT);
+    return table[code].text;
+}
+
 const char *api_error_type(enum api_err code)
 {
     assert(code < API_ERR_COUNT);

@@ -119,6 +119,7 @@ enum api_err api_error_set(struct api_error *error, enum api_err code, const cha
 
 int api_error_status(enum api_err code);
 const char *api_error_word(enum api_err code); /* closed label: "bad_json" */
+const char *api_error_text(enum api_err code); /* where there is no message */
 const char *api_error_type(enum api_err code);
 const char *api_error_code(enum api_err code); /* or NULL */
 enum api_fault api_error_fault(enum api_err code);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <jansson.h>
+#include <xxhash.h>
 
 #include "gateway/domain/config_read.h"
 
@@ -254,6 +255,8 @@ enum err config_parse(struct str text, const char *path, struct config **ret_con
     err = config_new(path, &reader.config);
     if (err != ERR_OK)
         return fail_whole(error, path, err, "out of memory");
+    (void)snprintf(reader.config->version, sizeof reader.config->version, "%016llx",
+                   (unsigned long long)XXH3_64bits(text.p, text.n));
     tree = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &syntax);
     if (!tree) {
         set_syntax_error(error, path, &syntax);

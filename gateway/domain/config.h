@@ -190,6 +190,7 @@ struct config_limits {
 struct config {
     const char *path;      /* of the file */
     const char *folder;    /* of the file */
+    char version[17];      /* hash of the file's text, in hex: which settings these are */
     const char *listen;    /* "host:port"; port 0: any free one */
     const char *admin;     /* "host:port", or NULL: none */
     const char *bundle;    /* resolved path, or NULL: no bundle */

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
@@ -218,8 +219,10 @@ static void log_failure(const struct decision *decision, const char *why)
     log_end(&line);
 }
 
-static void not_delivered(struct decision *decision, int64_t spent_before)
+static void not_delivered(struct decision *decision, int64_t spent_before,
+                          const char *error)
 {
+    decision->told[decision->embedder].error = error;
     decision->failed = true;
     decision->undelivered |= 1u << decision->embedder;
     fuser_fail(decision->session, decision->embedder,
@@ -256,6 +259,15 @@ static enum metric_attempt how_it_ended(const struct embedder_answer *answer)
     }
 }
 
+/* A closed set of words: what the transport said, or what was wrong with the answer. */
+static const char *embedder_word(const struct embedder_answer *answer)
+{
+    if (answer->result == EMBEDDER_TRANSPORT)
+        return http_result_label(answer->transport);
+    return answer->result == EMBEDDER_OK ? "unusable"
+                                         : embedder_result_label(answer->result);
+}
+
 /* An embedder that refused has sold nothing; one that broke may have. */
 static void pay(struct decision *decision, const struct embedder_answer *answer)
 {
@@ -269,6 +281,22 @@ static void pay(struct decision *decision, const struct embedder_answer *answer)
         purse_release(decision->purse, &decision->hold);
     else
         purse_unknown(decision->purse, &decision->hold, expected);
+}
+
+/* For the record. Without memory the vector is not kept, and nothing else is missing. */
+static void keep_vector(struct decision *decision, const struct embedder_answer *answer)
+{
+    struct decision_told *told = &decision->told[decision->embedder];
+    float *copy;
+
+    if (!decision->tools.keep_vectors)
+        return;
+    copy = arena_alloc(decision->arena, answer->dim * sizeof *copy);
+    if (copy == NULL)
+        return;
+    memcpy(copy, answer->vectors, answer->dim * sizeof *copy);
+    told->vector = copy;
+    told->dim = answer->dim;
 }
 
 static void answered(void *arg, const struct embedder_answer *answer)
@@ -289,9 +317,12 @@ static void answered(void *arg, const struct embedder_answer *answer)
         how = METRIC_ATTEMPT_MALFORMED;
         why = error.text;
     }
+    decision->told[decision->embedder].waited_us = answer->elapsed_us;
     if (how != METRIC_ATTEMPT_OK) {
-        not_delivered(decision, spent);
+        not_delivered(decision, spent, embedder_word(answer));
         log_failure(decision, why);
+    } else {
+        keep_vector(decision, answer);
     }
     count_call(decision, how, spent);
     go_on(decision);
@@ -310,7 +341,8 @@ static void give_up_call(struct decision *decision, enum metric_attempt how)
     purse_unknown(decision->purse, &decision->hold,
                   price_embedding_expected(embedding_of(decision, decision->embedder),
                                            decision->text.n));
-    not_delivered(decision, spent);
+    not_delivered(decision, spent,
+                  how == METRIC_ATTEMPT_CANCELLED ? "cancelled" : "late");
     count_call(decision, how, spent);
 }
 
@@ -340,7 +372,7 @@ void decision_buy(struct decision *decision)
 
     assert(decision->state == DECISION_QUERY);
     if (!upstream_enter(decision->snapshot, expert)) {
-        not_delivered(decision, decision->purse->spent_pico);
+        not_delivered(decision, decision->purse->spent_pico, "full");
         log_failure(decision, "too many calls under way");
         go_on(decision);
         return;
@@ -348,6 +380,7 @@ void decision_buy(struct decision *decision)
     if (purse_reserve(decision->purse, worst, &decision->hold) != PURSE_OK) {
         upstream_leave(decision->snapshot, expert);
         decision->undelivered |= 1u << decision->embedder;
+        decision->told[decision->embedder].error = "ceiling";
         fuser_fail(decision->session, decision->embedder, 0);
         go_on(decision);
         return;
@@ -415,13 +448,13 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
     return fuser_session_new(decision->snapshot->fuser, &ask, &decision->session, error);
 }
 
-static void start_walk(struct decision *decision, struct arena *arena)
+static void start_walk(struct decision *decision)
 {
     struct loop *loop = decision->tools.loop;
     struct fuser_error error = { 0 };
     uint64_t wait_us = (uint64_t)decision->order->decision_deadline_ms * 1000;
 
-    decision->verdict = arena_zalloc(arena, sizeof(*decision->verdict));
+    decision->verdict = arena_zalloc(decision->arena, sizeof(*decision->verdict));
     if (decision->verdict == NULL || open_session(decision, &error) != FUSER_OK) {
         struct log_line line;
 
@@ -457,6 +490,7 @@ void decision_begin(struct decision *decision, const struct decision_tools *tool
                                    .snapshot = snapshot,
                                    .order = order,
                                    .purse = purse,
+                                   .arena = arena,
                                    .text = text,
                                    .wake = wake,
                                    .arg = arg };
@@ -470,7 +504,7 @@ void decision_begin(struct decision *decision, const struct decision_tools *tool
     else if ((order->allowed & snapshot->known) == 0)
         ready_with_default(decision, REASON_DEFAULT);
     else
-        start_walk(decision, arena);
+        start_walk(decision);
 }
 
 bool decision_end(struct decision *decision)

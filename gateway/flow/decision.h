@@ -61,6 +61,7 @@ struct decision_tools {
     struct decider *decider;
     struct metrics_block *metrics;
     struct str request_id; /* for the log */
+    bool keep_vectors;     /* what remote embedders told stays until the arena goes */
 };
 
 struct decision {
@@ -69,6 +70,7 @@ struct decision {
     struct snapshot *snapshot;
     const struct order *order;
     struct purse *purse;
+    struct arena *arena;
     struct str text;
     void (*wake)(void *arg); /* from the loop, never from inside a decision_* call */
     void *arg;
@@ -85,6 +87,12 @@ struct decision {
     bool failed;           /* an embedder did not deliver */
     unsigned undelivered;  /* bit j: embedders[j] was asked and gave nothing */
     int64_t evidence_pico; /* spent on evidence */
+    struct decision_told { /* of embedders[j]; zero where it was not asked */
+        uint64_t waited_us;
+        const char *error;   /* static; NULL: it delivered */
+        const float *vector; /* of a remote one, where vectors are kept; in the arena */
+        size_t dim;
+    } told[CONFIG_MAX_EMBEDDERS];
     int64_t began_us, ready_us;
     struct fuser_verdict *verdict; /* in the arena; NULL: there is none */
     struct plan plan;

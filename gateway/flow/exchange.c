@@ -274,6 +274,7 @@ static enum step step_decide(struct exchange *x)
     if (x->decision.state == DECISION_WAITING)
         return STEP_DECIDE;
     x->decided_us = exchange_now_us();
+    x->remaining_pico = purse_remaining(&x->purse);
     if (!forward_choose(x)) {
         (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
         return STEP_RESPOND;

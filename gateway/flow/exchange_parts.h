@@ -24,6 +24,7 @@
 #include "gateway/flow/exchange.h"
 #include "gateway/flow/order.h"
 #include "gateway/flow/purse.h"
+#include "gateway/flow/record.h"
 #include "gateway/flow/relay.h"
 #include "gateway/flow/worker.h"
 
@@ -81,6 +82,8 @@ struct exchange {
     bool estimated;     /* the answer's cost is an estimate */
     int64_t generation_pico;
     struct str explanation; /* JSON of the decision, where asked for; in the arena */
+    int64_t remaining_pico; /* in the purse when it was decided */
+    struct record_attempt *first_try, *last_try; /* calls that are over; in the arena */
 
     struct loop_timer deadline; /* of the body, then of the request */
     struct loop_timer hold_timer;
@@ -116,6 +119,8 @@ void respond_refusal(struct exchange *x);
 void respond_own(struct exchange *x, unsigned status, const char *type, struct str body);
 
 /* explain.c */
+/* All that a record is made of, as it stands; borrowed from the exchange. */
+struct record explain_record(const struct exchange *x);
 /* The decision as a JSON object: ranking, neighbours, steps, reason, prices. */
 void explain_decision(const struct exchange *x, struct buf *out);
 /* Keeps it in x->explanation where the client asked for it. */

@@ -86,6 +86,41 @@ static void count_attempt(struct exchange *x, int64_t spent)
         metrics_add(x->metrics, METRIC_STREAMS_CUT, slot, 0, 1);
 }
 
+/* For the record; without memory it lacks this one. */
+static void note_attempt(struct exchange *x, int64_t spent)
+{
+    const struct attempt *attempt = &x->attempt;
+    const bool answered = attempt->end == ATTEMPT_ANSWERED;
+    struct record_attempt *note = arena_alloc(&x->arena, sizeof *note);
+    struct str id = { 0 };
+
+    if (note == NULL)
+        return;
+    (void)!arena_copy(&x->arena, str_of(attempt->expert_request_id), &id);
+    *note = (struct record_attempt){
+        .expert = x->expert,
+        .end = attempt->word != NULL ? attempt->word : attempt_word(attempt->end),
+        .status = attempt->status,
+        .error = answered                  ? NULL
+                 : attempt->detail != NULL ? attempt->detail
+                                           : attempt_word(attempt->end),
+        .sent = answered || attempt->sent,
+        .expert_request_id = id.p != NULL ? id.p : "",
+        .began_us = attempt->started_us > x->accepted_us
+                        ? (int64_t)(attempt->started_us - x->accepted_us)
+                        : 0,
+        .head_us = attempt->timings.head_us,
+        .first_byte_us = attempt->timings.first_byte_us,
+        .done_us = loop_now_us(exchange_loop(x)) - attempt->started_us,
+        .spent_pico = spent,
+    };
+    if (x->last_try != NULL)
+        x->last_try->next = note;
+    else
+        x->first_try = note;
+    x->last_try = note;
+}
+
 static void log_failed_attempt(const struct exchange *x)
 {
     struct log_line line;
@@ -117,6 +152,7 @@ void settle_attempt(struct exchange *x)
     }
     spent = x->purse.spent_pico - spent;
     x->generation_pico = money_add(x->generation_pico, spent);
+    note_attempt(x, spent);
     count_attempt(x, spent);
     if (x->attempt.end != ATTEMPT_ANSWERED && x->attempt.end != ATTEMPT_CANCELLED)
         log_failed_attempt(x);

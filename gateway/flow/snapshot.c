@@ -99,10 +99,12 @@ static void compare(struct snapshot *snapshot, const struct fuser_bundle *bundle
             snapshot->known |= UINT64_C(1) << i;
     }
     for (size_t g = 0; g < fuser_bundle_generators(bundle); g++) {
-        struct str name = str_of(fuser_bundle_generator(bundle, g));
+        int i = config_find_expert(config, str_of(fuser_bundle_generator(bundle, g)));
 
-        if (config_find_expert(config, name) < 0)
+        if (i < 0)
             snapshot->bundle_ignored++;
+        else
+            snapshot->mean_quality[i] = fuser_bundle_mean_quality(bundle, g);
     }
     for (size_t j = 0; j < config->n_embedders; j++) {
         int e = fuser_embedder_in_bundle(snapshot->fuser, j);

@@ -52,9 +52,10 @@ struct snapshot {
     size_t search_floats;  /* read by one search: rows x dimensions of the bundle */
     uint64_t known;        /* bit i: the bundle has rows of experts[i] */
     size_t bundle_ignored; /* generators of the bundle that are not configured */
-    struct expert_gauge **gauges;     /* one per config expert, owned references */
-    size_t *slots;                    /* metrics slot per config expert */
-    struct embedder_gauge *embedders; /* one per config embedder; owned */
+    double mean_quality[CONFIG_MAX_EXPERTS]; /* in the bundle; of those known */
+    struct expert_gauge **gauges;            /* one per config expert, owned references */
+    size_t *slots;                           /* metrics slot per config expert */
+    struct embedder_gauge *embedders;        /* one per config embedder; owned */
     /* Called with the snapshot when the last reference goes, and frees it elsewhere; NULL:
      * freed at once. Set before it is published. */
     void (*reaper)(void *context, struct snapshot *dead);

@@ -1,0 +1,505 @@
+/* record.c - the story of one exchange as JSON; see record.h.
+ *
+ * One pass and one buffer: it is rendered for every request, so nothing here allocates,
+ * sorts or formats by printf. Member for member it is the Decision of openapi.yaml.
+ */
+#include "gateway/flow/record.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/base/jput.h"
+#include "gateway/domain/price.h"
+
+static const struct config *config_of(const struct record *record)
+{
+    return record->snapshot->config;
+}
+
+static const char *expert_name(const struct record *record, size_t expert)
+{
+    return config_of(record)->experts[expert].name;
+}
+
+static const struct plan_choice *choice_of(const struct record *record)
+{
+    return record->chosen < 0 ? NULL : &record->decision->plan.choices[record->chosen];
+}
+
+static const struct fuser_ranked *ranked_of(const struct record *record, size_t expert)
+{
+    const struct fuser_verdict *verdict = record->decision->verdict;
+
+    for (size_t i = 0; verdict != NULL && i < verdict->n_ranked; i++) {
+        if (verdict->ranked[i].generator == expert)
+            return &verdict->ranked[i];
+    }
+    return NULL;
+}
+
+/* -- the decision ------------------------------------------------------------------------ */
+
+static void put_ranked(struct jput *j, const struct record *record,
+                       const struct plan_choice *choice)
+{
+    const struct fuser_ranked *r = ranked_of(record, choice->expert);
+    const double tokens = (double)choice->output_tokens;
+    struct order_terms terms = { .worst_pico = MONEY_NONE };
+    bool fits =
+        order_fit(record->order, choice->expert, record->remaining_pico, tokens, &terms);
+
+    jput_open(j, NULL, '{');
+    jput_text(j, "expert", expert_name(record, choice->expert));
+    jput_bool(j, "affordable", fits);
+    jput_usd(j, "expected_usd",
+             r != NULL ? r->expected_pico
+                       : order_expected(record->order, choice->expert, tokens));
+    jput_usd(j, "worst_usd",
+             fits ? terms.worst_pico : order_least_worst(record->order, choice->expert));
+    if (fits && terms.limit_tokens > 0)
+        jput_int(j, "output_limit", terms.limit_tokens);
+    jput_number(j, "quality", r != NULL ? r->quality : NAN);
+    jput_number(j, "quality_se", r != NULL ? r->quality_se : NAN);
+    jput_number(j, "utility", r != NULL ? r->utility : NAN);
+    jput_number(j, "output_tokens", r != NULL ? r->output_tokens : NAN);
+    jput_number(j, "latency_ms", r != NULL ? r->latency_ms : NAN);
+    jput_int(j, "known", r != NULL ? r->known : 0);
+    if (r != NULL && !r->good_enough)
+        jput_bool(j, "good_enough", false);
+    jput_close(j, '}');
+}
+
+static void put_ranking(struct jput *j, const struct record *record)
+{
+    const struct plan *plan = &record->decision->plan;
+
+    jput_open(j, "ranking", '[');
+    for (size_t i = 0; i < plan->n; i++)
+        put_ranked(j, record, &plan->choices[i]);
+    jput_close(j, ']');
+}
+
+static void put_neighbours(struct jput *j, const struct record *record)
+{
+    const struct fuser_verdict *verdict = record->decision->verdict;
+
+    jput_open(j, "neighbours", '[');
+    for (size_t i = 0;
+         verdict != NULL && i < verdict->n_neighbours && i < record->neighbours_max;
+         i++) {
+        const struct fuser_neighbour *neighbour = &verdict->neighbours[i];
+
+        jput_open(j, NULL, '{');
+        jput_text(j, "id", neighbour->id);
+        jput_text(j, "domain", neighbour->domain);
+        jput_number(j, "distance", (double)neighbour->distance);
+        jput_number(j, "weight", (double)neighbour->weight);
+        jput_close(j, '}');
+    }
+    jput_close(j, ']');
+}
+
+static void put_bought(struct jput *j, const struct record *record, size_t embedder)
+{
+    const struct decision *decision = record->decision;
+    const struct decision_told *told = &decision->told[embedder];
+
+    jput_text(j, "bought", config_of(record)->embedders[embedder].name);
+    jput_bool(j, "delivered", (decision->undelivered >> embedder & 1) == 0);
+    if (told->waited_us > 0)
+        jput_number(j, "waited_ms", (double)told->waited_us / 1000.0);
+    if (told->error != NULL)
+        jput_text(j, "error", told->error);
+}
+
+static void put_step(struct jput *j, const struct record *record,
+                     const struct fuser_walked *step)
+{
+    const struct config *config = config_of(record);
+
+    jput_open(j, NULL, '{');
+    if (step->embedder < 0)
+        jput_null(j, "bought");
+    else
+        put_bought(j, record, (size_t)step->embedder);
+    jput_number(j, "loss_before", step->loss_before);
+    jput_usd(j, "price_usd", step->price_pico);
+    jput_open(j, "candidates", '[');
+    for (size_t e = 0; e < config->n_embedders; e++) {
+        if (!step->candidates[e].open)
+            continue;
+        jput_open(j, NULL, '{');
+        jput_text(j, "embedder", config->embedders[e].name);
+        jput_number(j, "loss", step->candidates[e].loss);
+        jput_number(j, "gain_se", step->candidates[e].gain_se);
+        jput_close(j, '}');
+    }
+    jput_close(j, ']');
+    jput_close(j, '}');
+}
+
+static void put_steps(struct jput *j, const struct record *record)
+{
+    const struct fuser_verdict *verdict = record->decision->verdict;
+
+    jput_open(j, "steps", '[');
+    for (size_t s = 0; verdict != NULL && s < verdict->n_steps; s++)
+        put_step(j, record, &verdict->steps[s]);
+    jput_close(j, ']');
+}
+
+static void put_evidence(struct jput *j, const struct fuser_verdict *verdict)
+{
+    jput_text(j, "evidence",
+              verdict != NULL ? fuser_evidence_word(verdict->evidence) : NULL);
+    jput_text(j, "stop", verdict != NULL ? fuser_stop_word(verdict->stop) : NULL);
+    jput_text(j, "domain", verdict != NULL ? verdict->domain : NULL);
+    jput_bool(j, "kept_default", verdict != NULL && verdict->kept_default);
+}
+
+/* Who set the price of cost: the request, the policy, or the tuned bundle where the policy
+ * is silent. */
+static const char *lambda_from(const struct record *record)
+{
+    const struct config_policy *policy = record->order->policy;
+
+    if (policy == NULL)
+        return NULL;
+    if (frugal_has_lambda(record->options))
+        return "request";
+    if (!policy->silent_value)
+        return "policy";
+    return policy->lambda > 0 ? "bundle" : "default";
+}
+
+static void put_order(struct jput *j, const struct record *record)
+{
+    const struct order *order = record->order;
+
+    jput_text(j, "policy", order->policy != NULL ? order->policy->name : NULL);
+    jput_number(j, "lambda", order->lambda);
+    jput_text(j, "lambda_from", lambda_from(record));
+    jput_number(j, "min_quality", order->min_quality);
+    jput_number(j, "wait_per_s", order->wait_per_s);
+    jput_number(j, "switch_z", order->switch_z);
+    jput_number(j, "gain_se", order->gain_se);
+}
+
+static void put_head(struct jput *j, const struct record *record)
+{
+    const struct plan_choice *choice = choice_of(record);
+
+    jput_text(j, "object", "decision");
+    jput_str(j, "decision_id", record->decision_id);
+    jput_str(j, "model", record->model);
+    jput_text(j, "expert", choice != NULL ? expert_name(record, choice->expert) : NULL);
+    jput_text(j, "reason", reason_word(record->reason));
+    jput_text(j, "reason_text", reason_text(record->reason));
+    jput_number(j, "predicted_quality",
+                choice != NULL && choice->predicted ? (double)choice->quality : NAN);
+    jput_int(j, "propensity", 1);
+    put_order(j, record);
+}
+
+/* Members of `cost` that are known as soon as it is decided. */
+static void put_estimate(struct jput *j, const struct record *record)
+{
+    const struct decision *decision = record->decision;
+
+    jput_usd(j, "evidence_usd", decision->evidence_pico);
+    jput_usd(j, "expected_usd",
+             money_add(decision->evidence_pico, record->terms.expected_pico));
+    jput_usd(j, "ceiling_usd", record->order->ceiling_pico);
+}
+
+static void put_why(struct jput *j, const struct record *record)
+{
+    const struct decision *decision = record->decision;
+    const struct fuser *fuser = record->snapshot->fuser;
+
+    put_evidence(j, decision->verdict);
+    put_ranking(j, record);
+    put_steps(j, record);
+    put_neighbours(j, record);
+    jput_number(j, "decision_ms",
+                (double)(decision->ready_us - decision->began_us) / 1000.0);
+    jput_text(j, "bundle",
+              fuser != NULL ? fuser_bundle_id(fuser_bundle_of(fuser)) : NULL);
+    jput_text(j, "config", config_of(record)->version);
+}
+
+void record_decision(const struct record *record, struct buf *out)
+{
+    struct jput j;
+
+    jput_init(&j, out);
+    jput_open(&j, NULL, '{');
+    put_head(&j, record);
+    jput_open(&j, "cost", '{');
+    put_estimate(&j, record);
+    jput_usd(&j, "worst_usd",
+             money_add(record->purse->bound_pico, record->terms.worst_pico));
+    jput_close(&j, '}');
+    put_why(&j, record);
+    jput_close(&j, '}');
+}
+
+/* -- what came of it --------------------------------------------------------------------- */
+
+static double milliseconds(int64_t us)
+{
+    return us > 0 ? (double)us / 1000.0 : NAN;
+}
+
+static void put_attempt(struct jput *j, const struct record *record,
+                        const struct record_attempt *attempt)
+{
+    jput_open(j, NULL, '{');
+    jput_text(j, "expert", expert_name(record, attempt->expert));
+    jput_text(j, "end", attempt->end);
+    if (attempt->status != 0)
+        jput_int(j, "status", attempt->status);
+    else
+        jput_null(j, "status");
+    jput_text(j, "error", attempt->error);
+    jput_bool(j, "sent", attempt->sent);
+    if (attempt->expert_request_id[0] != '\0')
+        jput_text(j, "expert_request_id", attempt->expert_request_id);
+    jput_number(j, "began_ms", (double)attempt->began_us / 1000.0);
+    jput_number(j, "head_ms", milliseconds((int64_t)attempt->head_us));
+    jput_number(j, "first_byte_ms", milliseconds((int64_t)attempt->first_byte_us));
+    jput_number(j, "total_ms", milliseconds((int64_t)attempt->done_us));
+    jput_usd(j, "spent_usd", attempt->spent_pico);
+    jput_close(j, '}');
+}
+
+static void put_attempts(struct jput *j, const struct record *record)
+{
+    jput_open(j, "attempts", '[');
+    for (const struct record_attempt *a = record->attempts; a != NULL; a = a->next)
+        put_attempt(j, record, a);
+    jput_close(j, ']');
+}
+
+static void put_usage(struct jput *j, const struct usage *usage)
+{
+    if (!usage->known) {
+        jput_null(j, "tokens");
+        return;
+    }
+    jput_open(j, "tokens", '{');
+    jput_int(j, "input", usage->input_tokens);
+    jput_int(j, "cached_input", usage->cached_tokens);
+    jput_int(j, "output", usage->output_tokens);
+    jput_close(j, '}');
+}
+
+static void put_answer(struct jput *j, const struct usage_names *names)
+{
+    jput_open(j, "answer", '{');
+    jput_str(j, "id", names->id);
+    jput_str(j, "model", names->model);
+    jput_str(j, "system_fingerprint", names->fingerprint);
+    jput_close(j, '}');
+}
+
+static void put_cost(struct jput *j, const struct record *record)
+{
+    const struct purse *purse = record->purse;
+
+    jput_open(j, "cost", '{');
+    put_estimate(j, record);
+    jput_usd(
+        j, "worst_usd",
+        money_add(purse->bound_pico, record->answers ? 0 : record->terms.worst_pico));
+    jput_usd(j, "spent_usd", purse->spent_pico);
+    jput_usd(j, "bound_usd", purse->bound_pico);
+    jput_usd(j, "generation_usd", record->generation_pico);
+    jput_bool(j, "estimated", record->estimated);
+    jput_close(j, '}');
+}
+
+static void put_baseline(struct jput *j, const char *key, const struct record *record,
+                         const struct record_baseline *baseline)
+{
+    jput_open(j, key, '{');
+    jput_text(j, "expert",
+              baseline->expert < 0 ? NULL
+                                   : expert_name(record, (size_t)baseline->expert));
+    jput_usd(j, "usd", baseline->pico);
+    jput_close(j, '}');
+}
+
+static void put_baselines(struct jput *j, const struct record *record)
+{
+    const struct record_baselines all = record_baselines(record);
+
+    jput_open(j, "baselines", '{');
+    put_baseline(j, "always_best", record, &all.best);
+    put_baseline(j, "always_cheapest", record, &all.cheapest);
+    jput_close(j, '}');
+}
+
+static void put_tags(struct jput *j, const char *key,
+                     const struct frugal_options *options)
+{
+    jput_open(j, key, '{');
+    for (size_t i = 0; i < options->n_tags; i++) {
+        const struct frugal_tag *tag = &options->tags[i];
+        char name[FRUGAL_MAX_TAG_NAME + 1];
+
+        memcpy(name, tag->name.p, tag->name.n);
+        name[tag->name.n] = '\0';
+        jput_str(j, name, tag->value);
+    }
+    jput_close(j, '}');
+}
+
+void record_tags(const struct frugal_options *options, struct buf *out)
+{
+    struct jput j;
+
+    if (options->n_tags == 0)
+        return;
+    jput_init(&j, out);
+    put_tags(&j, NULL, options);
+}
+
+static void put_kept(struct jput *j, const struct record *record)
+{
+    const struct config *config = config_of(record);
+
+    if (record->prompt.n > 0)
+        jput_str(j, "prompt", record->prompt);
+    if (!record->vectors)
+        return;
+    jput_open(j, "vectors", '{');
+    for (size_t e = 0; e < config->n_embedders; e++) {
+        const struct decision_told *told = &record->decision->told[e];
+
+        if (told->vector != NULL)
+            jput_floats(j, config->embedders[e].name, told->vector, told->dim);
+    }
+    jput_close(j, '}');
+}
+
+static void put_error(struct jput *j, const struct api_error *error)
+{
+    if (error == NULL || error->code == API_OK) {
+        jput_null(j, "error");
+        return;
+    }
+    jput_open(j, "error", '{');
+    jput_text(j, "result", api_error_word(error->code));
+    jput_text(j, "message",
+              error->message[0] != '\0' ? error->message : api_error_text(error->code));
+    jput_close(j, '}');
+}
+
+void record_whole(const struct record *record, struct buf *out)
+{
+    char at[CLOCK_TEXT_BYTES];
+    struct jput j;
+
+    jput_init(&j, out);
+    jput_open(&j, NULL, '{');
+    put_head(&j, record);
+    jput_text(&j, "at", clock_format(record->at_us, at));
+    jput_str(&j, "request_id", record->request_id);
+    jput_str(&j, "key",
+             record->key.n > 0 ? record->key : (struct str){ .p = NULL, .n = 0 });
+    put_tags(&j, "tags", record->options);
+    jput_text(&j, "route", record->answers ? "chat" : "route");
+    jput_bool(&j, "stream", record->stream);
+    jput_int(&j, "status", record->status);
+    jput_bool(&j, "client_left", record->left);
+    put_error(&j, record->error);
+    put_answer(&j, &record->names);
+    put_usage(&j, &record->usage);
+    put_cost(&j, record);
+    put_baselines(&j, record);
+    put_attempts(&j, record);
+    jput_number(&j, "first_ms", milliseconds(record->first_us));
+    jput_number(&j, "total_ms", milliseconds(record->total_us));
+    put_why(&j, record);
+    put_kept(&j, record);
+    jput_close(&j, '}');
+}
+
+/* -- savings ----------------------------------------------------------------------------- */
+
+/* Output tokens that an answer of this expert is taken to have: as predicted, as the answer
+ * given had, or NAN. */
+static double tokens_of(const struct record *record, size_t expert)
+{
+    const struct fuser_ranked *r = ranked_of(record, expert);
+
+    if (r != NULL && isfinite(r->output_tokens))
+        return r->output_tokens;
+    return record->usage.known ? (double)record->usage.output_tokens : NAN;
+}
+
+/* What this expert would have cost. */
+static int64_t cost_with(const struct record *record, size_t expert)
+{
+    const struct config_generator *g = &config_of(record)->experts[expert].generator;
+    const struct plan_choice *choice = choice_of(record);
+    const double tokens = tokens_of(record, expert);
+    struct usage usage = record->usage;
+
+    if (!usage.known)
+        return order_expected(record->order, expert, tokens);
+    if (choice->expert != expert) {
+        usage.cached_tokens = 0;
+        usage.output_tokens = (int64_t)ceil(tokens);
+    }
+    return price_settle(&g->price, &usage);
+}
+
+static struct record_baseline cheapest_of(const struct record *record)
+{
+    struct record_baseline cheapest = { .expert = -1, .pico = MONEY_NONE };
+    int64_t least = MONEY_NONE;
+
+    for (size_t i = 0; i < config_of(record)->n_experts; i++) {
+        int64_t price;
+
+        if (!order_allows(record->order, i))
+            continue;
+        price = order_expected(record->order, i, tokens_of(record, i));
+        if (cheapest.expert >= 0 && price >= least)
+            continue;
+        least = price;
+        cheapest.expert = (int)i;
+    }
+    if (cheapest.expert >= 0)
+        cheapest.pico = cost_with(record, (size_t)cheapest.expert);
+    return cheapest;
+}
+
+static struct record_baseline best_of(const struct record *record)
+{
+    const struct snapshot *snapshot = record->snapshot;
+    struct record_baseline best = { .expert = -1, .pico = MONEY_NONE };
+
+    for (size_t i = 0; i < config_of(record)->n_experts; i++) {
+        if (order_allows(record->order, i) && (snapshot->known >> i & 1) != 0 &&
+            (best.expert < 0 ||
+             snapshot->mean_quality[i] > snapshot->mean_quality[best.expert]))
+            best.expert = (int)i;
+    }
+    if (best.expert >= 0)
+        best.pico = cost_with(record, (size_t)best.expert);
+    return best;
+}
+
+struct record_baselines record_baselines(const struct record *record)
+{
+    const struct record_baseline same = { .expert = -1, .pico = record->generation_pico };
+
+    if (record->order->policy == NULL || !record->answered)
+        return (struct record_baselines){ .best = same, .cheapest = same };
+    return (struct record_baselines){ .best = best_of(record),
+                                      .cheapest = cheapest_of(record) };
+}

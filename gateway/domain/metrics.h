@@ -139,6 +139,21 @@ enum metric_spend {
       "Configurations taken over while running")                                         \
     X(RELOADS_FAILED, COUNTER, "frugal_reloads_failed_total", NONE, NONE,                \
       "Configurations refused while running")                                            \
+    X(STORE_WAITING, GAUGE, "frugal_store_queue_rows", NONE, NONE,                       \
+      "Rows not yet committed, and places kept for requests under way")                  \
+    X(STORE_FAILING, GAUGE, "frugal_store_failing", NONE, NONE,                          \
+      "1 while the last commit failed")                                                  \
+    X(STORE_ROWS, COUNTER, "frugal_store_rows_total", NONE, NONE, "Rows committed")      \
+    X(STORE_LOST, COUNTER, "frugal_store_rows_lost_total", NONE, NONE,                   \
+      "Rows that were never written")                                                    \
+    X(STORE_FAILURES, COUNTER, "frugal_store_failures_total", NONE, NONE,                \
+      "Commits that failed and were tried again")                                        \
+    X(STORE_REMOVED, COUNTER, "frugal_store_decisions_removed_total", NONE, NONE,        \
+      "Decisions removed by age or size")                                                \
+    X(STORE_REFUSED, COUNTER, "frugal_store_requests_refused_total", NONE, NONE,         \
+      "Requests refused since they could not be recorded")                               \
+    X(STORE_COMMIT, SECONDS, "frugal_store_commit_seconds", NONE, NONE,                  \
+      "Transactions of the store")                                                       \
     X(DURATION, SECONDS, "gen_ai_server_request_duration_seconds", ROUTE, NONE,          \
       "Requests from the first byte to the last")                                        \
     X(FIRST_TOKEN, SECONDS, "gen_ai_server_time_to_first_token_seconds", EXPERT, NONE,   \

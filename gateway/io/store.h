@@ -67,6 +67,7 @@ enum store_notice {
     STORE_NOTICE_FAILING, /* a commit failed: text says why; once until it works again */
     STORE_NOTICE_WORKING, /* it works again */
     STORE_NOTICE_LOST,    /* n rows were lost since the last notice */
+    STORE_NOTICE_REFUSED, /* one of them since the tables do not take it: text says why */
     STORE_NOTICE_REMOVED, /* n decisions were removed by retention */
 };
 
@@ -75,6 +76,7 @@ struct store_settings {
     bool full;        /* sync each commit */
     bool refuse;      /* on failure: refuse rather than lose */
     int64_t commit_ms, commit_rows;
+    int64_t busy_ms; /* a lock of another process is waited for; 0: STORE_BUSY_MS */
     int64_t queue_rows, queue_bytes; /* rows that are put or have a place; their bytes */
     int64_t keep_days;               /* decisions older than this are removed; 0: never */
     int64_t keep_bytes;              /* the oldest go when the file is larger; 0: never */

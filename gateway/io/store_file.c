@@ -3,6 +3,7 @@
 #include "gateway/io/store_file.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,17 @@ static enum store_err prepare(struct store_file *file, enum store_file_mode mode
     return err;
 }
 
+/* Prompts may lie in it: nobody else reads it. SQLite gives its log the same mode. Only
+ * for a file that is not there yet: closing the descriptor of one that is in use would let
+ * go of SQLite's locks on it. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 enum store_err store_file_open(const char *path, enum store_file_mode mode,
                                struct store_file **ret_file, struct store_error *error)
 {
@@ -54,7 +66,7 @@ enum store_err store_file_open(const char *path, enum store_file_mode mode,
     else
         flags |= SQLITE_OPEN_READWRITE;
     if (mode == STORE_FILE_CREATE)
-        flags |= SQLITE_OPEN_CREATE;
+        make_private(path);
     else if (access(path, F_OK) != 0)
         return store_error_set(error, STORE_ABSENT, "there is no store '%s'", path);
     file = calloc(1, sizeof *file);

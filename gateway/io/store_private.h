@@ -1,4 +1,4 @@
-/* store_private.h - what the files of the store share; only store*.c include it.
+/* store_private.h - what the files of the store share; only they include it.
  *
  *   store.c         the queue, the places, the waits: what loops see
  *   store_writer.c  the thread that writes: batches, retries, notices
@@ -7,13 +7,15 @@
  *   store_retain.c  what is removed, in small steps
  *   store_query.c   questions
  *
- * Rows are numbered as they are put. Under the lock, always:
+ * Rows are numbered as they are put, and stand in one list until they are committed, so
+ * that store_find sees them in memory while the disk fails. Under the lock, always:
  *
- *      removed   |  batch: first .. taken   |  queue: taken+1 .. put
- *   <= committed |  the writer has it       |  not yet looked at
+ *      gone          | first ... taken         | taken + 1 ... put
+ *      <= committed  | the writer's batch, or  | not yet looked at
+ *                    | what it tries again     |
  *
- * A row stays in the one list (first..put) until it is committed, so that store_find sees
- * it in memory while the disk fails; only the writer takes off the front.
+ * Only the writer takes off the front; it reads its batch without the lock, up to the row
+ * `taken` and not that row's `next`.
  */
 #ifndef GATEWAY_IO_STORE_PRIVATE_H
 #define GATEWAY_IO_STORE_PRIVATE_H
@@ -26,13 +28,16 @@
 
 /* -- rows -- */
 
-enum store_sort { STORE_SORT_DECISION, STORE_SORT_FEEDBACK };
+enum store_sort {
+    STORE_SORT_DECISION,
+    STORE_SORT_FEEDBACK,
+    STORE_SORT_LOST, /* refused by the tables: a mark until its batch goes */
+};
 
 struct store_row {
-    struct store_row *next;
+    struct store_row *next; /* in the store's list */
     uint64_t number;
     enum store_sort sort;
-    bool counted; /* among the rows of the queue's bound */
     size_t bytes; /* of this piece of memory */
     union {
         struct store_decision decision;
@@ -53,34 +58,36 @@ struct store {
     pthread_t writer, reader;
     bool writing, reading; /* the threads were started */
 
-    /* Guards everything down to `jobs_last`. Held while pointers are linked, and while
-     * store_find looks through memory because the disk fails. */
+    /* Guards everything down to `ended`. Held while pointers are linked, and while
+     * store_find looks through the rows in memory. */
     pthread_mutex_t lock;
     pthread_cond_t work;  /* the writer: something to do sooner than it thinks */
-    pthread_cond_t asked; /* the reader: a job came, or its barrier is reached */
+    pthread_cond_t asked; /* the reader: a job came, or its barrier may be reached */
     struct store_row *first, **last; /* not committed, by number */
     uint64_t put;                    /* number of the last row */
-    uint64_t committed;              /* every row up to here is on disk */
-    uint64_t urgent;                 /* rows up to here are waited for */
-    uint64_t tried;    /* rows up to here were in a commit, good or failed */
-    int64_t oldest_us; /* when the first row not yet looked at was put; monotonic */
-    size_t bytes;      /* of the rows in the list */
+    uint64_t taken;                  /* up to here the writer has looked at them */
+    uint64_t committed;              /* up to here they are on disk, or counted as lost */
+    uint64_t urgent;                 /* up to here somebody waits */
+    int64_t oldest_us;               /* when row taken + 1 was put */
     struct store_wait *waits, **waits_last; /* by number */
     struct store_job *jobs, **jobs_last;
     size_t n_jobs;
-    bool idle;    /* the writer waits without a limit: wake it for the first row */
-    bool closing; /* the writer ends when all is written */
-    bool written; /* the writer has ended: the reader ends when no job waits */
+    bool idle;    /* the writer sleeps: wake it for the first row */
+    bool closing; /* the writer ends when everything is written */
+    bool ended;   /* the writer has ended: the reader ends when no job waits */
 
     atomic_size_t places; /* rows in the list, and places held */
+    atomic_size_t bytes;  /* of the rows in the list */
     atomic_bool failing;
     atomic_uint_fast64_t lost;
-    uint64_t lost_told; /* the writer's: of `lost` noticed */
 };
 
 int64_t store_now_us(const struct store *store); /* monotonic */
 void store_notify(const struct store *store, enum store_notice notice, int64_t n,
                   const char *text);
+
+/* Calls the wait's fn on its loop. */
+void store_answer(struct store_wait *wait, bool written);
 
 void *store_writer_main(void *store);
 void *store_reader_main(void *store);
@@ -89,6 +96,11 @@ void *store_reader_main(void *store);
 NODISCARD enum store_err store_rows_write(struct store_file *file,
                                           const struct store_row *row,
                                           struct store_error *error);
+NODISCARD enum store_err store_rows_begin(struct store_file *file,
+                                          struct store_error *error);
+NODISCARD enum store_err store_rows_commit(struct store_file *file,
+                                           struct store_error *error);
+void store_rows_rollback(struct store_file *file); /* harmless outside a transaction */
 /* Decisions that a dead gateway left open; one transaction. */
 NODISCARD enum store_err store_rows_recover(struct store_file *file, int64_t *ret_crashed,
                                             struct store_error *error);

@@ -157,6 +157,11 @@ enum store_err store_failed(struct sqlite3 *db, const char *path,
     case SQLITE_NOTADB:
         err = STORE_FOREIGN;
         break;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+        err = STORE_REFUSED;
+        break;
     default:
         break;
     }

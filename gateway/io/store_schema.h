@@ -34,7 +34,9 @@
     X(FULL, "the disk or the queue is full")                                             \
     X(FOREIGN, "not a database of the gateway")                                          \
     X(NEWER, "of a newer version")                                                       \
-    X(ABSENT, "not there")
+    X(ABSENT, "not there")                                                               \
+    X(REFUSED, "a value that the tables do not take")                                    \
+    X(IN_USE, "in use by another gateway")
 
 enum store_err {
 #define X(name, text) STORE_##name,

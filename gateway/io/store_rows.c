@@ -1,0 +1,349 @@
+/* store_rows.c - rows into statements, and what a crash left open.
+ *
+ *   decision OPEN ----> OPEN (more charges) ----> SETTLED: its charges are added to spend
+ *        \----------- found at the start -------> CRASHED: the same, at the worst case
+ *
+ * What must hold: a decision's charges are in `spend` exactly once, and in the transaction
+ * in which it leaves OPEN. */
+#include <assert.h>
+#include <string.h>
+
+#include "gateway/io/store_private.h"
+
+#define DAY_US INT64_C(86400000000)
+/* Sums stop here, so that adding two of them cannot leave an integer. */
+#define SUM_MAX "4611686018427387903"
+
+static const char begin_sql[] = "BEGIN IMMEDIATE";
+static const char commit_sql[] = "COMMIT";
+
+/* -- values ------------------------------------------------------------------------------ */
+
+bool store_bind_str(sqlite3_stmt *statement, int at, struct str text)
+{
+    if (text.p == NULL)
+        return sqlite3_bind_null(statement, at) == SQLITE_OK;
+    return sqlite3_bind_text64(statement, at, text.p, text.n, SQLITE_STATIC,
+                               SQLITE_UTF8) == SQLITE_OK;
+}
+
+bool store_bind_text(sqlite3_stmt *statement, int at, const char *text)
+{
+    return store_bind_str(statement, at, str_of(text));
+}
+
+bool store_bind_int(sqlite3_stmt *statement, int at, int64_t value)
+{
+    return sqlite3_bind_int64(statement, at, value) == SQLITE_OK;
+}
+
+bool store_bind_pico(sqlite3_stmt *statement, int at, int64_t pico)
+{
+    if (pico == MONEY_NONE)
+        return sqlite3_bind_null(statement, at) == SQLITE_OK;
+    return store_bind_int(statement, at, pico);
+}
+
+bool store_bind_tokens(sqlite3_stmt *statement, int at, int64_t tokens)
+{
+    if (tokens < 0)
+        return sqlite3_bind_null(statement, at) == SQLITE_OK;
+    return store_bind_int(statement, at, tokens);
+}
+
+struct str store_column_str(sqlite3_stmt *statement, int at)
+{
+    struct str text = { (const char *)sqlite3_column_text(statement, at), 0 };
+
+    text.n = (size_t)sqlite3_column_bytes(statement, at);
+    return text;
+}
+
+int64_t store_column_pico(sqlite3_stmt *statement, int at)
+{
+    if (sqlite3_column_type(statement, at) == SQLITE_NULL)
+        return MONEY_NONE;
+    return sqlite3_column_int64(statement, at);
+}
+
+int64_t store_column_tokens(sqlite3_stmt *statement, int at)
+{
+    if (sqlite3_column_type(statement, at) == SQLITE_NULL)
+        return -1;
+    return sqlite3_column_int64(statement, at);
+}
+
+/* A key or policy that does not apply is '' in the tables, never NULL. */
+static struct str or_empty(struct str text)
+{
+    return text.p != NULL ? text : STR("");
+}
+
+/* -- decisions --------------------------------------------------------------------------- */
+
+static const char decision_sql[] =
+    "INSERT INTO decisions (id, at_us, request_id, response_id, key, policy, expert,"
+    " reason, status, state, spent_pico, bound_pico, evidence_pico, generation_pico,"
+    " estimated, input_tokens, output_tokens, best_pico, cheapest_pico, tags, bundle,"
+    " config, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+    " ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)"
+    " ON CONFLICT (id) DO UPDATE SET response_id = excluded.response_id,"
+    " expert = excluded.expert, reason = excluded.reason, status = excluded.status,"
+    " state = excluded.state, spent_pico = excluded.spent_pico,"
+    " bound_pico = excluded.bound_pico, evidence_pico = excluded.evidence_pico,"
+    " generation_pico = excluded.generation_pico, estimated = excluded.estimated,"
+    " input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,"
+    " best_pico = excluded.best_pico, cheapest_pico = excluded.cheapest_pico,"
+    " record = excluded.record WHERE decisions.state = 'open'";
+
+static bool bind_decision(sqlite3_stmt *s, const struct store_decision *d)
+{
+    return s != NULL && store_bind_str(s, 1, d->id) && store_bind_int(s, 2, d->at_us) &&
+           store_bind_str(s, 3, or_empty(d->request_id)) &&
+           store_bind_str(s, 4, d->response_id) &&
+           store_bind_str(s, 5, or_empty(d->key)) &&
+           store_bind_str(s, 6, or_empty(d->policy)) && store_bind_str(s, 7, d->expert) &&
+           store_bind_str(s, 8, d->reason) &&
+           (d->status == 0 || store_bind_int(s, 9, d->status)) &&
+           store_bind_text(s, 10, store_state_word(d->state)) &&
+           store_bind_int(s, 11, d->spent_pico) && store_bind_int(s, 12, d->bound_pico) &&
+           store_bind_int(s, 13, d->evidence_pico) &&
+           store_bind_int(s, 14, d->generation_pico) &&
+           store_bind_int(s, 15, d->estimated) &&
+           store_bind_tokens(s, 16, d->input_tokens) &&
+           store_bind_tokens(s, 17, d->output_tokens) &&
+           store_bind_pico(s, 18, d->best_pico) &&
+           store_bind_pico(s, 19, d->cheapest_pico) && store_bind_str(s, 20, d->tags) &&
+           store_bind_str(s, 21, d->bundle) && store_bind_str(s, 22, d->config) &&
+           store_bind_str(s, 23, d->record);
+}
+
+static const char charge_sql[] =
+    "INSERT OR REPLACE INTO charges (decision, n, kind, expert, worst_pico, bound_pico,"
+    " spent_pico, known, fate, input_tokens, output_tokens, at_us)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
+static bool bind_charge(sqlite3_stmt *s, struct str decision, size_t n,
+                        const struct store_charge *c)
+{
+    return s != NULL && store_bind_str(s, 1, decision) &&
+           store_bind_int(s, 2, (int64_t)n) &&
+           store_bind_text(s, 3, store_kind_word(c->kind)) &&
+           store_bind_str(s, 4, or_empty(c->expert)) &&
+           store_bind_pico(s, 5, c->worst_pico) && store_bind_int(s, 6, c->bound_pico) &&
+           store_bind_int(s, 7, c->spent_pico) && store_bind_int(s, 8, c->known) &&
+           store_bind_text(s, 9, store_fate_word(c->fate)) &&
+           store_bind_tokens(s, 10, c->input_tokens) &&
+           store_bind_tokens(s, 11, c->output_tokens) && store_bind_int(s, 12, c->at_us);
+}
+
+#define SPEND_COLUMNS                                                                    \
+    "day, key, policy, expert, kind, requests, calls, spent_pico, bound_pico,"           \
+    " input_tokens, output_tokens, best_pico, cheapest_pico"
+#define ADD(column)                                                                      \
+    column " = min(spend." column ", " SUM_MAX ") + min(excluded." column ", " SUM_MAX ")"
+#define SPEND_ADD                                                                                                                               \
+    " ON CONFLICT (day, key, policy, expert, kind) DO UPDATE SET " ADD(                                                                         \
+        "requests") ", " ADD("calls") ", " ADD("spent_pico") ", " ADD("bound_pico") ","                                                         \
+                                                                                    " " ADD("input_tokens") ", " ADD("output_tokens") ", " ADD( \
+                                                                                        "best_pico") ", " ADD("cheapest_pico")
+
+static const char spend_sql[] =
+    "INSERT INTO spend (" SPEND_COLUMNS
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)" SPEND_ADD;
+
+struct addition {
+    int64_t at_us;
+    struct str expert;
+    enum store_kind kind;
+    int64_t requests, calls;
+    int64_t spent_pico, bound_pico;
+    int64_t input_tokens, output_tokens;
+    int64_t best_pico, cheapest_pico;
+};
+
+static int64_t at_least_0(int64_t value)
+{
+    return value > 0 ? value : 0;
+}
+
+static enum store_err add_spend(struct store_file *file, const struct store_decision *d,
+                                const struct addition *a, struct store_error *error)
+{
+    sqlite3_stmt *s = store_file_ready(file, spend_sql);
+    bool bound =
+        s != NULL && store_bind_int(s, 1, store_day(a->at_us)) &&
+        store_bind_str(s, 2, or_empty(d->key)) &&
+        store_bind_str(s, 3, or_empty(d->policy)) &&
+        store_bind_str(s, 4, or_empty(a->expert)) &&
+        store_bind_text(s, 5, store_kind_word(a->kind)) &&
+        store_bind_int(s, 6, a->requests) && store_bind_int(s, 7, a->calls) &&
+        store_bind_int(s, 8, a->spent_pico) && store_bind_int(s, 9, a->bound_pico) &&
+        store_bind_int(s, 10, at_least_0(a->input_tokens)) &&
+        store_bind_int(s, 11, at_least_0(a->output_tokens)) &&
+        store_bind_int(s, 12, a->best_pico) && store_bind_int(s, 13, a->cheapest_pico);
+
+    return store_file_run(file, bound ? s : NULL, error);
+}
+
+/* The request itself counts where it was answered, or would have been. */
+static enum store_err add_request(struct store_file *file, const struct store_decision *d,
+                                  struct store_error *error)
+{
+    bool known = d->best_pico != MONEY_NONE && d->cheapest_pico != MONEY_NONE;
+    struct addition a = { .at_us = d->at_us,
+                          .expert = d->expert,
+                          .kind = STORE_KIND_GENERATION,
+                          .requests = 1,
+                          .best_pico = known ? d->best_pico : 0,
+                          .cheapest_pico = known ? d->cheapest_pico : 0 };
+
+    return add_spend(file, d, &a, error);
+}
+
+static enum store_err add_charge(struct store_file *file, const struct store_decision *d,
+                                 const struct store_charge *c, struct store_error *error)
+{
+    struct addition a = { .at_us = c->at_us,
+                          .expert = c->expert,
+                          .kind = c->kind,
+                          .calls = 1,
+                          .spent_pico = c->spent_pico,
+                          .bound_pico = c->bound_pico,
+                          .input_tokens = c->input_tokens,
+                          .output_tokens = c->output_tokens };
+
+    return add_spend(file, d, &a, error);
+}
+
+static enum store_err write_decision(struct store_file *file,
+                                     const struct store_decision *d,
+                                     struct store_error *error)
+{
+    sqlite3_stmt *s = store_file_ready(file, decision_sql);
+    enum store_err err = store_file_run(file, bind_decision(s, d) ? s : NULL, error);
+    bool settled = d->state == STORE_STATE_SETTLED;
+
+    /* It had left OPEN before: it is told already. */
+    if (err == STORE_OK && sqlite3_changes(store_file_db(file)) == 0)
+        return STORE_OK;
+    for (size_t i = 0; err == STORE_OK && i < d->n_charges; i++) {
+        s = store_file_ready(file, charge_sql);
+        if (!bind_charge(s, d->id, i, &d->charges[i]))
+            s = NULL;
+        err = store_file_run(file, s, error);
+        if (err == STORE_OK && settled)
+            err = add_charge(file, d, &d->charges[i], error);
+    }
+    if (err == STORE_OK && settled)
+        err = add_request(file, d, error);
+    return err;
+}
+
+/* -- feedback ---------------------------------------------------------------------------- */
+
+static const char feedback_sql[] =
+    "INSERT OR REPLACE INTO feedback (decision, expert, score, weight, key, at_us,"
+    " messages, text, text_version, input_tokens, output_tokens, vectors)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
+static struct str or_null(struct str text)
+{
+    return text.n > 0 ? text : (struct str){ NULL, 0 };
+}
+
+static enum store_err write_feedback(struct store_file *file,
+                                     const struct store_feedback *f,
+                                     struct store_error *error)
+{
+    sqlite3_stmt *s = store_file_ready(file, feedback_sql);
+    bool bound = s != NULL && store_bind_str(s, 1, f->decision) &&
+                 store_bind_str(s, 2, or_empty(f->expert)) &&
+                 sqlite3_bind_double(s, 3, f->score) == SQLITE_OK &&
+                 sqlite3_bind_double(s, 4, f->weight) == SQLITE_OK &&
+                 store_bind_str(s, 5, or_empty(f->key)) &&
+                 store_bind_int(s, 6, f->at_us) &&
+                 store_bind_str(s, 7, or_null(f->messages)) &&
+                 store_bind_str(s, 8, or_null(f->text)) &&
+                 store_bind_str(s, 9, or_null(f->text_version)) &&
+                 store_bind_tokens(s, 10, f->input_tokens) &&
+                 store_bind_tokens(s, 11, f->output_tokens) &&
+                 store_bind_str(s, 12, or_null(f->vectors));
+
+    return store_file_run(file, bound ? s : NULL, error);
+}
+
+enum store_err store_rows_write(struct store_file *file, const struct store_row *row,
+                                struct store_error *error)
+{
+    switch (row->sort) {
+    case STORE_SORT_DECISION:
+        return write_decision(file, &row->decision, error);
+    case STORE_SORT_FEEDBACK:
+        return write_feedback(file, &row->feedback, error);
+    case STORE_SORT_LOST:
+        break;
+    }
+    return STORE_OK;
+}
+
+enum store_err store_rows_begin(struct store_file *file, struct store_error *error)
+{
+    return store_file_run(file, store_file_ready(file, begin_sql), error);
+}
+
+enum store_err store_rows_commit(struct store_file *file, struct store_error *error)
+{
+    return store_file_run(file, store_file_ready(file, commit_sql), error);
+}
+
+void store_rows_rollback(struct store_file *file)
+{
+    if (sqlite3_get_autocommit(store_file_db(file)) == 0)
+        (void)sqlite3_exec(store_file_db(file), "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* -- after a crash ----------------------------------------------------------------------- */
+
+/* In this order: charges, their sums, the requests, the decisions themselves. */
+static const char *const recovery[] = {
+    "UPDATE charges SET fate = 'crashed', known = 0,"
+    " bound_pico = coalesce(worst_pico, bound_pico),"
+    " spent_pico = coalesce(worst_pico, bound_pico) WHERE fate = 'open'"
+    " AND decision IN (SELECT id FROM decisions WHERE state = 'open')",
+    "INSERT INTO spend (" SPEND_COLUMNS
+    ") SELECT c.at_us / 86400000000, d.key, d.policy, c.expert, c.kind, 0, count(*),"
+    " sum(c.spent_pico), sum(c.bound_pico), sum(coalesce(c.input_tokens, 0)),"
+    " sum(coalesce(c.output_tokens, 0)), 0, 0"
+    " FROM decisions d JOIN charges c ON c.decision = d.id WHERE d.state = 'open'"
+    " GROUP BY 1, 2, 3, 4, 5" SPEND_ADD,
+    "INSERT INTO spend (" SPEND_COLUMNS
+    ") SELECT at_us / 86400000000, key, policy, coalesce(expert, ''), 'generation',"
+    " count(*), 0, 0, 0, 0, 0, 0, 0 FROM decisions WHERE state = 'open'"
+    " GROUP BY 1, 2, 3, 4" SPEND_ADD,
+    "UPDATE decisions SET state = 'crashed', estimated = 1,"
+    " spent_pico = (SELECT coalesce(sum(spent_pico), 0) FROM charges WHERE decision = "
+    "id),"
+    " bound_pico = (SELECT coalesce(sum(bound_pico), 0) FROM charges WHERE decision = "
+    "id),"
+    " evidence_pico = (SELECT coalesce(sum(spent_pico), 0) FROM charges"
+    " WHERE decision = id AND kind = 'embedding'),"
+    " generation_pico = (SELECT coalesce(sum(spent_pico), 0) FROM charges"
+    " WHERE decision = id AND kind = 'generation') WHERE state = 'open'",
+};
+
+enum store_err store_rows_recover(struct store_file *file, int64_t *ret_crashed,
+                                  struct store_error *error)
+{
+    enum store_err err = store_rows_begin(file, error);
+
+    for (size_t i = 0; err == STORE_OK && i < ARRAY_LEN(recovery); i++)
+        err = store_file_exec(file, recovery[i], error);
+    if (err == STORE_OK)
+        *ret_crashed = sqlite3_changes64(store_file_db(file));
+    if (err == STORE_OK)
+        err = store_rows_commit(file, error);
+    if (err != STORE_OK)
+        store_rows_rollback(file);
+    return err;
+}

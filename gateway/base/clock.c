@@ -2,6 +2,8 @@
 #include "gateway/base/clock.h"
 
 #include <assert.h>
+#include <stdbool.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t read_clock_us(clockid_t id)
@@ -80,4 +82,70 @@ const char *clock_format(int64_t wall_us, char text[CLOCK_TEXT_BYTES])
     *p++ = 'Z';
     *p = '\0';
     return text;
+}
+
+/* Takes `digits` digits and what must follow them off the front of *text. */
+static bool take(struct str *text, size_t digits, const char *after, int *ret_value)
+{
+    int value = 0;
+
+    if (text->n < digits)
+        return false;
+    for (size_t i = 0; i < digits; i++) {
+        if (text->p[i] < '0' || text->p[i] > '9')
+            return false;
+        value = value * 10 + (text->p[i] - '0');
+    }
+    *text = str_skip(*text, digits);
+    if (!str_starts(*text, after))
+        return false;
+    *text = str_skip(*text, strlen(after));
+    *ret_value = value;
+    return true;
+}
+
+/* ".25Z" or "Z", to the microsecond. */
+static bool take_fraction(struct str text, int64_t *ret_us)
+{
+    int64_t us = 0, unit = 100000;
+
+    if (text.n > 1 && text.p[0] == '.') {
+        text = str_skip(text, 1);
+        if (text.p[0] < '0' || text.p[0] > '9')
+            return false;
+        for (; text.n > 0 && text.p[0] >= '0' && text.p[0] <= '9'; unit /= 10) {
+            us += (text.p[0] - '0') * unit;
+            text = str_skip(text, 1);
+        }
+    }
+    *ret_us = us;
+    return str_is(text, "Z");
+}
+
+enum err clock_parse(struct str text, int64_t *ret_wall_us)
+{
+    struct tm tm = { .tm_isdst = 0 }, again;
+    int year, month;
+    int64_t us = 0;
+    time_t seconds;
+    bool timed;
+
+    if (!take(&text, 4, "-", &year) || !take(&text, 2, "-", &month))
+        return ERR_INVALID;
+    timed = text.n != 2;
+    if (!take(&text, 2, timed ? "T" : "", &tm.tm_mday))
+        return ERR_INVALID;
+    if (timed && (!take(&text, 2, ":", &tm.tm_hour) || !take(&text, 2, ":", &tm.tm_min) ||
+                  !take(&text, 2, "", &tm.tm_sec) || !take_fraction(text, &us)))
+        return ERR_INVALID;
+    tm.tm_year = year - 1900;
+    tm.tm_mon = month - 1;
+    again = tm;
+    seconds = timegm(&again); /* it would take 31 June for 1 July */
+    if (year < 1970 || again.tm_mon != tm.tm_mon || again.tm_mday != tm.tm_mday ||
+        again.tm_hour != tm.tm_hour || again.tm_min != tm.tm_min ||
+        again.tm_sec != tm.tm_sec)
+        return ERR_INVALID;
+    *ret_wall_us = (int64_t)seconds * 1000000 + us;
+    return ERR_OK;
 }

@@ -9,6 +9,9 @@
 
 #include <stdint.h>
 
+#include "gateway/base/err.h"
+#include "gateway/base/str.h"
+
 struct clock {
     int64_t (*monotonic_us)(void *context); /* never goes back; origin unspecified */
     int64_t (*wall_us)(void *context);      /* microseconds since 1970, UTC */
@@ -25,5 +28,8 @@ int64_t clock_wall_s(const struct clock *clock);
 #define CLOCK_TEXT_BYTES 32
 /* "2026-01-31T12:00:00.000Z". Returns text. */
 const char *clock_format(int64_t wall_us, char text[CLOCK_TEXT_BYTES]);
+/* "2026-01-31" (its first moment), "2026-01-31T12:00:00Z" or with a fraction of a second;
+ * UTC, from 1970 to 9999. INVALID: another form, or no such day or time. */
+NODISCARD enum err clock_parse(struct str text, int64_t *ret_wall_us);
 
 #endif

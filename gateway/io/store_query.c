@@ -30,10 +30,11 @@ int64_t store_month_start(int64_t day)
 
 /* -- decisions --------------------------------------------------------------------------- */
 
-#define DECISION_COLUMNS                                                                 \
+#define DECISION_KEYS                                                                    \
     "id, at_us, request_id, response_id, key, policy, expert, reason, status, state,"    \
     " spent_pico, bound_pico, evidence_pico, generation_pico, estimated, input_tokens,"  \
-    " output_tokens, best_pico, cheapest_pico, tags, bundle, config, record"
+    " output_tokens, best_pico, cheapest_pico, tags, bundle, config"
+#define DECISION_COLUMNS DECISION_KEYS ", record"
 
 static enum store_state state_of(struct str word)
 {
@@ -308,7 +309,11 @@ enum store_err store_list(struct store_view *view, const struct store_filter *fi
     enum store_err err;
 
     assert(filter->limit > 0);
-    say(&asking, "SELECT " DECISION_COLUMNS " FROM decisions WHERE true");
+    say(&asking, "SELECT " DECISION_KEYS);
+    say(&asking, filter->brief ? ", NULL" : ", record");
+    say(&asking, " FROM decisions WHERE true");
+    if (filter->after.n > 0)
+        say_text(&asking, " AND id > ?", filter->after);
     if (filter->before.n > 0)
         say_text(&asking, " AND id < ?", filter->before);
     if (filter->since_us > 0)
@@ -321,7 +326,16 @@ enum store_err store_list(struct store_view *view, const struct store_filter *fi
         say_text(&asking, " AND expert = ?", filter->expert);
     if (filter->policy.n > 0)
         say_text(&asking, " AND policy = ?", filter->policy);
-    say_number(&asking, " ORDER BY id DESC LIMIT ?", filter->limit);
+    if (filter->tag_name.n > 0) {
+        say_text(&asking,
+                 " AND (SELECT value FROM json_each(iif(json_valid(tags), tags, '{}'))"
+                 " WHERE key = ?)",
+                 filter->tag_name);
+        say_text(&asking, " = ?", filter->tag_value);
+    }
+    say_number(&asking,
+               filter->after.n > 0 ? " ORDER BY id LIMIT ?" : " ORDER BY id DESC LIMIT ?",
+               filter->limit);
     err = ask(view->file, &asking, &s, error);
     if (err != STORE_OK)
         return err;

@@ -4,7 +4,7 @@
  *   frugalctl   struct store_view view = { .file = file };
  *
  * Lists are keyset-paged, newest first: ids carry their time, the last id of a page is
- * where the next begins (filter.before). Texts given to a callback are borrowed until it
+ * where the next begins (filter.before; filter.after goes the other way). Texts given to a callback are borrowed until it
  * returns. Every function may take milliseconds: never on a loop. Errors: the database's
  * (IO, BUSY, NOMEM); ABSENT where one thing was asked for and is not there.
  */
@@ -38,13 +38,16 @@ NODISCARD enum store_err store_find(struct store_view *view, enum store_find_by 
                                     struct str text, struct store_row **ret_row,
                                     struct store_error *error);
 
-struct store_filter {           /* {0} and a limit: the newest of all */
-    struct str before;          /* id: only older ones; empty: from the newest */
-    int64_t since_us, until_us; /* at_us >= since, < until; 0: no bound */
-    struct str key;             /* with any_key false */
-    bool by_key;                /* only this key's, also the empty one */
-    struct str expert, policy;  /* empty: any */
-    int64_t limit;              /* > 0 */
+struct store_filter {               /* {0} and a limit: the newest of all */
+    struct str before;              /* id: only older ones; empty: from the newest */
+    struct str after;               /* id: only newer ones, oldest first; empty: any */
+    int64_t since_us, until_us;     /* at_us >= since, < until; 0: no bound */
+    struct str key;                 /* with any_key false */
+    bool by_key;                    /* only this key's, also the empty one */
+    struct str expert, policy;      /* empty: any */
+    struct str tag_name, tag_value; /* with this tag; name empty: any */
+    bool brief;                     /* without `record`, which is long */
+    int64_t limit;                  /* > 0 */
 };
 /* False ends the list. */
 typedef bool (*store_decision_fn)(void *context, const struct store_decision *decision);

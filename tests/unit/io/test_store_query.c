@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "gateway/io/store_feedback.h"
 #include "tests/unit/io/store_fixture.h"
 
 static struct store_file *file;
@@ -35,7 +36,24 @@ static int ten_decisions(void **state)
         d.expert = str_of(experts[i % 2]);
         d.key = i < 5 ? STR("a") : STR("");
         d.policy = i < 8 ? STR("auto") : STR("");
+        d.tags = i % 4 == 1 ? STR("{\"env\":\"prod\",\"team.a\":\"x\"}") : STR("");
+        d.tags = i % 4 == 3 ? STR("{\"team.a\":\"y\"}") : d.tags;
         (void)put_decision(store, &d, NULL);
+    }
+    for (int i = 0; i < 3; i++) {
+        const struct store_feedback f = { .decision =
+                                              i < 2 ? STR("dec_03") : STR("dec_04"),
+                                          .expert = str_of(experts[i % 2]),
+                                          .key = STR("a"),
+                                          .score = 0.25 * i,
+                                          .weight = 0.5,
+                                          .at_us = NOON + i,
+                                          .text = i == 1 ? STR("the text") : STR(""),
+                                          .input_tokens = -1,
+                                          .output_tokens = i };
+        struct store_row *row = store_row_feedback(&f);
+
+        (void)store_put(store, &row, NULL);
     }
     store_close(store);
     if (store_file_open(path, STORE_FILE_READ, &file, &error) != STORE_OK)
@@ -102,6 +120,80 @@ static void a_list_is_narrowed_by_every_filter(void **state)
                                                      .since_us = NOON + 2 * hour,
                                                      .until_us = NOON + 4 * hour }),
                         " 03 02");
+}
+
+static void a_list_goes_the_other_way_as_well(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        list(&(struct store_filter){ .limit = 3, .after = STR("dec_04") }), " 05 06 07");
+    assert_string_equal(
+        list(&(struct store_filter){ .limit = 3, .after = STR("dec_09") }), "");
+}
+
+static void a_list_is_narrowed_by_a_tag(void **state)
+{
+    (void)state;
+    assert_string_equal(list(&(struct store_filter){ .limit = 9,
+                                                     .tag_name = STR("team.a"),
+                                                     .tag_value = STR("x") }),
+                        " 09 05 01");
+    assert_string_equal(list(&(struct store_filter){
+                            .limit = 9, .tag_name = STR("team"), .tag_value = STR("x") }),
+                        "");
+}
+
+static bool no_record(void *context, const struct store_decision *decision)
+{
+    assert_true((decision->record.n == 0) == *(bool *)context);
+    return true;
+}
+
+static void a_brief_list_leaves_the_records_where_they_are(void **state)
+{
+    struct store_error error = { "" };
+    bool brief = true;
+
+    (void)state;
+    assert_int_equal(store_list(&view,
+                                &(struct store_filter){ .limit = 1, .brief = true },
+                                no_record, &brief, &error),
+                     STORE_OK);
+    brief = false;
+    assert_int_equal(store_list(&view, &(struct store_filter){ .limit = 1 }, no_record,
+                                &brief, &error),
+                     STORE_OK);
+}
+
+static bool list_feedback(void *context, const struct store_feedback *f)
+{
+    size_t n = strlen(listed);
+
+    (void)context;
+    (void)snprintf(listed + n, sizeof listed - n, " " STR_FMT ":" STR_FMT ":%g:%d",
+                   STR_ARG(str_skip(f->decision, 4)), STR_ARG(f->expert), f->score,
+                   (int)f->text.n);
+    return true;
+}
+
+static void scores_are_found_by_decision_and_all_together(void **state)
+{
+    struct store_error error = { "" };
+    int64_t n = 0;
+
+    (void)state;
+    listed[0] = '\0';
+    assert_int_equal(store_feedback_of(&view, STR("dec_03"), list_feedback, NULL, &error),
+                     STORE_OK);
+    assert_string_equal(listed, " 03:large:0.25:8 03:small:0:0");
+    listed[0] = '\0';
+    assert_int_equal(store_feedback_each(&view, list_feedback, NULL, &error), STORE_OK);
+    assert_string_equal(listed, " 04:small:0.5:0 03:large:0.25:8 03:small:0:0");
+    assert_int_equal(store_feedback_count(&view, STR("a"), NOON + 1, &n, &error),
+                     STORE_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(store_feedback_count(&view, STR("b"), 0, &n, &error), STORE_OK);
+    assert_int_equal(n, 0);
 }
 
 static char summed[1024];
@@ -287,6 +379,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_list_is_paged_by_the_last_id_from_the_newest_on),
         TEST(a_list_is_narrowed_by_every_filter),
+        TEST(a_list_goes_the_other_way_as_well),
+        TEST(a_list_is_narrowed_by_a_tag),
+        TEST(a_brief_list_leaves_the_records_where_they_are),
+        TEST(scores_are_found_by_decision_and_all_together),
         TEST(spend_is_summed_by_what_is_asked_for),
         TEST(spend_is_narrowed_by_day_and_key),
         TEST(budgets_continue_from_the_day_its_month_and_the_total),

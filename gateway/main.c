@@ -25,11 +25,12 @@
 #include "gateway/base/log.h"
 #include "gateway/edge/listen.h"
 #include "gateway/edge/server.h"
+#include "gateway/flow/archive.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/worker.h"
 #include "gateway/io/signals.h"
 
-#define WORKERS_MAX    METRICS_MAX_BLOCKS - 1 /* one block is the main thread's */
+#define WORKERS_MAX    METRICS_MAX_BLOCKS - 2 /* main and the store's writer have one each */
 #define POOL_THREADS   2
 #define POOL_QUEUE_MAX 256
 #define HELP_BYTES     (256u << 10)
@@ -159,6 +160,10 @@ static void warn_of_restart(const struct config *before, const struct config *af
         strcmp(admin_before, admin_after) != 0 || before->workers != after->workers)
         log_message(LOG_WARN, "restart_needed",
                     "listen, admin and workers are taken over at the next start only");
+    if (archive_differs(before, after))
+        log_message(LOG_WARN, "restart_needed",
+                    "the store stays as it was opened: its path and settings are taken "
+                    "over at the next start only");
 }
 
 static void reload(struct process *process)
@@ -372,6 +377,7 @@ static void stop(struct process *process)
     }
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_join(process->workers[i]);
+    store_close(service->store); /* answers to loops that no longer run, but still are */
     pool_free(service->pool);
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_free(process->workers[i]);
@@ -389,6 +395,7 @@ static int serve(const char *config_path)
 {
     struct process process = { .config_path = config_path, .loaded = 1 };
     struct snapshot_error error = { .text = "" };
+    struct store_error trouble = { .text = "" };
     int code = EXIT_FAILURE;
 
     raise_nofile();
@@ -409,6 +416,11 @@ static int serve(const char *config_path)
     process.snapshot->reaper_context = &process;
     process.service.instance = (uint16_t)process.snapshot->config->instance;
     set_log_level(process.snapshot->config);
+    if (archive_open(process.snapshot->config, process.service.metrics,
+                     &process.service.store, &trouble) != STORE_OK) {
+        log_message(LOG_ERROR, "start_failed", "%s", trouble.text);
+        goto done;
+    }
     if (start(&process) != 0)
         goto done;
     log_snapshot(process.snapshot, "ready");
@@ -425,10 +437,16 @@ done:
 static int check(const char *config_path)
 {
     struct snapshot_error error = { .text = "" };
+    struct store_error trouble = { .text = "" };
     struct snapshot *snapshot;
 
     if (snapshot_load(config_path, 1, NULL, NULL, &snapshot, &error) != ERR_OK) {
         fprintf(stderr, "frugald: %s\n", error.text);
+        return EXIT_FAILURE;
+    }
+    if (archive_check(snapshot->config, &trouble) != STORE_OK) {
+        fprintf(stderr, "frugald: %s\n", trouble.text);
+        snapshot_unref(snapshot);
         return EXIT_FAILURE;
     }
     printf("%s: fine: %zu experts, %zu embedders, %zu policies, %s\n", config_path,

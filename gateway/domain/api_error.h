@@ -82,6 +82,8 @@ enum api_fault {
       "the gateway is out of memory")                                                    \
     X(OVERLOADED, "overloaded", 503, "server_error", "overloaded", GATEWAY, NULL,        \
       "the gateway has too many requests in flight")                                     \
+    X(UNRECORDED, "unrecorded", 503, "server_error", "store_unavailable", GATEWAY, NULL, \
+      "the gateway cannot record requests now")                                          \
     X(DRAINING, "draining", 503, "server_error", "shutting_down", GATEWAY, NULL,         \
       "the gateway is shutting down")                                                    \
     X(EXPERT_BUSY, "expert_busy", 503, "server_error", "expert_busy", EXPERT, NULL,      \

@@ -37,8 +37,9 @@ static const struct setting top_settings[] = {
       .help = "number of this gateway among several, shown in ids" },
     { "bundle", SETTING_PATH, AT(config.bundle),
       .help = "what was learned; absent: policies serve their default expert" },
-    { "store", SETTING_PATH, AT(config.store), .restart = true,
-      .help = "SQLite file of keys, ledger and decisions" },
+    { "store", SETTING_OTHER, .restart = true,
+      .help = "SQLite file of keys, ledger and decisions: its path, or settings; "
+              "absent: nothing is kept" },
     { "log_level", SETTING_WORD, AT(log_level), "info", .words = levels,
       .help = "lowest level that is written" },
     { "log_requests", SETTING_BOOL, AT(config.log_requests), "true",
@@ -161,7 +162,6 @@ static enum err read_top(const struct config_node *root, struct config *config)
     config->workers = draft.config.workers;
     config->instance = draft.config.instance;
     config->bundle = draft.config.bundle;
-    config->store = draft.config.store;
     config->log_level = levels[draft.log_level];
     config->log_requests = draft.config.log_requests;
     if (config->workers == 0) {
@@ -180,12 +180,15 @@ static enum err read_top(const struct config_node *root, struct config *config)
 static enum err read_all(struct config_reader *reader, json_t *tree)
 {
     struct config_node root = { reader, NULL, NULL, 0, tree };
-    struct config_node experts, embedders, policies;
+    struct config_node store, experts, embedders, policies;
     enum err err = read_top(&root, reader->config);
 
+    store = config_child(&root, "store");
     experts = config_child(&root, "experts");
     embedders = config_child(&root, "embedders");
     policies = config_child(&root, "policies");
+    if (err == ERR_OK)
+        err = config_read_store(&store);
     if (err == ERR_OK)
         err = config_read_experts(&experts);
     if (err == ERR_OK)
@@ -368,6 +371,7 @@ void config_print_help(struct buf *out)
 {
     config_settings_help("", top_settings, ARRAY_LEN(top_settings), out);
     config_settings_help("limits", limit_settings, ARRAY_LEN(limit_settings), out);
+    config_store_help(out);
     config_experts_help(out);
     config_policies_help(out);
 }

@@ -187,14 +187,26 @@ struct config_limits {
     int64_t keep_alive_ms;        /* an idle client connection */
 };
 
+/* -- the store -- */
+
+struct config_store {
+    const char *path; /* resolved, or NULL: there is none */
+    bool full;        /* durability: every paid call waits for the disk */
+    bool refuse;      /* on failure: 503, rather than lose rows */
+    int64_t commit_ms, commit_rows;
+    int64_t queue_rows, queue_bytes;
+    int64_t keep_days, keep_bytes; /* 0: no bound */
+    bool keep_prompts, keep_vectors;
+};
+
 struct config {
-    const char *path;      /* of the file */
-    const char *folder;    /* of the file */
-    char version[17];      /* hash of the file's text, in hex: which settings these are */
-    const char *listen;    /* "host:port"; port 0: any free one */
-    const char *admin;     /* "host:port", or NULL: none */
-    const char *bundle;    /* resolved path, or NULL: no bundle */
-    const char *store;     /* resolved path, or NULL */
+    const char *path;   /* of the file */
+    const char *folder; /* of the file */
+    char version[17];   /* hash of the file's text, in hex: which settings these are */
+    const char *listen; /* "host:port"; port 0: any free one */
+    const char *admin;  /* "host:port", or NULL: none */
+    const char *bundle; /* resolved path, or NULL: no bundle */
+    struct config_store store;
     int64_t workers;       /* 0 in the file means one per processor, resolved here */
     int64_t instance;      /* of this gateway among several, in ids */
     const char *log_level; /* "info" */

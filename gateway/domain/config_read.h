@@ -85,9 +85,11 @@ void config_settings_help(const char *section, const struct setting *table, size
 
 /* -- parts -- */
 
+NODISCARD enum err config_read_store(const struct config_node *store);
 NODISCARD enum err config_read_experts(const struct config_node *experts);
 NODISCARD enum err config_read_embedders(const struct config_node *embedders);
 NODISCARD enum err config_read_policies(const struct config_node *policies);
+void config_store_help(struct buf *out);
 void config_experts_help(struct buf *out);
 void config_policies_help(struct buf *out);
 

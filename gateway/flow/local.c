@@ -19,7 +19,13 @@ static void put_comma(struct buf *out, size_t *n)
 static void put_degraded(const struct exchange *x, struct buf *out)
 {
     const struct snapshot *snapshot = x->snapshot;
+    const struct store *store = worker_service(x->worker)->store;
     size_t n = 0;
+
+    if (store != NULL && store_failing(store)) {
+        put_comma(out, &n);
+        buf_put(out, "\"store\"");
+    }
 
     for (size_t j = 0; j < snapshot->config->n_embedders; j++) {
         const struct embedder_gauge *gauge = &snapshot->embedders[j];

@@ -32,6 +32,7 @@
 #include "gateway/io/loop.h"
 #include "gateway/io/pool.h"
 #include "gateway/io/resolve.h"
+#include "gateway/io/store.h"
 
 struct worker;
 
@@ -41,6 +42,7 @@ struct service {
     struct metrics *metrics; /* borrowed; rendered at scrape */
     struct resolve *resolve; /* borrowed, shared */
     struct pool *pool;       /* borrowed; for long searches; NULL: none */
+    struct store *store;     /* borrowed, shared; NULL: nothing is kept */
     int64_t started_us;      /* monotonic */
     atomic_int in_flight;    /* requests that limits.in_flight counts, all workers */
     /* A worker's thread is about to end; called on it. mail: the worker's, to be posted. */

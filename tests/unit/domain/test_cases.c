@@ -453,6 +453,12 @@ static void print_config(struct str text, struct buf *out)
     }
     buf_putf(out, "listen %s admin %s bundle %s\n", config->listen,
              config->admin ? config->admin : "-", config->bundle ? config->bundle : "-");
+    if (config->store.path != NULL)
+        buf_putf(out, "store %s %s %s commit %lld ms %lld rows prompts %d\n",
+                 config->store.path, config->store.full ? "full" : "batched",
+                 config->store.refuse ? "refuse" : "continue",
+                 (long long)config->store.commit_ms, (long long)config->store.commit_rows,
+                 config->store.keep_prompts);
     for (size_t i = 0; i < config->n_experts; i++) {
         const struct config_expert *e = &config->experts[i];
 

@@ -1,0 +1,78 @@
+/* config_store.c - the section `store`: a path, or an object with one. */
+#include "gateway/domain/config_read.h"
+
+static const char *const durabilities[] = { "batched", "full", NULL };
+static const char *const on_failures[] = { "refuse", "continue", NULL };
+
+struct draft { /* words of the file */
+    struct config_store store;
+    int durability, on_failure;
+};
+
+#define AT(member) offsetof(struct draft, member)
+
+static const struct setting store_settings[] = {
+    { "path", SETTING_PATH, AT(store.path), .restart = true,
+      .help = "SQLite file of keys, ledger and decisions" },
+    { "durability", SETTING_WORD, AT(durability), "batched", .words = durabilities,
+      .restart = true,
+      .help = "batched: a kill may take the last commit_ms; full: nothing that was "
+              "acknowledged is ever lost, and each paid call waits for the disk" },
+    { "commit_ms", SETTING_INT, AT(store.commit_ms), "50", 1, 60000, .restart = true,
+      .help = "a row waits at most so long for its commit" },
+    { "commit_rows", SETTING_INT, AT(store.commit_rows), "500", 1, 100000,
+      .restart = true, .help = "rows that wait are committed when they are so many" },
+    { "queue_rows", SETTING_INT, AT(store.queue_rows), "10000", 16, 1e6, .restart = true,
+      .help = "rows in memory, with those of requests under way" },
+    { "queue_bytes", SETTING_INT, AT(store.queue_bytes), "67108864", 65536, 1e12,
+      .restart = true, .help = "bytes of the rows in memory" },
+    { "on_failure", SETTING_WORD, AT(on_failure), "refuse", .words = on_failures,
+      .restart = true,
+      .help = "when nothing can be written: refuse requests (503), or continue and count "
+              "the rows that are lost" },
+    { "keep_days", SETTING_INT, AT(store.keep_days), "90", 0, 36500, .restart = true,
+      .help = "decisions that are older are removed, their sums stay; 0: never" },
+    { "keep_bytes", SETTING_INT, AT(store.keep_bytes), "4294967296", 0, 1e15,
+      .restart = true,
+      .help = "the oldest decisions are removed when the file holds more; 0: never" },
+    { "keep_prompts", SETTING_BOOL, AT(store.keep_prompts), "false",
+      .help = "records hold the text of prompts" },
+    { "keep_vectors", SETTING_BOOL, AT(store.keep_vectors), "false",
+      .help = "records hold the vectors of prompts, so that feedback can become "
+              "calibration rows without their text" },
+};
+
+/* Its own text, or an object's `path`. Without either there is no store. */
+enum err config_read_store(const struct config_node *node)
+{
+    struct config *config = node->reader->config;
+    struct config_node settings = *node;
+    struct draft draft = { .durability = 0 };
+    const char *path = NULL;
+    enum err err = ERR_OK;
+
+    if (node->json && json_is_string(node->json)) {
+        err = config_path(node, &path);
+        settings.json = NULL;
+    } else if (node->json && !json_is_object(node->json)) {
+        return config_fail(node, "must be a path or an object");
+    }
+    if (err == ERR_OK)
+        err =
+            config_settings(&settings, store_settings, ARRAY_LEN(store_settings), &draft);
+    if (err != ERR_OK)
+        return err;
+    if (path)
+        draft.store.path = path;
+    if (settings.json && !draft.store.path)
+        return config_fail(node, "must have a 'path'");
+    config->store = draft.store;
+    config->store.full = draft.durability == 1;
+    config->store.refuse = draft.on_failure == 0;
+    return ERR_OK;
+}
+
+void config_store_help(struct buf *out)
+{
+    config_settings_help("store", store_settings, ARRAY_LEN(store_settings), out);
+}

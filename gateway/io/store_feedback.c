@@ -1,11 +1,13 @@
 /* store_feedback.c - the questions of store_feedback.h as statements. */
 #include "gateway/io/store_feedback.h"
 
+#include <math.h>
+
 #include "gateway/io/store_private.h"
 
 #define COLUMNS                                                                          \
     "decision, expert, key, score, weight, at_us, messages, text, text_version,"         \
-    " input_tokens, output_tokens, vectors"
+    " input_tokens, output_tokens, vectors, predicted"
 
 static const char of_sql[] =
     "SELECT " COLUMNS " FROM feedback WHERE decision = ?1 ORDER BY expert";
@@ -29,6 +31,9 @@ static struct store_feedback read_feedback(sqlite3_stmt *s)
         .input_tokens = store_column_tokens(s, 9),
         .output_tokens = store_column_tokens(s, 10),
         .vectors = store_column_str(s, 11),
+        .predicted = sqlite3_column_type(s, 12) == SQLITE_NULL
+                         ? (double)NAN
+                         : sqlite3_column_double(s, 12),
     };
 }
 

@@ -106,6 +106,7 @@ struct store_feedback {
     int64_t at_us;
     struct str messages, text, text_version; /* empty: not kept */
     int64_t input_tokens, output_tokens;     /* -1: unknown */
+    double predicted;                        /* quality; NAN: unknown */
     struct str vectors;                      /* JSON; empty: not kept */
 };
 

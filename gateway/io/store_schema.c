@@ -103,7 +103,8 @@ static const char *const migrations[] = {
     " text_version TEXT,"
     " input_tokens INTEGER,"
     " output_tokens INTEGER,"
-    " vectors TEXT," /* JSON: {embedder: [floats]}, where vectors may be kept */
+    " predicted REAL," /* quality, when it was decided; NULL: nobody knew */
+    " vectors TEXT,"   /* JSON: {embedder: base64 of floats}, where they may be kept */
     " PRIMARY KEY (decision, expert)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX feedback_key ON feedback (key, at_us);",
 };

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 
 #include "gateway/io/store_feedback.h"
 #include "tests/unit/io/store_fixture.h"
@@ -50,6 +51,7 @@ static int ten_decisions(void **state)
                                           .at_us = NOON + i,
                                           .text = i == 1 ? STR("the text") : STR(""),
                                           .input_tokens = -1,
+                                          .predicted = i == 1 ? (double)NAN : 0.5,
                                           .output_tokens = i };
         struct store_row *row = store_row_feedback(&f);
 
@@ -170,9 +172,9 @@ static bool list_feedback(void *context, const struct store_feedback *f)
     size_t n = strlen(listed);
 
     (void)context;
-    (void)snprintf(listed + n, sizeof listed - n, " " STR_FMT ":" STR_FMT ":%g:%d",
+    (void)snprintf(listed + n, sizeof listed - n, " " STR_FMT ":" STR_FMT ":%g:%d:%g",
                    STR_ARG(str_skip(f->decision, 4)), STR_ARG(f->expert), f->score,
-                   (int)f->text.n);
+                   (int)f->text.n, f->predicted);
     return true;
 }
 
@@ -185,10 +187,11 @@ static void scores_are_found_by_decision_and_all_together(void **state)
     listed[0] = '\0';
     assert_int_equal(store_feedback_of(&view, STR("dec_03"), list_feedback, NULL, &error),
                      STORE_OK);
-    assert_string_equal(listed, " 03:large:0.25:8 03:small:0:0");
+    assert_string_equal(listed, " 03:large:0.25:8:nan 03:small:0:0:0.5");
     listed[0] = '\0';
     assert_int_equal(store_feedback_each(&view, list_feedback, NULL, &error), STORE_OK);
-    assert_string_equal(listed, " 04:small:0.5:0 03:large:0.25:8 03:small:0:0");
+    assert_string_equal(listed,
+                        " 04:small:0.5:0:0.5 03:large:0.25:8:nan 03:small:0:0:0.5");
     assert_int_equal(store_feedback_count(&view, STR("a"), NOON + 1, &n, &error),
                      STORE_OK);
     assert_int_equal(n, 2);

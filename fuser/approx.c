@@ -411,9 +411,14 @@ static void read_list(const struct approx *approx, uint32_t list,
  * the whole ones. */
 static size_t pick(const struct reading *reading, size_t k, struct near *ret)
 {
-    float bound = kernel_bound(reading->distance, reading->n, k + k / 2);
+    struct kernel_sample sample;
     size_t found = 0;
+    float bound;
 
+    if (reading->n == 0)
+        return 0;
+    kernel_sample(reading->distance, reading->n, &sample);
+    bound = kernel_bound(&sample, k + k / 2);
     for (size_t i = 0; i < reading->n && found < APPROX_ROOM(k); i++) {
         ret[found] = (struct near){ 0, reading->row[i] };
         found += reading->distance[i] <= bound;

@@ -24,13 +24,14 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define LANES         16
 #define UNWANTED                                                                         \
-    1024.0f      /* more than any utility, yet leaves a float its fourth decimal */
-#define AHEAD 12 /* rows fetched before their turn: they lie far apart */
-#define BLOCK KERNEL_WITHIN_ROOM /* distances looked at, and often skipped, together */
-#define BOUND_SAMPLE                                                                     \
-    2048 /* least of as many parts: the k-th of them is little above the k-th of all */
+    1024.0f             /* more than any utility, yet leaves a float its fourth decimal */
+#define AHEAD        12 /* rows fetched before their turn: they lie far apart */
+#define SORT_ROOM    512       /* what is sorted by ranks; more is rare */
+#define CLASSES      64        /* classes looked at together */
+#define BOUND_COARSE (1 << 14) /* the last bits of a bound: a five-hundredth */
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t ints __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 #define ROWS                                                                             \
     4 /* rows measured together: they share the loads of the query and the additions
@@ -339,8 +340,8 @@ void kernel_offer(struct near *heap, size_t *n, size_t k, struct near it)
     }
 }
 
-/* Turns the heap, full or not, into ascending order. */
-void kernel_sort(struct near *heap, size_t n)
+/* The heap, full or not, in ascending order. */
+static void sort_heap(struct near *heap, size_t n)
 {
     for (size_t i = n / 2; i-- > 0;)
         sink_down(heap, n, i);
@@ -353,6 +354,67 @@ void kernel_sort(struct near *heap, size_t n)
     }
 }
 
+/* How many of n distances, a multiple of LANES, are less than each of four. */
+ALWAYS_INLINE void rank_four(const float *distance, size_t n, const float four[4],
+                             int32_t ret[4])
+{
+    ints a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
+
+    for (size_t j = 0; j < n; j += LANES) {
+        lanes v;
+
+        memcpy(&v, distance + j, sizeof v);
+        a += v < four[0]; /* a lane that is true is -1 */
+        b += v < four[1];
+        c += v < four[2];
+        d += v < four[3];
+    }
+    memset(ret, 0, 4 * sizeof *ret);
+    for (size_t l = 0; l < LANES; l++) {
+        ret[0] -= a[l];
+        ret[1] -= b[l];
+        ret[2] -= c[l];
+        ret[3] -= d[l];
+    }
+}
+
+/* Everybody is compared with everybody, sixteen at a time: for some hundred this is quicker than any sort that
+ * must foretell its branches. */
+FUSER_CLONES static void sort_by_rank(struct near *near, size_t n)
+{
+    float distance[SORT_ROOM];
+    uint16_t equals[SORT_ROOM] = { 0 };
+    struct near sorted[SORT_ROOM];
+    size_t whole = (n + LANES - 1) / LANES * LANES;
+
+    memcpy(sorted, near, n * sizeof *near);
+    for (size_t i = 0; i < whole; i++)
+        distance[i] = i < n ? near[i].distance : INFINITY;
+    for (size_t i = 0; i < n; i += 4) {
+        int32_t rank[4];
+
+        rank_four(distance, whole, distance + i, rank);
+        for (size_t r = 0; r < 4 && i + r < n; r++)
+            sorted[rank[r] + equals[rank[r]]++] = near[i + r];
+    }
+    near[0] = sorted[0];
+    for (size_t i = 1; i < n; i++) { /* equals by their rows */
+        size_t at = i;
+
+        for (; at > 0 && farther(near[at - 1], sorted[i]); at--)
+            near[at] = near[at - 1];
+        near[at] = sorted[i];
+    }
+}
+
+void kernel_sort(struct near *near, size_t n)
+{
+    if (n > SORT_ROOM)
+        sort_heap(near, n);
+    else if (n > 1)
+        sort_by_rank(near, n);
+}
+
 /* How many of n are at most `limit`. */
 FUSER_CLONES static size_t count_within(const int32_t *value, size_t n, int32_t limit)
 {
@@ -363,81 +425,95 @@ FUSER_CLONES static size_t count_within(const int32_t *value, size_t n, int32_t 
     return (size_t)within;
 }
 
-/* least[l] = the smallest of the distances l, l + stride, l + 2 stride... of n, as integers in
- * the same order. What is below 0 counts as 0. */
-FUSER_CLONES static void find_least(const float *distance, size_t n, size_t stride,
-                                    int32_t *least)
+FUSER_CLONES void kernel_sample(const float *distance, size_t n,
+                                struct kernel_sample *ret)
 {
+    size_t parts = (n - 1) / KERNEL_SAMPLE + 1, stride = (n - 1) / parts + 1;
+    int32_t *least = ret->least;
+
+    assert(n > 0 && n < KERNEL_NO_ROW);
+    ret->stride = stride;
+    ret->at = ret->row = 0;
     memcpy(least, distance, stride * sizeof *least);
-    for (size_t first = stride; first + stride <= n; first += stride)
-        for (size_t l = 0; l < stride; l++) {
+    for (size_t first = stride; first < n; first += stride) {
+        size_t end = n - first < stride ? n - first : stride;
+
+        for (size_t l = 0; l < end; l++) {
             int32_t bits;
 
             memcpy(&bits, distance + first + l, sizeof bits);
             least[l] = bits < least[l] ? bits : least[l];
         }
+    }
     for (size_t l = 0; l < stride; l++)
         least[l] = least[l] > 0 ? least[l] : 0;
 }
 
-float kernel_bound(const float *distance, size_t n, size_t k)
+float kernel_bound(const struct kernel_sample *sample, size_t k)
 {
-    int32_t least[BOUND_SAMPLE], low = 0, high, infinite;
-    size_t stride = n < BOUND_SAMPLE ? n : n / ((n - 1) / BOUND_SAMPLE + 1);
+    int32_t low = 0, high, infinite;
     float far = INFINITY, bound;
 
-    if (k > stride)
-        return FLT_MAX;
     memcpy(&infinite, &far, sizeof infinite);
-    find_least(distance, n, stride, least);
-    /* The k-th smallest of the least: so many rows at the least are as near. */
-    for (high = infinite; low < high;) {
+    high = infinite - 1;
+    if (k > sample->stride || count_within(sample->least, sample->stride, high) < k)
+        return FLT_MAX;
+    /* The k-th smallest of the least, nearly: so many rows at the least are as near. */
+    while (high - low > BOUND_COARSE) {
         int32_t middle = low + (high - low) / 2;
 
-        if (count_within(least, stride, middle) >= k)
+        if (count_within(sample->least, sample->stride, middle) >= k)
             high = middle;
         else
             low = middle + 1;
     }
-    memcpy(&bound, &low, sizeof bound);
-    return low < infinite ? bound : FLT_MAX;
+    memcpy(&bound, &high, sizeof bound);
+    return bound;
 }
 
-/* Whether one of BLOCK distances is at most `limit`. */
-ALWAYS_INLINE bool any_within(const float *distance, float limit)
+/* Which of the classes [first, end) have a row within the limit. */
+ALWAYS_INLINE size_t classes_within(const struct kernel_sample *sample, size_t first,
+                                    size_t end, float limit, uint16_t *ret)
 {
-    float least[LANES];
-    bool any = false;
+    size_t found = 0;
 
-    memcpy(least, distance, sizeof least);
-    for (size_t i = LANES; i < BLOCK; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
-            least[l] = distance[i + l] < least[l] ? distance[i + l] : least[l];
-    for (size_t l = 0; l < LANES; l++)
-        any |= least[l] <= limit;
-    return any;
-}
+    for (size_t l = first; l < end; l++) {
+        float least;
 
-FUSER_CLONES size_t kernel_within(const float *distance, size_t first, size_t n,
-                                  float limit, struct near *ret, size_t room,
-                                  size_t *ret_found)
-{
-    size_t found = 0, i = first;
-
-    while (i < n && room - found > BLOCK) {
-        size_t end = n - i < BLOCK ? n : i + BLOCK;
-
-        if (end - i == BLOCK && !any_within(distance + i, limit)) {
-            i = end;
-            continue;
-        }
-        for (; i < end; i++) {
-            ret[found] = (struct near){ distance[i], (uint32_t)i };
-            found += distance[i] <= limit;
-        }
+        memcpy(&least, &sample->least[l], sizeof least);
+        ret[found] = (uint16_t)l;
+        found += least <= limit;
     }
-    *ret_found = found;
-    return i;
+    return found;
+}
+
+size_t kernel_within(const float *distance, size_t n, struct kernel_sample *sample,
+                     float limit, struct near *ret, size_t room)
+{
+    uint16_t class[CLASSES];
+    size_t found = 0;
+
+    while (sample->at < sample->stride) {
+        size_t end = sample->at + CLASSES, m;
+
+        end = end < sample->stride ? end : sample->stride;
+        m = classes_within(sample, sample->at, end, limit, class);
+        for (size_t c = 0; c < m; c++) {
+            size_t row = class[c] == sample->at ? sample->row : class[c];
+
+            for (; row < n; row += sample->stride) {
+                if (found == room) {
+                    sample->at = class[c];
+                    sample->row = row;
+                    return found;
+                }
+                ret[found] = (struct near){ distance[row], (uint32_t)row };
+                found += distance[row] <= limit;
+            }
+        }
+        sample->at = sample->row = end;
+    }
+    return found;
 }
 
 size_t kernel_nearest_of(const float *distance, const uint32_t *of, size_t m, size_t k,

@@ -63,22 +63,33 @@ void kernel_axpy(const float *row, size_t dim, float weight, float *out);
 size_t kernel_nearest_of(const float *distance, const uint32_t *of, size_t m, size_t k,
                          struct near *ret);
 
-/* For a caller that has its own way to the candidates: a distance of at least 0 that at least k of
- * the n are within, little above the k-th smallest, in one quick pass. FLT_MAX: fewer are finite, or
- * k is large. k > 0. */
-float kernel_bound(const float *distance, size_t n, size_t k);
+#define KERNEL_SAMPLE 2048
 
-#define KERNEL_WITHIN_ROOM 64
+/* The rows l, l + stride, l + 2 stride... are a class. */
+struct kernel_sample {
+    size_t stride; /* classes, at most KERNEL_SAMPLE */
+    int32_t
+        least[KERNEL_SAMPLE]; /* the least distance of each: a float that is taken for an
+                                   integer, which orders alike; below 0 counts as 0 */
+    size_t at, row;           /* where kernel_within goes on: a class, and a row of it */
+};
 
-/* Then list the rows from `first` on, of n, that are within the limit, as long as there is room for
- * more than KERNEL_WITHIN_ROOM. Returns where it stopped: n, or call again with room. */
-size_t kernel_within(const float *distance, size_t first, size_t n, float limit,
-                     struct near *ret, size_t room, size_t *ret_found);
+/* For a caller that has its own way to the candidates: first this. n > 0. */
+void kernel_sample(const float *distance, size_t n, struct kernel_sample *ret);
 
-/* And offer each candidate, in ascending order of rows, and sort. heap: room for k; *n: how
- * many it holds, at first 0. */
+/* A distance of at least 0 that at least k are within, little above the k-th smallest. FLT_MAX: fewer
+ * are finite, or k is large. k > 0. */
+float kernel_bound(const struct kernel_sample *sample, size_t k);
+
+/* Then the rows within a limit of at least 0, in no order, at most `room` at a time; that was all when
+ * sample->at is sample->stride. Returns how many. */
+size_t kernel_within(const float *distance, size_t n, struct kernel_sample *sample,
+                     float limit, struct near *ret, size_t room);
+
+/* And offer each candidate, and sort. heap: room for k; *n: how many it holds, at first 0. */
 void kernel_offer(struct near *heap, size_t *n, size_t k, struct near it);
-void kernel_sort(struct near *heap, size_t n);
+/* Into ascending order of (distance, row). */
+void kernel_sort(struct near *near, size_t n);
 
 /* One generator's columns over n rows, and its prices in units of loss. */
 struct kernel_first {

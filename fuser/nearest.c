@@ -1,9 +1,9 @@
 /* nearest.c - candidates by coarse distances, measured a lot at a time. */
 #include "fuser/nearest.h"
 
-#include <assert.h>
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #define LOT      512   /* candidates measured together */
 #define ROUNDING 1e-6f /* of a distance: what the floats of a sum may be off */
@@ -24,41 +24,59 @@ static float widened(const struct nearest *of, float distance, double error)
     return distance + (float)error + ROUNDING * distance;
 }
 
-/* Measures n candidates: who is nearer than the farthest of k found takes its place. */
-static void measure_lot(struct search *search, struct near *lot, size_t n)
+/* Measures n candidates and drops those that are no neighbours. Returns how many are left. */
+static size_t measure_lot(const struct nearest *of, struct near *lot, size_t n)
 {
-    const struct nearest *of = search->of;
+    size_t kept = 0;
 
     for (size_t i = 0; of->rows != NULL && i < n; i++)
         lot[i].row = of->rows[lot[i].row];
     if (of->measure != NULL)
         of->measure(of->context, lot, n);
+    for (size_t i = 0; i < n; i++) {
+        lot[kept] = lot[i];
+        kept += lot[i].distance < INFINITY && lot[i].row != of->except;
+    }
+    return kept;
+}
+
+/* Who is nearer than the farthest of k found takes its place. */
+static void offer_lot(struct search *search, const struct near *lot, size_t n)
+{
     for (size_t i = 0; i < n; i++)
-        if (lot[i].distance < INFINITY && lot[i].row != of->except)
-            kernel_offer(search->ret, &search->found, search->k, lot[i]);
+        kernel_offer(search->ret, &search->found, search->k, lot[i]);
     if (search->found == search->k)
-        search->bound =
-            fminf(search->bound, widened(of, search->ret[0].distance, of->error));
+        search->bound = fminf(search->bound, widened(search->of, search->ret[0].distance,
+                                                     search->of->error));
 }
 
 size_t nearest_find(const struct nearest *nearest, size_t k, struct near *ret)
 {
     struct search search = { nearest, k, 0, 0, ret };
+    struct kernel_sample sample;
     struct near lot[LOT];
-    size_t n_lot;
+    size_t n;
     /* The excepted row may be one of those that make the bound. */
     size_t within = nearest->except == KERNEL_NO_ROW ? k : k + 1;
 
-    assert(nearest->n < KERNEL_NO_ROW);
     if (k == 0 || nearest->n == 0)
         return 0;
-    search.bound = widened(nearest, kernel_bound(nearest->distance, nearest->n, within),
-                           2 * nearest->error);
-    for (size_t at = 0; at < nearest->n;) {
-        at = kernel_within(nearest->distance, at, nearest->n, search.bound, lot, LOT,
-                           &n_lot);
-        measure_lot(&search, lot, n_lot);
+    kernel_sample(nearest->distance, nearest->n, &sample);
+    search.bound = widened(nearest, kernel_bound(&sample, within), 2 * nearest->error);
+    for (;;) {
+        n = kernel_within(nearest->distance, nearest->n, &sample, search.bound, lot, LOT);
+        n = measure_lot(nearest, lot, n);
+        if (sample.at == sample.stride)
+            break;
+        offer_lot(&search, lot, n);
     }
+    if (search.found == 0) { /* the first lot was the last, as a rule */
+        kernel_sort(lot, n);
+        n = n < k ? n : k;
+        memcpy(ret, lot, n * sizeof *ret);
+        return n;
+    }
+    offer_lot(&search, lot, n);
     kernel_sort(ret, search.found);
     return search.found;
 }

@@ -83,10 +83,10 @@ static const struct setting limit_settings[] = {
 
 const char *config_error_text(const struct config_error *error, char *text, size_t bytes)
 {
-    char line[16] = "";
+    char line[32] = "";
 
     if (error->line > 0)
-        (void)snprintf(line, sizeof(line), ":%d", error->line);
+        (void)snprintf(line, sizeof(line), ":%d:%d", error->line, error->column);
     (void)snprintf(text, bytes, "%s%s: %s%s%s", error->file, line, error->pointer,
                    error->pointer[0] != '\0' ? ": " : "", error->text);
     return text;
@@ -208,13 +208,14 @@ static void set_syntax_error(struct config_error *error, const char *path,
 
     if (error->set)
         return;
-    *error = (struct config_error){ .set = true, .line = syntax->line };
+    *error = (struct config_error){ .set = true,
+                                    .line = syntax->line,
+                                    .column = syntax->column > 0 ? syntax->column : 1 };
     set_file(error, path);
     (void)snprintf(error->text, sizeof(error->text), "%s", syntax->text);
     near = strstr(error->text, " near ");
     if (near)
-        (void)snprintf(near, sizeof(error->text) - (size_t)(near - error->text),
-                       " at column %d", syntax->column);
+        *near = '\0';
 }
 
 static enum err config_new(const char *path, struct config **ret_config)

@@ -97,7 +97,8 @@ enum metric_spend {
     X(SPEND, "for", METRIC_SPEND_COUNT)
 
 /* X(name, kind, exposed name, first dimension, second dimension, help). kind: COUNTER
- * counts, USD counts pico-USD and shows USD, GAUGE goes up and down, SECONDS is a
+ * counts, USD counts pico-USD and shows USD, GAUGE goes up and down, MONEY does so in
+ * pico-USD and shows USD, SECONDS is a
  * histogram fed in microseconds and shown in seconds. */
 #define METRICS(X)                                                                       \
     X(REQUESTS, COUNTER, "frugal_requests_total", ROUTE, ERROR,                          \
@@ -116,8 +117,16 @@ enum metric_spend {
       "Money spent, settled or estimated")                                               \
     X(NO_USAGE, COUNTER, "frugal_answers_without_usage_total", EXPERT, NONE,             \
       "Answers whose tokens were estimated because none were reported")                  \
+    X(ABSURD_USAGE, COUNTER, "frugal_usage_not_believed_total", EXPERT, NONE,            \
+      "Answers whose reported tokens cannot be: their worst case counts")                \
     X(OVER_BOUND, COUNTER, "frugal_usage_over_reservation_total", EXPERT, NONE,          \
       "Answers that cost more than was reserved for them")                               \
+    X(EXPERTS_BARRED, GAUGE, "frugal_expert_barred", EXPERT, NONE,                       \
+      "1 while an expert that broke its worst case is not asked under ceilings")         \
+    X(RESERVED, MONEY, "frugal_reserved_usd", NONE, NONE,                                \
+      "Worst cases of what is under way, where they are bounded")                        \
+    X(RESERVATIONS, GAUGE, "frugal_reservations", NONE, NONE,                            \
+      "Paid calls under way that are not settled")                                       \
     X(STREAMS_CUT, COUNTER, "frugal_streams_cut_total", EXPERT, NONE,                    \
       "Streams that an expert cut after the commit point")                               \
     X(CLIENTS_GONE, COUNTER, "frugal_clients_gone_total", NONE, NONE,                    \

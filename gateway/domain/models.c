@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "gateway/domain/price.h"
+
 static void put_head(struct buf *out, const char *name, const char *owner,
                      int64_t created)
 {
@@ -22,9 +24,11 @@ static void put_price(struct buf *out, const char *name, int64_t pico_per_token)
 }
 
 static void put_expert(struct buf *out, const struct config_expert *expert,
-                       int64_t created)
+                       int64_t created, int64_t at_s)
 {
     const struct config_generator *generator = &expert->generator;
+    const struct config_price *price = price_at(&generator->prices, at_s);
+    const struct config_rates *rates = &price->tiers[0].rates;
     char text[MONEY_TEXT_BYTES];
 
     put_head(out, expert->name, "expert", created);
@@ -32,11 +36,10 @@ static void put_expert(struct buf *out, const struct config_expert *expert,
     buf_put_json(out, str_of(generator->model));
     if (generator->context_tokens > 0)
         buf_putf(out, ",\"context\":%" PRId64, generator->context_tokens);
-    buf_putf(out, ",\"usd_per_request\":%s",
-             money_format(generator->price.request_pico, text));
-    put_price(out, "usd_per_million_input", generator->price.input_pico);
-    put_price(out, "usd_per_million_cached_input", generator->price.cached_input_pico);
-    put_price(out, "usd_per_million_output", generator->price.output_pico);
+    buf_putf(out, ",\"usd_per_request\":%s", money_format(rates->request_pico, text));
+    put_price(out, "usd_per_million_input", rates->input_pico);
+    put_price(out, "usd_per_million_cached_input", rates->cached_input_pico);
+    put_price(out, "usd_per_million_output", rates->output_pico);
     buf_put(out, "}}");
 }
 
@@ -64,7 +67,8 @@ static void put_policy(struct buf *out, const struct config *config,
     buf_put(out, "}}");
 }
 
-void models_list(const struct config *config, int64_t created_s, struct buf *out)
+void models_list(const struct config *config, int64_t created_s, int64_t now_s,
+                 struct buf *out)
 {
     bool first = true;
 
@@ -78,14 +82,14 @@ void models_list(const struct config *config, int64_t created_s, struct buf *out
         if (!config->experts[i].has_generator)
             continue;
         buf_put(out, first ? "" : ",");
-        put_expert(out, &config->experts[i], created_s);
+        put_expert(out, &config->experts[i], created_s, now_s);
         first = false;
     }
     buf_put(out, "]}");
 }
 
 bool models_one(const struct config *config, struct str name, int64_t created_s,
-                struct buf *out)
+                int64_t now_s, struct buf *out)
 {
     int policy = config_find_policy(config, name);
     int expert = config_find_expert(config, name);
@@ -93,7 +97,7 @@ bool models_one(const struct config *config, struct str name, int64_t created_s,
     if (policy >= 0)
         put_policy(out, config, &config->policies[policy], created_s);
     else if (expert >= 0 && config->experts[expert].has_generator)
-        put_expert(out, &config->experts[expert], created_s);
+        put_expert(out, &config->experts[expert], created_s, now_s);
     else
         return false;
     return true;

@@ -13,6 +13,8 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/domain/price.h"
+#include "gateway/flow/bars.h"
+#include "gateway/flow/held.h"
 #include "gateway/flow/probe.h"
 #include "gateway/flow/upstream.h"
 
@@ -268,19 +270,35 @@ static const char *embedder_word(const struct embedder_answer *answer)
                                          : embedder_result_label(answer->result);
 }
 
-/* An embedder that refused has sold nothing; one that broke may have. */
+static void bar_embedder(struct decision *decision)
+{
+    const struct config *config = decision->snapshot->config;
+
+    bars_set(decision->snapshot, config->embedders[decision->embedder].expert,
+             decision->tools.metrics);
+}
+
+/* An embedder that refused has sold nothing; one that broke may have. A text has tokens: who
+ * reports none has not counted. */
 static void pay(struct decision *decision, const struct embedder_answer *answer)
 {
     const struct config_embedding *embedding = embedding_of(decision, decision->embedder);
-    int64_t expected = price_embedding_expected(embedding, decision->text.n);
+    int64_t expected =
+        price_embedding_expected(embedding, decision->asked_s, decision->text.n);
 
-    if (answer->result == EMBEDDER_OK && answer->prompt_tokens >= 0)
-        (void)purse_settle(decision->purse, &decision->hold,
-                           price_embedding_settle(embedding, answer->prompt_tokens));
-    else if (!answer->sent || (answer->result == EMBEDDER_STATUS && answer->status < 500))
+    held_drop(decision->tools.metrics, &decision->hold);
+    if (answer->result == EMBEDDER_OK && answer->prompt_tokens > 0 &&
+        answer->prompt_tokens <= USAGE_MAX_TOKENS) {
+        if (purse_settle(decision->purse, &decision->hold,
+                         price_embedding_settle(embedding, decision->asked_s,
+                                                answer->prompt_tokens)))
+            bar_embedder(decision);
+    } else if (!answer->sent ||
+               (answer->result == EMBEDDER_STATUS && answer->status < 500)) {
         purse_release(decision->purse, &decision->hold);
-    else
+    } else {
         purse_unknown(decision->purse, &decision->hold, expected);
+    }
 }
 
 /* For the record. Without memory the vector is not kept, and nothing else is missing. */
@@ -338,9 +356,10 @@ static void give_up_call(struct decision *decision, enum metric_attempt how)
         return;
     embedder_cancel(decision->call);
     decision->call = NULL;
+    held_drop(decision->tools.metrics, &decision->hold);
     purse_unknown(decision->purse, &decision->hold,
                   price_embedding_expected(embedding_of(decision, decision->embedder),
-                                           decision->text.n));
+                                           decision->asked_s, decision->text.n));
     not_delivered(decision, spent,
                   how == METRIC_ATTEMPT_CANCELLED ? "cancelled" : "late");
     count_call(decision, how, spent);
@@ -367,7 +386,7 @@ void decision_buy(struct decision *decision)
     const struct config_embedding *embedding = embedding_of(decision, decision->embedder);
     size_t expert = config->embedders[decision->embedder].expert;
     struct embedder_text text = { .p = decision->text.p, .n = decision->text.n };
-    int64_t worst = price_embedding_worst(embedding, text.n);
+    int64_t worst = price_embedding_worst(embedding, decision->order->span, text.n);
     struct embedder_spec spec;
 
     assert(decision->state == DECISION_QUERY);
@@ -377,7 +396,8 @@ void decision_buy(struct decision *decision)
         go_on(decision);
         return;
     }
-    if (purse_reserve(decision->purse, worst, &decision->hold) != PURSE_OK) {
+    if (worst > order_evidence_pico(decision->order, purse_remaining(decision->purse)) ||
+        purse_reserve(decision->purse, worst, &decision->hold) != PURSE_OK) {
         upstream_leave(decision->snapshot, expert);
         decision->undelivered |= 1u << decision->embedder;
         decision->told[decision->embedder].error = "ceiling";
@@ -387,12 +407,23 @@ void decision_buy(struct decision *decision)
     }
     metrics_move(decision->tools.metrics, METRIC_UPSTREAM_IN_FLIGHT,
                  decision->snapshot->slots[expert], 1);
+    held_add(decision->tools.metrics, &decision->hold);
     decision->state = DECISION_WAITING;
+    decision->asked_s = clock_wall_s(&clock_system);
     spec = upstream_embedder_spec(decision->snapshot, decision->embedder, &text, 1, 0);
     decision->call = embedder_start(decision->tools.http, &spec, answered, decision);
 }
 
 /* -- begin and end ----------------------------------------------------------------------- */
+
+/* Whoever charges more than its worst case is not asked under ceilings any more. */
+static bool is_barred(const struct decision *decision, size_t embedder)
+{
+    size_t expert = decision->snapshot->config->embedders[embedder].expert;
+
+    return decision->order->ceiling_pico != MONEY_NONE &&
+           bars_has(decision->snapshot, expert);
+}
 
 static enum fuser_err open_session(struct decision *decision, struct fuser_error *error)
 {
@@ -419,15 +450,17 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
         ask.max_output_tokens = 0;
     for (size_t i = 0; i < config->n_experts; i++) {
         const struct config_generator *g = &config->experts[i].generator;
+        const struct config_rates *rates;
 
         if (!order_allows(order, i))
             continue;
+        rates = price_expected_rates(g, order->chat, order->span.from_s);
         generators[i] = (struct fuser_ask_generator){
             .allowed = true,
-            .prompt_pico = price_prompt_pico(g, order->chat),
-            .input_pico = g->price.input_pico,
-            .output_pico = money_mul(g->price.output_pico, order->chat->n),
-            .request_pico = g->price.request_pico,
+            .prompt_pico = price_prompt_pico(g, order->chat, order->span.from_s),
+            .input_pico = rates->input_pico,
+            .output_pico = money_mul(rates->output_pico, order->chat->n),
+            .request_pico = rates->request_pico,
             .worst_pico = order_least_worst(order, i),
         };
     }
@@ -437,11 +470,12 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
         bool remote = config->embedders[j].kind == CONFIG_EMBEDDER_REMOTE;
 
         embedders[j].allowed =
-            probe_state_usable(probe) && (!remote || decision->text.n > 0);
+            probe_state_usable(probe) &&
+            (!remote || (decision->text.n > 0 && !is_barred(decision, j)));
         decision->failed |= probe == PROBE_MISMATCH;
         if (remote) {
-            embedders[j].price_pico =
-                price_embedding_expected(embedding_of(decision, j), decision->text.n);
+            embedders[j].price_pico = price_embedding_expected(
+                embedding_of(decision, j), order->span.from_s, decision->text.n);
             embedders[j].wait_ms = embedding_of(decision, j)->wait_ms;
         }
     }

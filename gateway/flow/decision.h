@@ -82,6 +82,7 @@ struct decision {
     struct purse_hold hold; /* of the call under way */
     size_t embedder;        /* of QUERY and of the call */
     uint64_t asked_us;
+    int64_t asked_s;       /* wall time of the call: its price */
     bool late;             /* the deadline has passed */
     bool ended;            /* nobody waits for the search that is still away */
     bool failed;           /* an embedder did not deliver */

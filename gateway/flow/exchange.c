@@ -23,7 +23,9 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/domain/routing_text.h"
+#include "gateway/flow/bars.h"
 #include "gateway/flow/exchange_parts.h"
+#include "gateway/flow/held.h"
 #include "gateway/flow/intake.h"
 
 #define LINGER_MS        500 /* after [DONE], for the end of the expert's HTTP answer */
@@ -223,25 +225,19 @@ static enum step step_parse(struct exchange *x)
 
 /* -- admit ------------------------------------------------------------------------------- */
 
-/* Experts that were seen to charge more than their worst case. */
-static uint64_t liars(const struct exchange *x)
-{
-    uint64_t mask = 0;
-
-    for (size_t i = 0; i < exchange_config(x)->n_experts; i++) {
-        if (atomic_load_explicit(&x->snapshot->gauges[i]->liar, memory_order_relaxed))
-            mask |= UINT64_C(1) << i;
-    }
-    return mask;
-}
-
 static enum step step_admit(struct exchange *x)
 {
-    if (order_make(&x->order, exchange_config(x), &x->chat, &x->options, liars(x),
+    if (order_make(&x->order, exchange_config(x), &x->chat, &x->options,
+                   bars_mask(x->snapshot), clock_wall_s(&clock_system),
                    &x->error) != API_OK)
         return STEP_RESPOND;
     purse_init(&x->purse, x->order.ceiling_pico, NULL);
     x->ordered = true;
+    /* Nothing is bought for a request that nobody could answer. */
+    if (!order_possible(&x->order, purse_remaining(&x->purse))) {
+        (void)order_too_dear(&x->order, 0, &x->error);
+        return STEP_RESPOND;
+    }
     worker_new_id(x->worker, "dec", x->decision_id);
     exchange_arm(x, &x->deadline, x->accepted_us + (uint64_t)x->order.deadline_ms * 1000);
     buf_init(&x->text, ROUTING_TEXT_MAX);
@@ -333,6 +329,7 @@ static enum step ask_on(struct exchange *x)
     for (;;) {
         if (!forward_reserve(x))
             return STEP_RESPOND;
+        held_add(x->metrics, &x->hold);
         forward_ask(x);
         if (x->attempt.end == ATTEMPT_RUNNING)
             return STEP_FORWARD;

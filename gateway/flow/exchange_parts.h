@@ -73,13 +73,13 @@ struct exchange {
     bool passed_over;   /* a better choice was not affordable */
     bool failed_over;   /* a better choice failed */
     struct order_terms terms;
-    struct purse_hold hold; /* of the attempt */
+    struct purse_hold hold;           /* of the attempt */
+    const struct config_price *price; /* in force when it began */
     struct attempt attempt;
     struct relay relay;
     bool relaying;      /* the relay is initialised */
     bool paused;        /* the expert is not read, the client is slow */
     struct usage usage; /* of the answer, where reported */
-    bool estimated;     /* the answer's cost is an estimate */
     int64_t generation_pico;
     struct str explanation; /* JSON of the decision, where asked for; in the arena */
     int64_t remaining_pico; /* in the purse when it was decided */
@@ -144,10 +144,11 @@ void forward_give_up(struct exchange *x);
 /* local.c: answers without an expert. */
 void local_answer(struct exchange *x);
 
-/* settle.c: writes the purse, usage, estimated and generation_pico. */
+/* settle.c: writes the purse, usage and generation_pico. */
 /* The attempt is over: money and metrics of it. */
 void settle_attempt(struct exchange *x);
-/* Cost of the whole request as it stands, with `usage` (may be NULL) for the answer. */
+/* Cost of the whole request as it stands, with `usage` for the answer that is under way;
+ * NULL: all is settled. */
 void settle_cost(const struct exchange *x, const struct usage *usage,
                  struct usage_cost *ret_cost);
 /* The request is over: metrics and the log line. */

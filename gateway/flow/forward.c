@@ -5,6 +5,8 @@
  */
 #include <assert.h>
 
+#include "gateway/base/clock.h"
+#include "gateway/domain/price.h"
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/upstream.h"
 
@@ -104,6 +106,8 @@ void forward_ask(struct exchange *x)
         .arg = x,
     };
 
+    x->price = price_at(&exchange_config(x)->experts[x->expert].generator.prices,
+                        clock_wall_s(&clock_system));
     attempt_release(&x->attempt);
     loop_timer_clear(exchange_loop(x), &x->hold_timer);
     if (x->chat.stream)

@@ -56,7 +56,7 @@ static enum api_err make(struct fixture *f, const char *body, uint64_t barred)
     memset(f, 0, sizeof *f);
     request_init(&f->request, body);
     return order_make(&f->order, config, &f->request.chat, &f->request.options, barred,
-                      &f->error);
+                      1000, &f->error);
 }
 
 static void end(struct fixture *f)

@@ -214,6 +214,18 @@ struct config_limits {
 
 /* -- the store -- */
 
+/* Whose requests are taught by the scores that somebody gives. */
+#define CONFIG_FEEDBACKS(X)                                                              \
+    X(OFF, "off")       /* scores are refused */                                         \
+    X(OWN, "own")       /* his alone */                                                  \
+    X(SHARED, "shared") /* everybody's */
+
+enum config_feedback {
+#define X(name, word) CONFIG_FEEDBACK_##name,
+    CONFIG_FEEDBACKS(X)
+#undef X
+};
+
 struct config_store {
     const char *path; /* resolved, or NULL: there is none */
     bool full;        /* durability: every paid call waits for the disk */
@@ -222,6 +234,9 @@ struct config_store {
     int64_t queue_rows, queue_bytes;
     int64_t keep_days, keep_bytes; /* 0: no bound */
     bool keep_prompts, keep_vectors;
+    int64_t keep_neighbours;       /* of a record */
+    enum config_feedback feedback; /* of requests without a key */
+    int64_t feedback_per_day;      /* scores of one key; 0: no bound */
 };
 
 struct config {

@@ -37,6 +37,7 @@
     X(CHAT, "chat")                                                                      \
     X(ROUTE, "route")                                                                    \
     X(MODELS, "models")                                                                  \
+    X(DECISIONS, "decisions")                                                            \
     X(HEALTH, "health")                                                                  \
     X(OTHER, "other")
 

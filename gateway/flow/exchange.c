@@ -81,7 +81,7 @@ static void run(struct exchange *x)
             break;
         go(x, next);
     }
-    if (x->step == STEP_OVER && x->gone && decision_end(&x->decision))
+    if (x->step == STEP_OVER && x->gone && decision_end(&x->decision) && records_over(x))
         release(x);
 }
 
@@ -131,7 +131,8 @@ void exchange_arm(struct exchange *x, struct loop_timer *timer, uint64_t due_us)
 
 static bool wants_body(enum exchange_route route)
 {
-    return route == EXCHANGE_CHAT || route == EXCHANGE_DECISION;
+    return route == EXCHANGE_CHAT || route == EXCHANGE_DECISION ||
+           route == EXCHANGE_FEEDBACK;
 }
 
 /* Counted from here to its settlement, over all workers. */
@@ -148,36 +149,13 @@ static bool overloaded(struct exchange *x)
     return false;
 }
 
-static enum err copy_head(struct exchange *x)
-{
-    const struct exchange_request *request = x->request;
-    char id[ID_TEXT_BYTES];
-    enum err err;
-
-    x->request_id = intake_request_id(request, &x->arena);
-    if (x->request_id.n == 0) {
-        worker_new_id(x->worker, "req", id);
-        err = arena_copy(&x->arena, str_of(id), &x->request_id);
-        if (err != ERR_OK)
-            return err;
-    }
-    err = arena_copy(&x->arena, request->method, &x->method);
-    if (err == ERR_OK)
-        err = arena_copy(&x->arena, request->path, &x->path);
-    if (err == ERR_OK)
-        err = arena_copy(&x->arena, request->argument, &x->argument);
-    if (err == ERR_OK)
-        err = arena_copy(&x->arena, request->peer, &x->peer);
-    return err;
-}
-
 static enum step step_accept(struct exchange *x)
 {
     const struct config_limits *limits = &exchange_config(x)->limits;
     int64_t length = x->request->content_length;
     char *room;
 
-    if (copy_head(x) != ERR_OK) {
+    if (intake_head(x) != ERR_OK) {
         (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
         return STEP_RESPOND;
     }
@@ -216,11 +194,13 @@ static enum step step_parse(struct exchange *x)
         return STEP_PARSE;
     if (scan_end(&x->scan) != SCAN_OK)
         (void)chat_scan_error(&x->scan, &x->error);
-    else if (chat_parse(&x->chat, &x->scan, buf_str(&x->body), &x->arena, &x->error) ==
-             API_OK)
+    else if (x->route != EXCHANGE_FEEDBACK &&
+             chat_parse(&x->chat, &x->scan, buf_str(&x->body), &x->arena, &x->error) ==
+                 API_OK)
         (void)!frugal_options_body(&x->options, x->chat.frugal, &x->arena, &x->error);
     x->parsed_us = exchange_now_us();
-    return x->error.code == API_OK ? STEP_ADMIT : STEP_RESPOND;
+    return x->error.code == API_OK && x->route != EXCHANGE_FEEDBACK ? STEP_ADMIT
+                                                                    : STEP_RESPOND;
 }
 
 /* -- admit ------------------------------------------------------------------------------- */
@@ -285,7 +265,7 @@ static enum step step_embed(struct exchange *x)
     return STEP_DECIDE;
 }
 
-static void decision_woke(void *arg)
+void exchange_woke(void *arg)
 {
     run(arg);
 }
@@ -446,6 +426,8 @@ static enum step step_respond(struct exchange *x)
     if (x->error.code != API_OK || x->gone)
         return x->head_sent && x->relay.state == RELAY_ENDED ? end_early(x)
                                                              : respond_failure(x);
+    if (records_waiting(x))
+        return STEP_RESPOND;
     if (x->chosen < 0 || x->route == EXCHANGE_DECISION) {
         stop(x);
         local_answer(x);
@@ -526,7 +508,7 @@ struct exchange *exchange_new(struct worker *worker,
     x->accepted_us = exchange_now_us();
     x->deadline = (struct loop_timer){ .fn = deadline_passed, .arg = x };
     x->hold_timer = (struct loop_timer){ .fn = hold_is_over, .arg = x };
-    x->decision.wake = decision_woke;
+    x->decision.wake = exchange_woke;
     x->decision.arg = x;
     x->seat.shut = shut;
     arena_init(&x->arena, (size_t)exchange_config(x)->limits.arena_bytes);

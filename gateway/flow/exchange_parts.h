@@ -1,6 +1,7 @@
 /* exchange_parts.h - what the files of the exchange share. For them alone: exchange.c
  * (the steps), forward.c (who is asked), respond.c (what the client gets), settle.c (what it
- * cost), explain.c (the decision as JSON) and local.c (answers that no expert gives).
+ * cost), explain.c (what a record is made of), records.c (questions about records) and
+ * local.c (answers that no expert gives).
  *
  * exchange.c owns every member and is the only one that changes `step`; the others read,
  * and write only what their own header lines below name.
@@ -43,6 +44,7 @@ struct exchange {
     bool gone;      /* the client's side is over; no op may be called */
     bool head_sent; /* op head was called */
     bool left;      /* the client was gone before its answer was over */
+    bool admin;     /* it came in on the admin listener */
 
     /* the request */
     const struct exchange_request *request; /* only while exchange_new runs */
@@ -82,6 +84,7 @@ struct exchange {
     struct usage usage; /* of the answer, where reported */
     int64_t generation_pico;
     struct str explanation; /* JSON of the decision, where asked for; in the arena */
+    struct recall *recall;  /* of a question about records; in the arena */
     int64_t remaining_pico; /* in the purse when it was decided */
     struct record_attempt *first_try, *last_try; /* calls that are over; in the arena */
 
@@ -104,6 +107,8 @@ enum reason exchange_reason(const struct exchange *x);
 /* For attempts: bytes of the expert have come, or its answer is over. */
 enum http_flow exchange_progressed(void *arg);
 /* Arms one of the exchange's timers; without memory the request fails. */
+/* Something that was waited for has come, on the loop. */
+void exchange_woke(void *exchange);
 void exchange_arm(struct exchange *x, struct loop_timer *timer, uint64_t due_us);
 
 /* respond.c: writes head_sent and status, and calls the ops. */
@@ -125,6 +130,13 @@ struct record explain_record(const struct exchange *x);
 void explain_decision(const struct exchange *x, struct buf *out);
 /* Keeps it in x->explanation where the client asked for it. */
 void explain_keep(struct exchange *x);
+
+/* records.c: the routes that ask about records; writes recall and error. */
+/* Asks when it is first called; true: the answer is still to come. */
+bool records_waiting(struct exchange *x);
+void records_answer(struct exchange *x);
+/* False: the reader still has the question, and the exchange must stay. */
+bool records_over(struct exchange *x);
 
 /* forward.c: writes choice, chosen, expert, terms, attempts, attempt, relay, error. */
 /* The first in the plan, from `choice` on, that can be afforded now; false: nobody. */

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "gateway/flow/exchange_parts.h"
+
 #define FORWARD_PREFIX "x-frugal-fwd-"
 
 /* What an expert takes from us, or what frames the message: never a client's to set. */
@@ -83,6 +85,30 @@ struct str intake_request_id(const struct exchange_request *request, struct aren
         break;
     }
     return id;
+}
+
+enum err intake_head(struct exchange *x)
+{
+    const struct exchange_request *request = x->request;
+    char id[ID_TEXT_BYTES];
+    enum err err;
+
+    x->admin = request->admin;
+    x->request_id = intake_request_id(request, &x->arena);
+    if (x->request_id.n == 0) {
+        worker_new_id(x->worker, "req", id);
+        err = arena_copy(&x->arena, str_of(id), &x->request_id);
+        if (err != ERR_OK)
+            return err;
+    }
+    err = arena_copy(&x->arena, request->method, &x->method);
+    if (err == ERR_OK)
+        err = arena_copy(&x->arena, request->path, &x->path);
+    if (err == ERR_OK)
+        err = arena_copy(&x->arena, request->argument, &x->argument);
+    if (err == ERR_OK)
+        err = arena_copy(&x->arena, request->peer, &x->peer);
+    return err;
 }
 
 static bool is_ours(struct str name)

@@ -16,6 +16,9 @@
 
 #define INTAKE_ID_MAX 128 /* bytes of a client's own x-request-id */
 
+/* What of the head outlives the call: id, method, path, argument, peer. NOMEM. */
+NODISCARD enum err intake_head(struct exchange *x);
+
 /* The client's x-request-id where it is fit to be logged and sent on; else empty. In the
  * arena, ends in a 0. */
 struct str intake_request_id(const struct exchange_request *request, struct arena *arena);

@@ -109,6 +109,11 @@ void local_answer(struct exchange *x)
     case EXCHANGE_DECISION:
         explain_decision(x, &out);
         break;
+    case EXCHANGE_RECORDS:
+    case EXCHANGE_RECORD:
+    case EXCHANGE_FEEDBACK:
+        records_answer(x);
+        goto done;
     case EXCHANGE_BAD_METHOD:
         refuse(x, API_BAD_METHOD, NULL, NULL);
         goto done;

@@ -216,6 +216,10 @@ static enum metric_route metric_route(enum exchange_route route)
     case EXCHANGE_MODELS:
     case EXCHANGE_MODEL:
         return METRIC_ROUTE_MODELS;
+    case EXCHANGE_RECORDS:
+    case EXCHANGE_RECORD:
+    case EXCHANGE_FEEDBACK:
+        return METRIC_ROUTE_DECISIONS;
     case EXCHANGE_HEALTHZ:
     case EXCHANGE_READYZ:
     case EXCHANGE_METRICS:

@@ -13,7 +13,7 @@
  * What must always hold: an error ends in `respond`, which stops whatever still runs and
  * tells the client as honestly as is still possible; money is settled exactly once per
  * attempt; after exchange_gone no op is called; the memory goes when the edge has let go
- * and nothing of ours is on the pool.
+ * and nothing of ours is on the pool or on its way to the disk.
  */
 #include "gateway/flow/exchange.h"
 
@@ -25,10 +25,8 @@
 #include "gateway/domain/routing_text.h"
 #include "gateway/flow/bars.h"
 #include "gateway/flow/exchange_parts.h"
-#include "gateway/flow/held.h"
 #include "gateway/flow/intake.h"
 
-#define LINGER_MS        500 /* after [DONE], for the end of the expert's HTTP answer */
 #define FIRST_BODY_BYTES (64u << 10) /* allocated at once for an announced body */
 
 /* The word is what debug lines show. */
@@ -81,7 +79,8 @@ static void run(struct exchange *x)
             break;
         go(x, next);
     }
-    if (x->step == STEP_OVER && x->gone && decision_end(&x->decision) && records_over(x))
+    if (x->step == STEP_OVER && x->gone && decision_end(&x->decision) &&
+        records_over(x) && !ledger_busy(&x->ledger))
         release(x);
 }
 
@@ -219,6 +218,8 @@ static enum step step_admit(struct exchange *x)
         return STEP_RESPOND;
     }
     worker_new_id(x->worker, "dec", x->decision_id);
+    if (!entry_begin(x))
+        return STEP_RESPOND;
     exchange_arm(x, &x->deadline, x->accepted_us + (uint64_t)x->order.deadline_ms * 1000);
     buf_init(&x->text, ROUTING_TEXT_MAX);
     if (x->order.policy != NULL && x->snapshot->fuser != NULL &&
@@ -235,7 +236,8 @@ static void begin_decision(struct exchange *x)
                                     .http = worker_http(x->worker),
                                     .decider = worker_decider(x->worker),
                                     .metrics = x->metrics,
-                                    .request_id = x->request_id };
+                                    .request_id = x->request_id,
+                                    .ledger = &x->ledger };
 
     decision_begin(&x->decision, &tools, x->snapshot, &x->order, &x->purse,
                    buf_str(&x->text), &x->arena);
@@ -261,7 +263,17 @@ static enum step step_decide(struct exchange *x)
 
 static enum step step_embed(struct exchange *x)
 {
-    decision_buy(&x->decision);
+    if (!decision_reserve(&x->decision))
+        return STEP_DECIDE;
+    switch (ledger_secure(&x->ledger)) {
+    case LEDGER_WAITING:
+        return STEP_EMBED;
+    case LEDGER_REFUSED:
+        entry_refuse(x);
+        return STEP_RESPOND;
+    case LEDGER_SECURED:
+        decision_buy(&x->decision);
+    }
     return STEP_DECIDE;
 }
 
@@ -307,10 +319,17 @@ static bool next_in_line(struct exchange *x)
 static enum step ask_on(struct exchange *x)
 {
     for (;;) {
-        if (!forward_reserve(x))
+        if (!x->hold.open && !forward_reserve(x))
             return STEP_RESPOND;
-        held_add(x->metrics, &x->hold);
-        forward_ask(x);
+        switch (ledger_secure(&x->ledger)) {
+        case LEDGER_WAITING:
+            return STEP_FORWARD;
+        case LEDGER_REFUSED:
+            entry_refuse(x);
+            return STEP_RESPOND;
+        case LEDGER_SECURED:
+            forward_ask(x);
+        }
         if (x->attempt.end == ATTEMPT_RUNNING)
             return STEP_FORWARD;
         settle_attempt(x);
@@ -323,7 +342,7 @@ static enum step ask_on(struct exchange *x)
 
 static enum step step_forward(struct exchange *x)
 {
-    if (x->attempt.end == ATTEMPT_IDLE)
+    if (x->attempt.end == ATTEMPT_IDLE || x->asking)
         return ask_on(x);
     if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_BROKEN)
         attempt_close(&x->attempt);
@@ -353,94 +372,9 @@ static void hold_is_over(void *arg)
 
 /* -- respond ----------------------------------------------------------------------------- */
 
-/* Nothing is left running. */
-static void stop(struct exchange *x)
-{
-    loop_timer_clear(exchange_loop(x), &x->deadline);
-    loop_timer_clear(exchange_loop(x), &x->hold_timer);
-    attempt_cancel(&x->attempt);
-    if (x->hold.open)
-        settle_attempt(x);
-    (void)!decision_end(&x->decision);
-}
-
-static enum step respond_failure(struct exchange *x)
-{
-    stop(x);
-    if (x->gone)
-        return STEP_SETTLE;
-    if (x->head_sent)
-        respond_cut(x);
-    else
-        respond_error(x);
-    return STEP_SETTLE;
-}
-
-/* The stream flows until relay and attempt are both at their end. */
-static enum step respond_stream(struct exchange *x)
-{
-    size_t high = (size_t)exchange_config(x)->limits.queue_bytes;
-    uint64_t linger = loop_now_us(exchange_loop(x)) + LINGER_MS * 1000;
-
-    if (high < EXCHANGE_HIGH_BYTES)
-        high = EXCHANGE_HIGH_BYTES; /* below it the edge does not call again */
-    if (!x->head_sent) {
-        loop_timer_clear(exchange_loop(x), &x->hold_timer);
-        respond_stream_head(x);
-    }
-    if (respond_stream_body(x) > high)
-        x->paused = true;
-    if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_BROKEN)
-        attempt_close(&x->attempt);
-    if (x->attempt.end == ATTEMPT_RUNNING) {
-        if (x->relay.state == RELAY_ENDED && x->hold_timer.slot == 0)
-            exchange_arm(x, &x->hold_timer, linger);
-        return x->error.code == API_OK ? STEP_RESPOND : respond_failure(x);
-    }
-    (void)respond_stream_body(x);
-    if (x->attempt.end != ATTEMPT_ANSWERED) {
-        settle_attempt(x);
-        forward_give_up(x);
-        return respond_failure(x);
-    }
-    stop(x);
-    x->ops->end(x->client);
-    return STEP_SETTLE;
-}
-
-/* The client has the whole answer and only the end of the expert's HTTP was waited for:
- * whatever comes now is no failure. Clients often leave as soon as they read [DONE]. */
-static enum step end_early(struct exchange *x)
-{
-    attempt_close(&x->attempt);
-    stop(x);
-    x->error = (struct api_error){ .code = API_OK };
-    x->left = false;
-    if (!x->gone)
-        x->ops->end(x->client);
-    return STEP_SETTLE;
-}
-
 static enum step step_respond(struct exchange *x)
 {
-    if (x->error.code != API_OK || x->gone)
-        return x->head_sent && x->relay.state == RELAY_ENDED ? end_early(x)
-                                                             : respond_failure(x);
-    if (records_waiting(x))
-        return STEP_RESPOND;
-    if (x->chosen < 0 || x->route == EXCHANGE_DECISION) {
-        stop(x);
-        local_answer(x);
-        return STEP_SETTLE;
-    }
-    if (x->attempt.streaming)
-        return respond_stream(x);
-    stop(x);
-    if (x->attempt.end == ATTEMPT_ANSWERED)
-        respond_answer(x);
-    else
-        respond_refusal(x);
-    return STEP_SETTLE;
+    return finish_answer(x) ? STEP_SETTLE : STEP_RESPOND;
 }
 
 /* -- settle, over ------------------------------------------------------------------------ */
@@ -453,6 +387,7 @@ static enum step step_settle(struct exchange *x)
         metrics_move(x->metrics, METRIC_IN_FLIGHT, 0, -1);
     }
     settle_request(x);
+    entry_settle(x);
     attempt_release(&x->attempt);
     relay_release(&x->relay);
     buf_release(&x->body);
@@ -468,6 +403,7 @@ static enum step step_over(struct exchange *x)
 static void release(struct exchange *x)
 {
     worker_leave(x->worker, &x->seat);
+    ledger_release(&x->ledger);
     buf_release(&x->text);
     arena_release(&x->arena);
     snapshot_unref(x->snapshot);
@@ -512,6 +448,8 @@ struct exchange *exchange_new(struct worker *worker,
     x->decision.arg = x;
     x->seat.shut = shut;
     arena_init(&x->arena, (size_t)exchange_config(x)->limits.arena_bytes);
+    ledger_init(&x->ledger, worker_service(worker)->store, exchange_loop(x), &x->arena,
+                &x->entry, exchange_woke, x);
     frugal_options_init(&x->options);
     worker_enter(worker, &x->seat);
     run(x);

@@ -1,7 +1,8 @@
 /* exchange_parts.h - what the files of the exchange share. For them alone: exchange.c
  * (the steps), forward.c (who is asked), respond.c (what the client gets), settle.c (what it
- * cost), explain.c (what a record is made of), records.c (questions about records) and
- * local.c (answers that no expert gives).
+ * cost), explain.c (what a record is made of), records.c (questions about records), entry.c
+ * (its entry in the ledger), finish.c (the end of its answer) and local.c (answers that no
+ * expert gives).
  *
  * exchange.c owns every member and is the only one that changes `step`; the others read,
  * and write only what their own header lines below name.
@@ -23,6 +24,7 @@
 #include "gateway/flow/attempt.h"
 #include "gateway/flow/decision.h"
 #include "gateway/flow/exchange.h"
+#include "gateway/flow/ledger.h"
 #include "gateway/flow/order.h"
 #include "gateway/flow/purse.h"
 #include "gateway/flow/record.h"
@@ -86,6 +88,9 @@ struct exchange {
     struct str explanation; /* JSON of the decision, where asked for; in the arena */
     struct recall *recall;  /* of a question about records; in the arena */
     int64_t remaining_pico; /* in the purse when it was decided */
+    struct ledger ledger;
+    struct store_decision entry; /* what the ledger is told; id empty: nothing */
+    bool asking;                 /* the attempt's money is reserved, the call not made */
     struct record_attempt *first_try, *last_try; /* calls that are over; in the arena */
 
     struct loop_timer deadline; /* of the body, then of the request */
@@ -138,7 +143,7 @@ void records_answer(struct exchange *x);
 /* False: the reader still has the question, and the exchange must stay. */
 bool records_over(struct exchange *x);
 
-/* forward.c: writes choice, chosen, expert, terms, attempts, attempt, relay, error. */
+/* forward.c: writes choice, chosen, expert, terms, asking, attempts, attempt, relay, error. */
 /* The first in the plan, from `choice` on, that can be afforded now; false: nobody. */
 bool forward_choose(struct exchange *x);
 /* The same expert at its next endpoint, after an end that says nothing of it; false: all
@@ -152,6 +157,17 @@ void forward_ask(struct exchange *x);
 /* All who could be asked were asked: the last failure becomes the client's error, unless
  * the expert's own words are to be passed on. */
 void forward_give_up(struct exchange *x);
+
+/* entry.c: writes entry, and error where the request is refused. */
+/* False: it could not be recorded and is refused. */
+bool entry_begin(struct exchange *x);
+void entry_refuse(struct exchange *x); /* the disk fails: 503 */
+/* Hands it over, once; everything is settled. */
+void entry_settle(struct exchange *x);
+
+/* finish.c: writes asking, paused, left, error, status. */
+/* Answers the client; false: something is still waited for, call it again then. */
+bool finish_answer(struct exchange *x);
 
 /* local.c: answers without an expert. */
 void local_answer(struct exchange *x);

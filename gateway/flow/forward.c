@@ -8,6 +8,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/domain/price.h"
 #include "gateway/flow/exchange_parts.h"
+#include "gateway/flow/held.h"
 #include "gateway/flow/upstream.h"
 
 /* The first in the plan that can be afforded now, from `choice` on; false: nobody. */
@@ -64,7 +65,14 @@ bool forward_reserve(struct exchange *x)
             forward_give_up(x);
         return false;
     }
-    return true;
+    held_add(x->metrics, &x->hold);
+    x->asking = true;
+    if (ledger_open(&x->ledger, &x->purse, STORE_KIND_GENERATION,
+                    exchange_config(x)->experts[x->expert].name, x->terms.worst_pico,
+                    x->terms.expected_pico) == ERR_OK)
+        return true;
+    (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
+    return false;
 }
 
 static void cost_of_usage(void *arg, const struct usage *usage, struct usage_cost *ret)
@@ -108,6 +116,7 @@ void forward_ask(struct exchange *x)
 
     x->price = price_at(&exchange_config(x)->experts[x->expert].generator.prices,
                         clock_wall_s(&clock_system));
+    x->asking = false;
     attempt_release(&x->attempt);
     loop_timer_clear(exchange_loop(x), &x->hold_timer);
     if (x->chat.stream)

@@ -153,6 +153,20 @@ static void log_failed_attempt(const struct exchange *x)
     log_end(&line);
 }
 
+/* The purse is settled: what the ledger is told of it. */
+static void close_charge(struct exchange *x, enum attempt_fate fate)
+{
+    const struct usage usage = reported(x);
+
+    if (fate == ATTEMPT_FREE)
+        ledger_close(&x->ledger, &x->purse, STORE_FATE_FREE, -1, -1);
+    else if (fate == ATTEMPT_BOUGHT && usage.known)
+        ledger_close(&x->ledger, &x->purse, STORE_FATE_REPORTED, usage.input_tokens,
+                     usage.output_tokens);
+    else
+        ledger_close(&x->ledger, &x->purse, STORE_FATE_UNKNOWN, -1, -1);
+}
+
 void settle_attempt(struct exchange *x)
 {
     int64_t spent = x->purse.spent_pico;
@@ -168,6 +182,7 @@ void settle_attempt(struct exchange *x)
     } else {
         purse_unknown(&x->purse, &x->hold, estimate(x, false));
     }
+    close_charge(x, fate);
     spent = x->purse.spent_pico - spent;
     x->generation_pico = money_add(x->generation_pico, spent);
     note_attempt(x, spent);

@@ -12,16 +12,18 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define SHORTEST 3
-#define LONGEST  5
+#define SHORTEST      3
+#define LONGEST       5
 
-static void bag_add(struct gram_bag *bag, uint32_t base, uint64_t hash)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE void bag_add(struct gram_bag *bag, uint32_t base, uint64_t hash)
 {
     uint32_t feature = base + (uint32_t)(hash >> (64 - GRAM_BITS));
 
     assert(bag->n_used < GRAM_USED_MAX);
-    if (bag->count[feature]++ == 0)
-        bag->used[bag->n_used++] = (uint16_t)feature;
+    bag->used[bag->n_used] = (uint16_t)feature;
+    bag->n_used += bag->count[feature]++ == 0; /* nobody could foretell a branch */
 }
 
 /* Words, digits, symbols, and each pair of neighbours. */
@@ -51,17 +53,26 @@ static void count_words(struct gram_bag *bag, const uint32_t *at, size_t n)
     }
 }
 
-/* Runs of 3 to 5 characters of one padded word. */
+/* Runs of so many characters of one padded word; where it has no more than that, the word itself. False: longer ones
+ * would be the same. */
+ALWAYS_INLINE bool count_length(struct gram_bag *bag, const uint32_t *word, size_t n,
+                                size_t length)
+{
+    if (n <= length) {
+        bag_add(bag, GRAM_SPACE, XXH3_64bits(word, n * sizeof *word));
+        return false;
+    }
+    for (size_t i = 0; i + length <= n; i++)
+        bag_add(bag, GRAM_SPACE, XXH3_64bits(word + i, length * sizeof *word));
+    return true;
+}
+
+/* Each length by itself: the hash of so many bytes is then a dozen instructions. */
 static void count_runs(struct gram_bag *bag, const uint32_t *word, size_t n)
 {
-    for (size_t length = SHORTEST; length <= LONGEST; length++) {
-        if (n <= length) {
-            bag_add(bag, GRAM_SPACE, XXH3_64bits(word, n * sizeof *word));
-            return;
-        }
-        for (size_t i = 0; i + length <= n; i++)
-            bag_add(bag, GRAM_SPACE, XXH3_64bits(word + i, length * sizeof *word));
-    }
+    _Static_assert(SHORTEST == 3 && LONGEST == 5, "these are all lengths");
+    (void)(count_length(bag, word, n, 3) && count_length(bag, word, n, 4) &&
+           count_length(bag, word, n, 5));
 }
 
 void gram_count(struct gram_bag *bag, const struct glyphs *glyphs)

@@ -60,12 +60,16 @@ enum api_fault {
       "no valid API key was given")                                                      \
     X(BUDGET, "budget_exceeded", 402, "insufficient_quota", "budget_exceeded", POLICY,   \
       "false", "no allowed expert can answer within the budget of this request")         \
-    X(KEY_BUDGET, "key_budget_spent", 402, "insufficient_quota", "insufficient_quota",   \
-      POLICY, "false", "the budget of this key is spent")                                \
+    X(NO_FEEDBACK, "no_feedback", 403, INVALID_REQUEST, "feedback_off", POLICY, NULL,    \
+      "this key may not score answers")                                                  \
     X(NO_ROUTE, "no_route", 404, INVALID_REQUEST, "unknown_url", CALLER, NULL,           \
       "there is no such route")                                                          \
     X(NO_MODEL, "no_model", 404, INVALID_REQUEST, "model_not_found", CALLER, NULL,       \
       "the model does not exist")                                                        \
+    X(NO_DECISION, "no_decision", 404, INVALID_REQUEST, "decision_not_found", CALLER,    \
+      NULL, "there is no such decision")                                                 \
+    X(NO_STORE, "no_store", 404, INVALID_REQUEST, "no_store", CALLER, NULL,              \
+      "this gateway keeps no records: its configuration has no store")                   \
     X(BAD_METHOD, "bad_method", 405, INVALID_REQUEST, "method_not_allowed", CALLER,      \
       NULL, "the method is not allowed here")                                            \
     X(CLIENT_SLOW, "client_slow", 408, INVALID_REQUEST, "request_timeout", CALLER, NULL, \

@@ -134,50 +134,25 @@ static enum api_err read_limits(const struct reader *r, struct chat_request *cha
     return err;
 }
 
-/* -- what has a price of its own -- */
-
-static bool all_are(struct jread_value list, const char *member, const char *word)
+static size_t bytes_of(const struct reader *r, const enum scan_field *parts, size_t n)
 {
-    struct jread_iter it = jread_iter(list);
-    struct jread_value element;
+    size_t bytes = 0;
 
-    while (jread_next_element(&it, &element))
-        if (!jread_string_is(member ? jread_get(element, member) : element, word))
-            return false;
-    return true;
+    for (size_t i = 0; i < n; i++)
+        bytes += field(r, parts[i]).raw.n;
+    return bytes;
 }
 
-static const char *unpriced_field(const struct reader *r)
+static void count_prompt(const struct reader *r, struct chat_request *chat)
 {
-    struct jread_value tier = field(r, SCAN_SERVICE_TIER);
-    struct jread_value best_of = field(r, SCAN_BEST_OF);
-    static const enum scan_field never[] = { SCAN_AUDIO, SCAN_WEB_SEARCH_OPTIONS,
-                                             SCAN_PREDICTION };
-
-    for (size_t i = 0; i < ARRAY_LEN(never); i++)
-        if (is_set(field(r, never[i])))
-            return scan_field_key(never[i]);
-    if (is_set(tier) && !jread_string_is(tier, "default"))
-        return "service_tier";
-    if (is_set(best_of) && !str_is(best_of.raw, "1"))
-        return "best_of";
-    if (!all_are(field(r, SCAN_MODALITIES), NULL, "text"))
-        return "modalities";
-    if (!all_are(field(r, SCAN_TOOLS), "type", "function"))
-        return "tools"; /* hosted ones: search, code, files */
-    return r->scan->n_other_media > 0 ? "messages" : NULL;
-}
-
-static size_t prompt_bytes(const struct reader *r)
-{
-    static const enum scan_field parts[] = { SCAN_MESSAGES, SCAN_TOOLS, SCAN_FUNCTIONS,
+    static const enum scan_field plain[] = { SCAN_MESSAGES, SCAN_DOCUMENTS };
+    static const enum scan_field tools[] = { SCAN_TOOLS, SCAN_FUNCTIONS, SCAN_TOOL_CHOICE,
                                              SCAN_RESPONSE_FORMAT };
-    size_t n = 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        n += field(r, parts[i]).raw.n;
-    assert(r->scan->media_bytes <= n);
-    return n - r->scan->media_bytes;
+    chat->tools_bytes = bytes_of(r, tools, ARRAY_LEN(tools));
+    chat->prompt_bytes = chat->tools_bytes + bytes_of(r, plain, ARRAY_LEN(plain));
+    assert(r->scan->media_bytes <= chat->prompt_bytes);
+    chat->prompt_bytes -= r->scan->media_bytes;
 }
 
 enum api_err chat_parse(struct chat_request *chat, const struct scan *scan,
@@ -205,8 +180,7 @@ enum api_err chat_parse(struct chat_request *chat, const struct scan *scan,
         return err;
     if (is_set(frugal))
         read.frugal = frugal.raw;
-    read.unpriced = unpriced_field(&r);
-    read.prompt_bytes = prompt_bytes(&r);
+    count_prompt(&r, &read);
     read.n_images = scan->n_images;
     read.n_other_media = scan->n_other_media;
     read.has_tools = is_set(tools) && tools.raw.n > 2;
@@ -279,11 +253,39 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* The member with one of the commas beside it. It is never the only one: there is `model`. */
+/* The change that covers that byte is taken out of the list; -1: there is none. */
+static ptrdiff_t take_back(struct changes *changes, size_t at)
+{
+    for (size_t i = 0; i < changes->n; i++) {
+        size_t begin = changes->list[i].begin;
+
+        if (begin > at || changes->list[i].end <= at)
+            continue;
+        changes->n--;
+        memmove(&changes->list[i], &changes->list[i + 1],
+                (changes->n - i) * sizeof(*changes->list));
+        return (ptrdiff_t)begin;
+    }
+    return -1;
+}
+
+static size_t comma_before(struct str body, size_t at)
+{
+    do {
+        at--;
+    } while (is_space(body.p[at]));
+    assert(body.p[at] == ',');
+    return at;
+}
+
+/* The member with one of the commas beside it. It is never the only one: there is `model`.
+ * Of several, those before it went first; the comma that one of them took along stands for
+ * the one before both. */
 static void remove_member(struct changes *changes, struct str body,
                           const struct scan_place *place)
 {
     size_t begin = place->key_begin, end = place->end;
+    ptrdiff_t taken;
 
     while (end < body.n && is_space(body.p[end]))
         end++;
@@ -291,10 +293,10 @@ static void remove_member(struct changes *changes, struct str body,
         replace(changes, begin, end + 1, (struct str){ NULL, 0 });
         return;
     }
-    do {
-        begin--;
-    } while (is_space(body.p[begin]));
-    assert(body.p[begin] == ',');
+    begin = comma_before(body, begin);
+    taken = take_back(changes, begin);
+    if (taken >= 0)
+        begin = comma_before(body, (size_t)taken);
     replace(changes, begin, place->end, (struct str){ NULL, 0 });
 }
 
@@ -348,17 +350,18 @@ static const char *change_stream(const struct chat_request *chat, struct changes
     return "";
 }
 
+static const enum scan_field limit_names[] = { SCAN_MAX_TOKENS,
+                                               SCAN_MAX_COMPLETION_TOKENS };
+
 /* Lowers the limits that are higher. Returns whether one must be inserted. */
 static bool change_limits(const struct chat_request *chat, int64_t limit,
                           struct str limit_text, struct changes *changes)
 {
-    static const enum scan_field names[] = { SCAN_MAX_TOKENS,
-                                             SCAN_MAX_COMPLETION_TOKENS };
     const struct scan_place *null = NULL;
     bool has_limit = false;
 
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const struct scan_place *place = &chat->scan->fields[names[i]];
+    for (size_t i = 0; i < ARRAY_LEN(limit_names); i++) {
+        const struct scan_place *place = &chat->scan->fields[limit_names[i]];
         int64_t value = 0;
 
         if (place->type == JREAD_NULLS)
@@ -366,8 +369,9 @@ static bool change_limits(const struct chat_request *chat, int64_t limit,
         if (place->type != JREAD_NUMBER)
             continue;
         has_limit = true;
-        if (!jread_integer(jread_trusted(scan_raw(chat->scan, names[i], chat->body)),
-                           &value) ||
+        if (!jread_integer(
+                jread_trusted(scan_raw(chat->scan, limit_names[i], chat->body)),
+                &value) ||
             value > limit)
             replace(changes, place->begin, place->end, limit_text);
     }
@@ -375,6 +379,47 @@ static bool change_limits(const struct chat_request *chat, int64_t limit,
         return !has_limit;
     replace(changes, null->begin, null->end, limit_text);
     return false;
+}
+
+/* For an expert that knows one of the two names only. Returns whether the limit must be
+ * inserted under it. */
+static bool move_limit(const struct chat_request *chat, enum scan_field to, int64_t limit,
+                       struct str limit_text, struct changes *changes)
+{
+    const struct scan_place *place = &chat->scan->fields[to];
+    int64_t value = 0;
+
+    if (place->type == JREAD_NOTHING)
+        return true;
+    if (place->type == JREAD_NULLS ||
+        !jread_integer(jread_trusted(scan_raw(chat->scan, to, chat->body)), &value) ||
+        value > limit)
+        replace(changes, place->begin, place->end, limit_text);
+    return false;
+}
+
+/* Our own object goes, and the limit under a name that the expert would not understand or
+ * refuse; in the order of the body. */
+static void remove_members(const struct chat_request *chat, const struct chat_edit *edit,
+                           struct changes *changes)
+{
+    const struct scan_place *fields = chat->scan->fields;
+    const struct scan_place *ours = &fields[SCAN_FRUGAL], *other = NULL;
+
+    if (edit->output_limit > 0 && edit->limit_field == CONFIG_LIMIT_MAX_TOKENS)
+        other = &fields[SCAN_MAX_COMPLETION_TOKENS];
+    if (edit->output_limit > 0 && edit->limit_field == CONFIG_LIMIT_MAX_COMPLETION_TOKENS)
+        other = &fields[SCAN_MAX_TOKENS];
+    if (other != NULL && other->type == JREAD_NOTHING)
+        other = NULL;
+    if (ours->type == JREAD_NOTHING)
+        ours = NULL;
+    if (other != NULL && (ours == NULL || other->key_begin < ours->key_begin))
+        remove_member(changes, chat->body, other);
+    if (ours != NULL)
+        remove_member(changes, chat->body, ours);
+    if (other != NULL && ours != NULL && other->key_begin > ours->key_begin)
+        remove_member(changes, chat->body, other);
 }
 
 static enum err collect(const struct chat_request *chat, const struct chat_edit *edit,
@@ -388,17 +433,20 @@ static enum err collect(const struct chat_request *chat, const struct chat_edit 
         return err;
     stream = change_stream(chat, changes);
     if (edit->output_limit > 0) {
-        const char *text = arena_printf(arena, "%" PRId64, edit->output_limit);
+        bool moved = edit->limit_field != CONFIG_LIMIT_ANY && chat->output_limit > 0 &&
+                     chat->output_limit < edit->output_limit;
+        const char *text = arena_printf(arena, "%" PRId64,
+                                        moved ? chat->output_limit : edit->output_limit);
+        enum scan_field to = edit->limit_field == CONFIG_LIMIT_MAX_COMPLETION_TOKENS
+                                 ? SCAN_MAX_COMPLETION_TOKENS
+                                 : SCAN_MAX_TOKENS;
 
         if (!text)
             return ERR_NOMEM;
-        if (change_limits(chat, edit->output_limit, str_of(text), changes))
-            limit =
-                arena_printf(arena, "\"%s\":%s,",
-                             scan_field_key(edit->limit_field == CONFIG_LIMIT_MAX_TOKENS
-                                                ? SCAN_MAX_TOKENS
-                                                : SCAN_MAX_COMPLETION_TOKENS),
-                             text);
+        if (edit->limit_field == CONFIG_LIMIT_ANY
+                ? change_limits(chat, edit->output_limit, str_of(text), changes)
+                : move_limit(chat, to, edit->output_limit, str_of(text), changes))
+            limit = arena_printf(arena, "\"%s\":%s,", scan_field_key(to), text);
         if (!limit)
             return ERR_NOMEM;
     }
@@ -410,9 +458,8 @@ static enum err collect(const struct chat_request *chat, const struct chat_edit 
             open++;
         replace(changes, open + 1, open + 1, str_of(front));
     }
-    /* After the insertion: both may stand at the same byte, and the insertion comes first. */
-    if (chat->scan->fields[SCAN_FRUGAL].type != JREAD_NOTHING)
-        remove_member(changes, chat->body, &chat->scan->fields[SCAN_FRUGAL]);
+    /* After the insertion: all may stand at the same byte, and the insertion comes first. */
+    remove_members(chat, edit, changes);
     return ERR_OK;
 }
 

@@ -43,11 +43,10 @@ struct chat_request {
     int64_t n;            /* answers wanted; 1 where absent */
     int64_t output_limit; /* the lower of max_tokens and max_completion_tokens; 0: none */
     size_t n_messages;
-    struct str frugal;    /* raw object, or empty */
-    const char *unpriced; /* first field with a price of its own (hosted tools, audio,
-                             service_tier, best_of, ...), or NULL */
-    size_t prompt_bytes;  /* serialised messages, tools, functions and response format,
-                             media left out: bounds their tokens */
+    struct str frugal;   /* raw object, or empty */
+    size_t prompt_bytes; /* serialised messages, tools, functions, response format and
+                             documents, media left out: bounds their tokens */
+    size_t tools_bytes;  /* of them, what a template may print in a longer form */
     size_t n_images, n_other_media;
     bool has_tools;
 };
@@ -60,10 +59,22 @@ NODISCARD enum api_err chat_parse(struct chat_request *chat, const struct scan *
 /* What a scan's error is to a client. */
 enum api_err chat_scan_error(const struct scan *scan, struct api_error *error);
 
+/* What a ceiling must know of a request beside its tokens; chat_price.c. A pass over the
+ * messages: asked for only where there is a ceiling. */
+struct chat_extras {
+    const char
+        *unpriced;    /* the first field with a price of its own, or whose effect on the
+                             price is not known (hosted tools, audio, service_tier,
+                             best_of, another output limit, ...), or NULL */
+    bool cache_marks; /* a cache_control somewhere: what is written may be dearer */
+};
+struct chat_extras chat_extras(const struct chat_request *chat);
+
 struct chat_edit {
     struct str model;                    /* the expert's name for it */
     int64_t output_limit;                /* lowers or inserts the limit; 0: as it is */
-    enum config_limit_field limit_field; /* the name used where it must be inserted */
+    enum config_limit_field limit_field; /* the name under which it is sent; ANY: under
+                                            those in use, else under max_tokens */
 };
 
 /* ret_pieces: CHAT_MAX_PIECES; they point into the body and the arena and live as long as

@@ -46,12 +46,36 @@
 
 /* -- prices -- */
 
+#define CONFIG_MAX_TIERS  4  /* of one price, the lowest included */
+#define CONFIG_MAX_PRICES 16 /* of one expert, one after another */
+
+struct config_rates {   /* pico-USD per token, but for the fee */
+    int64_t input_pico; /* prompt tokens */
+    int64_t
+        cached_input_pico;    /* of them, read from a cache; input_pico where not given */
+    int64_t cache_write_pico; /* of them, written to a cache; likewise */
+    int64_t output_pico;      /* answer tokens */
+    int64_t reasoning_pico;   /* of them, reasoning; output_pico where not given */
+    int64_t request_pico;     /* of every request */
+};
+
+/* From a date on. The prompt's tokens say which tier a request is in: the last one that they
+ * are above, and all of its tokens are charged at that tier's rates. */
 struct config_price {
-    bool free;                 /* marked so: every price is 0 */
-    int64_t input_pico;        /* per token */
-    int64_t cached_input_pico; /* per token; input_pico where not given */
-    int64_t output_pico;       /* per token */
-    int64_t request_pico;      /* per request */
+    int64_t from_s; /* wall time; INT64_MIN: it has always been so */
+    size_t n_tiers; /* at least 1 */
+    struct config_tier {
+        int64_t above_tokens; /* 0 of the first, then rising */
+        struct config_rates rates;
+    } tiers[CONFIG_MAX_TIERS];
+};
+
+/* The prices of one expert by date, rising; the first one has always been in force. */
+struct config_prices {
+    bool free;          /* marked so: one price, of zeros */
+    bool writes_priced; /* every rate of a cache write was given */
+    size_t n;           /* at least 1 */
+    const struct config_price *list;
 };
 
 /* How the tokens of a prompt are bounded from above before the call. */
@@ -79,6 +103,7 @@ enum config_on_budget {
 };
 
 enum config_limit_field { /* the name under which an expert takes an output limit */
+                          CONFIG_LIMIT_ANY, /* either; max_tokens where there is none */
                           CONFIG_LIMIT_MAX_TOKENS,
                           CONFIG_LIMIT_MAX_COMPLETION_TOKENS,
 };
@@ -87,22 +112,22 @@ enum config_limit_field { /* the name under which an expert takes an output limi
 
 struct config_generator {
     const char *model; /* the upstream's name of it */
-    struct config_price price;
+    struct config_prices prices;
     int64_t context_tokens; /* 0: not known */
     int64_t
         max_output_tokens; /* the model's own cap, which the upstream honours; 0: none */
     enum config_prompt_bound prompt_bound;
     enum config_limit_field limit_field;
-    int64_t image_tokens; /* upper bound of one image; 0: not known, so never chosen
+    int64_t template_tokens; /* that its chat template adds to a request, at most */
+    int64_t image_tokens;    /* upper bound of one image; 0: not known, so never chosen
                              for a request with images under a ceiling */
 };
 
 struct config_embedding {
     const char *model;
-    size_t dim; /* floats in a vector; 0: taken as it comes */
-    bool free;
-    int64_t input_pico; /* per token */
-    double wait_ms;     /* what a call is expected to take, for the price of waiting */
+    size_t dim;                  /* floats in a vector; 0: taken as it comes */
+    struct config_prices prices; /* of input and fee only */
+    double wait_ms; /* what a call is expected to take, for the price of waiting */
 };
 
 struct config_timeouts { /* milliseconds, each > 0 */
@@ -189,6 +214,18 @@ struct config_limits {
 
 /* -- the store -- */
 
+/* Whose requests are taught by the scores that somebody gives. */
+#define CONFIG_FEEDBACKS(X)                                                              \
+    X(OFF, "off")       /* scores are refused */                                         \
+    X(OWN, "own")       /* his alone */                                                  \
+    X(SHARED, "shared") /* everybody's */
+
+enum config_feedback {
+#define X(name, word) CONFIG_FEEDBACK_##name,
+    CONFIG_FEEDBACKS(X)
+#undef X
+};
+
 struct config_store {
     const char *path; /* resolved, or NULL: there is none */
     bool full;        /* durability: every paid call waits for the disk */
@@ -197,6 +234,9 @@ struct config_store {
     int64_t queue_rows, queue_bytes;
     int64_t keep_days, keep_bytes; /* 0: no bound */
     bool keep_prompts, keep_vectors;
+    int64_t keep_neighbours;       /* of a record */
+    enum config_feedback feedback; /* of requests without a key */
+    int64_t feedback_per_day;      /* scores of one key; 0: no bound */
 };
 
 struct config {
@@ -207,7 +247,6 @@ struct config {
     const char *admin;  /* "host:port", or NULL: none */
     const char *bundle; /* resolved path, or NULL: no bundle */
     struct config_store store;
-    const char *keys_file; /* resolved path of the mounted file of keys, or NULL */
     int64_t workers;       /* 0 in the file means one per processor, resolved here */
     int64_t instance;      /* of this gateway among several, in ids */
     const char *log_level; /* "info" */
@@ -230,11 +269,11 @@ struct config_error {
     bool set; /* first one wins */
     char file[256];
     char pointer[256]; /* JSON pointer, "" for the whole file */
-    int line;          /* from 1; 0: none */
+    int line, column;  /* from 1; 0: none */
     char text[400];
 };
 
-/* "frugal.json:12: /experts/small/generator/price/input: must not be negative". Returns
+/* "frugal.json:12:20: /experts/small/generator/price/input: must not be negative". Returns
  * text. */
 const char *config_error_text(const struct config_error *error, char *text, size_t bytes);
 

@@ -15,7 +15,8 @@ static const char *const prompt_bounds[] = {
 #undef X
         NULL
 };
-static const char *const limit_fields[] = { "max_tokens", "max_completion_tokens", NULL };
+static const char *const limit_fields[] = { "any", "max_tokens", "max_completion_tokens",
+                                            NULL };
 
 /* What a section says before it is checked against the rest. */
 struct draft_expert {
@@ -28,7 +29,6 @@ struct draft_generator {
 };
 struct draft_embedding {
     struct config_embedding embedding;
-    int64_t price;
     bool free;
 };
 
@@ -66,7 +66,8 @@ static const struct setting timeout_settings[] = {
 static const struct setting generator_settings[] = {
     { "model", SETTING_TEXT, AT(draft_generator, generator.model), .required = true,
       .help = "the expert's own name of the model" },
-    { "price", SETTING_OTHER, .help = "USD per million tokens" },
+    { "price", SETTING_OTHER,
+      .help = "USD per million tokens; a list: one after another, by date" },
     { "free", SETTING_BOOL, AT(draft_generator, free), "false", .help = "costs nothing" },
     { "context", SETTING_INT, AT(draft_generator, generator.context_tokens), "0", 0,
       HUGE_SIZE, .help = "tokens of prompt and answer together; 0: not known" },
@@ -76,21 +77,12 @@ static const struct setting generator_settings[] = {
       .words = prompt_bounds,
       .help = "how the prompt's tokens are bounded before a call" },
     { "output_limit_field", SETTING_WORD, AT(draft_generator, generator.limit_field),
-      "max_tokens", .words = limit_fields,
-      .help = "the field under which it takes an output limit" },
+      "any", .words = limit_fields,
+      .help = "the only field under which it takes an output limit; any: it knows both" },
+    { "template_tokens", SETTING_INT, AT(draft_generator, generator.template_tokens),
+      "64", 0, MILLION, .help = "what its chat template adds to a request, at most" },
     { "image_tokens", SETTING_INT, AT(draft_generator, generator.image_tokens), "0", 0,
       MILLION, .help = "upper bound of one image; 0: not known" },
-};
-
-static const struct setting price_settings[] = {
-    { "input", SETTING_PER_MILLION, AT(config_price, input_pico), .required = true,
-      .help = "prompt tokens" },
-    { "cached_input", SETTING_PER_MILLION, AT(config_price, cached_input_pico),
-      .help = "prompt tokens read from a cache; as input where absent" },
-    { "output", SETTING_PER_MILLION, AT(config_price, output_pico), .required = true,
-      .help = "answer tokens" },
-    { "request", SETTING_USD, AT(config_price, request_pico), "0",
-      .help = "fee of every request, in USD" },
 };
 
 static const struct setting embedding_settings[] = {
@@ -98,7 +90,8 @@ static const struct setting embedding_settings[] = {
       .help = "the expert's own name of the model" },
     { "dim", SETTING_INT, AT(draft_embedding, embedding.dim), "0", 0, 8192,
       .help = "numbers in a vector; 0: as they come" },
-    { "price", SETTING_PER_MILLION, AT(draft_embedding, price), .help = "prompt tokens" },
+    { "price", SETTING_OTHER,
+      .help = "USD per million prompt tokens: a number, or as of a generator" },
     { "free", SETTING_BOOL, AT(draft_embedding, free), "false", .help = "costs nothing" },
     { "wait_ms", SETTING_NUMBER, AT(draft_embedding, embedding.wait_ms), "30", 0, DAY_MS,
       .help = "what a call is expected to take" },
@@ -178,31 +171,15 @@ static enum err read_generator(const struct config_node *node, bool free,
     if (err != ERR_OK)
         return err;
     price = config_child(node, "price");
-    free = free || draft.free;
-    if (free && price.json)
-        return config_fail(&price, "a price contradicts \"free\": true");
-    if (!free && !price.json)
-        return config_fail(node, "'price' is missing: an unknown price is not 0 (say "
-                                 "\"free\": true if it costs nothing)");
-    if (price.json) {
-        err = config_want_object(&price);
-        if (err == ERR_OK)
-            err = config_settings(&price, price_settings, ARRAY_LEN(price_settings),
-                                  &draft.generator.price);
-    }
-    if (err != ERR_OK)
-        return err;
     *generator = draft.generator;
-    generator->price.free = free;
-    if (!free && generator->price.cached_input_pico == MONEY_NONE)
-        generator->price.cached_input_pico = generator->price.input_pico;
-    return ERR_OK;
+    return config_read_prices(&price, free || draft.free, false, &generator->prices);
 }
 
 static enum err read_embedding(const struct config_node *node, bool free,
                                struct config_embedding *embedding)
 {
     struct draft_embedding draft = { .free = false };
+    struct config_node price;
     enum err err = config_want_object(node);
 
     if (err == ERR_OK)
@@ -210,16 +187,9 @@ static enum err read_embedding(const struct config_node *node, bool free,
                               &draft);
     if (err != ERR_OK)
         return err;
-    free = free || draft.free;
-    if (free && draft.price != MONEY_NONE)
-        return config_fail(node, "'price' contradicts \"free\": true");
-    if (!free && draft.price == MONEY_NONE)
-        return config_fail(node, "'price' is missing: an unknown price is not 0 (say "
-                                 "\"free\": true if it costs nothing)");
+    price = config_child(node, "price");
     *embedding = draft.embedding;
-    embedding->free = free;
-    embedding->input_pico = free ? 0 : draft.price;
-    return ERR_OK;
+    return config_read_prices(&price, free || draft.free, true, &embedding->prices);
 }
 
 /* -- an expert -- */
@@ -302,7 +272,7 @@ void config_experts_help(struct buf *out)
     HELP("experts.NAME", expert_settings);
     HELP("experts.NAME.timeouts_ms", timeout_settings);
     HELP("experts.NAME.generator", generator_settings);
-    HELP("experts.NAME.generator.price", price_settings);
+    config_prices_help(out);
     HELP("experts.NAME.embedding", embedding_settings);
 #undef HELP
 }

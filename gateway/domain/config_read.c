@@ -37,11 +37,10 @@ static struct jread_value locate(const struct config_node *node)
     return value;
 }
 
-static int line_of(const struct config_node *node)
+static void find_line(const struct config_node *node, struct config_error *error)
 {
     const char *p = node->reader->text.p;
     struct jread_value value = locate(node);
-    int line = 1;
 
     /* What is absent is shown at the object that lacks it. */
     while (value.type == JREAD_NOTHING && node->parent) {
@@ -49,10 +48,13 @@ static int line_of(const struct config_node *node)
         value = locate(node);
     }
     if (value.type == JREAD_NOTHING)
-        return 0;
-    for (; p < value.raw.p; p++)
-        line += *p == '\n';
-    return line;
+        return;
+    error->line = 1;
+    error->column = 1;
+    for (; p < value.raw.p; p++) {
+        error->column = *p == '\n' ? 1 : error->column + 1;
+        error->line += *p == '\n';
+    }
 }
 
 static void put_pointer(const struct config_node *node, struct buf *out)
@@ -89,7 +91,7 @@ enum err config_fail(const struct config_node *node, const char *format, ...)
     (void)snprintf(error->pointer, sizeof(error->pointer), STR_FMT,
                    STR_ARG(buf_str(&pointer)));
     buf_release(&pointer);
-    error->line = line_of(node);
+    find_line(node, error);
     va_start(arguments, format);
     (void)vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
@@ -355,6 +357,13 @@ static enum err read_money(const struct config_node *node, const struct setting 
         return config_fail(node, "is finer than %s USD%s", per_million ? "1e-6" : "1e-12",
                            per_million ? " per million tokens" : "");
     return ERR_OK;
+}
+
+enum err config_per_million(const struct config_node *node, int64_t *ret_pico)
+{
+    static const struct setting price = { .type = SETTING_PER_MILLION };
+
+    return read_money(node, &price, ret_pico);
 }
 
 static enum err read_word(const struct config_node *node, const struct setting *s,

@@ -86,11 +86,18 @@ void config_settings_help(const char *section, const struct setting *table, size
 /* -- parts -- */
 
 NODISCARD enum err config_read_store(const struct config_node *store);
+/* From the text of the file, since jansson's double would not be exact. */
+NODISCARD enum err config_per_million(const struct config_node *node, int64_t *ret_pico);
 NODISCARD enum err config_read_experts(const struct config_node *experts);
 NODISCARD enum err config_read_embedders(const struct config_node *embedders);
 NODISCARD enum err config_read_policies(const struct config_node *policies);
+/* A price, or a list of them by date; config_prices.c. For an embedding a number is one, too,
+ * and only input and fee are read. */
+NODISCARD enum err config_read_prices(const struct config_node *price, bool free,
+                                      bool embedding, struct config_prices *ret_prices);
 void config_store_help(struct buf *out);
 void config_experts_help(struct buf *out);
+void config_prices_help(struct buf *out);
 void config_policies_help(struct buf *out);
 
 #endif

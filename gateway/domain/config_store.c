@@ -3,10 +3,16 @@
 
 static const char *const durabilities[] = { "batched", "full", NULL };
 static const char *const on_failures[] = { "refuse", "continue", NULL };
+static const char *const feedbacks[] = {
+#define X(name, word) word,
+    CONFIG_FEEDBACKS(X)
+#undef X
+        NULL
+};
 
 struct draft { /* words of the file */
     struct config_store store;
-    int durability, on_failure;
+    int durability, on_failure, feedback;
 };
 
 #define AT(member) offsetof(struct draft, member)
@@ -40,6 +46,14 @@ static const struct setting store_settings[] = {
     { "keep_vectors", SETTING_BOOL, AT(store.keep_vectors), "false",
       .help = "records hold the vectors of prompts, so that feedback can become "
               "calibration rows without their text" },
+    { "keep_neighbours", SETTING_INT, AT(store.keep_neighbours), "8", 0, 32,
+      .help = "calibration prompts that a record names" },
+    { "feedback", SETTING_WORD, AT(feedback), "shared", .words = feedbacks,
+      .help =
+          "what scores teach that are given without a key: off (they are refused), own "
+          "(builds for requests without a key) or shared (every build with feedback)" },
+    { "feedback_per_day", SETTING_INT, AT(store.feedback_per_day), "1000", 0, 1e9,
+      .help = "scores that one key may give in a day; 0: as many as it likes" },
 };
 
 /* Its own text, or an object's `path`. Without either there is no store. */
@@ -69,6 +83,7 @@ enum err config_read_store(const struct config_node *node)
     config->store = draft.store;
     config->store.full = draft.durability == 1;
     config->store.refuse = draft.on_failure == 0;
+    config->store.feedback = (enum config_feedback)draft.feedback;
     return ERR_OK;
 }
 

@@ -31,7 +31,7 @@ static const int64_t bounds_us[] = { 50,      100,      250,      500,      1000
 #define OTHER      "other"
 #define CACHE_LINE 64
 
-enum kind { COUNTER, USD, GAUGE, SECONDS };
+enum kind { COUNTER, USD, GAUGE, MONEY, SECONDS };
 
 enum dimension {
 #define X(name, label, n) DIMENSION_##name,
@@ -190,7 +190,7 @@ void metrics_add(struct metrics_block *block, enum metric metric, size_t a, size
 void metrics_move(struct metrics_block *block, enum metric metric, size_t a,
                   int64_t delta)
 {
-    assert(table[metric].kind == GAUGE);
+    assert(table[metric].kind == GAUGE || table[metric].kind == MONEY);
     bump(cell_of(block, metric, a, 0), delta);
 }
 
@@ -253,18 +253,6 @@ int64_t metrics_value(struct metrics *metrics, enum metric metric, size_t a, siz
     return sum;
 }
 
-const char *metric_refusal_word(enum metric_refusal refusal)
-{
-    static const char *const words[] = {
-#define X(name, word) word,
-        METRIC_REFUSALS_TABLE(X)
-#undef X
-    };
-
-    assert(refusal < METRIC_REFUSAL_COUNT);
-    return words[refusal];
-}
-
 static const char *label_value(const struct metrics *metrics, enum dimension dimension,
                                size_t i)
 {
@@ -306,8 +294,6 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         return types[i];
     case DIMENSION_SPEND:
         return spends[i];
-    case DIMENSION_REFUSAL:
-        return metric_refusal_word((enum metric_refusal)i);
     }
     return "";
 }
@@ -385,7 +371,7 @@ static void put_cell(const struct metrics *metrics, const struct description *d,
         return;
     buf_put(out, d->name);
     put_labels(metrics, d, a, b, NULL, out);
-    if (d->kind == USD && value >= 0)
+    if ((d->kind == USD || d->kind == MONEY) && value >= 0)
         buf_putf(out, "%s\n", money_format(value, text));
     else
         buf_putf(out, "%" PRId64 "\n", value);
@@ -401,7 +387,8 @@ static bool has_count(const struct metrics *metrics, size_t cell)
 
 static void put_metric(const struct metrics *metrics, enum metric metric, struct buf *out)
 {
-    static const char *const types[] = { "counter", "counter", "gauge", "histogram" };
+    static const char *const types[] = { "counter", "counter", "gauge", "gauge",
+                                         "histogram" };
     const struct description *d = &table[metric];
     size_t n_a = d->a == DIMENSION_EXPERT ? metrics->n_experts : dimensions[d->a].n;
 

@@ -37,6 +37,7 @@
     X(CHAT, "chat")                                                                      \
     X(ROUTE, "route")                                                                    \
     X(MODELS, "models")                                                                  \
+    X(DECISIONS, "decisions")                                                            \
     X(HEALTH, "health")                                                                  \
     X(OTHER, "other")
 
@@ -60,24 +61,6 @@
     X(GENERATION, "generation")                                                          \
     X(EVIDENCE, "evidence")
 
-/* Why a request was not let in by its key. NONE is never counted. */
-#define METRIC_REFUSALS_TABLE(X)                                                         \
-    X(NONE, "none")                                                                      \
-    X(MISSING, "missing")     /* no key was given */                                     \
-    X(MALFORMED, "malformed") /* not of a form that a key has */                         \
-    X(UNKNOWN, "unknown")                                                                \
-    X(EXPIRED, "expired")                                                                \
-    X(REVOKED, "revoked")                                                                \
-    X(REQUESTS, "requests") /* too many a minute */                                      \
-    X(TOKENS, "tokens")     /* too many a minute */                                      \
-    X(BUDGET, "budget")     /* spent */
-
-enum metric_refusal {
-#define X(name, word) METRIC_REFUSAL_##name,
-    METRIC_REFUSALS_TABLE(X)
-#undef X
-        METRIC_REFUSAL_COUNT
-};
 enum metric_route {
 #define X(name, word) METRIC_ROUTE_##name,
     METRIC_ROUTES(X)
@@ -112,11 +95,11 @@ enum metric_spend {
     X(REASON, "reason", REASON_COUNT)                                                    \
     X(ATTEMPT, "result", METRIC_ATTEMPT_COUNT)                                           \
     X(TOKEN_TYPE, "gen_ai_token_type", METRIC_TOKENS_COUNT)                              \
-    X(SPEND, "for", METRIC_SPEND_COUNT)                                                  \
-    X(REFUSAL, "why", METRIC_REFUSAL_COUNT)
+    X(SPEND, "for", METRIC_SPEND_COUNT)
 
 /* X(name, kind, exposed name, first dimension, second dimension, help). kind: COUNTER
- * counts, USD counts pico-USD and shows USD, GAUGE goes up and down, SECONDS is a
+ * counts, USD counts pico-USD and shows USD, GAUGE goes up and down, MONEY does so in
+ * pico-USD and shows USD, SECONDS is a
  * histogram fed in microseconds and shown in seconds. */
 #define METRICS(X)                                                                       \
     X(REQUESTS, COUNTER, "frugal_requests_total", ROUTE, ERROR,                          \
@@ -135,17 +118,20 @@ enum metric_spend {
       "Money spent, settled or estimated")                                               \
     X(NO_USAGE, COUNTER, "frugal_answers_without_usage_total", EXPERT, NONE,             \
       "Answers whose tokens were estimated because none were reported")                  \
+    X(ABSURD_USAGE, COUNTER, "frugal_usage_not_believed_total", EXPERT, NONE,            \
+      "Answers whose reported tokens cannot be: their worst case counts")                \
     X(OVER_BOUND, COUNTER, "frugal_usage_over_reservation_total", EXPERT, NONE,          \
       "Answers that cost more than was reserved for them")                               \
+    X(EXPERTS_BARRED, GAUGE, "frugal_expert_barred", EXPERT, NONE,                       \
+      "1 while an expert that broke its worst case is not asked under ceilings")         \
+    X(RESERVED, MONEY, "frugal_reserved_usd", NONE, NONE,                                \
+      "Worst cases of what is under way, where they are bounded")                        \
+    X(RESERVATIONS, GAUGE, "frugal_reservations", NONE, NONE,                            \
+      "Paid calls under way that are not settled")                                       \
     X(STREAMS_CUT, COUNTER, "frugal_streams_cut_total", EXPERT, NONE,                    \
       "Streams that an expert cut after the commit point")                               \
     X(CLIENTS_GONE, COUNTER, "frugal_clients_gone_total", NONE, NONE,                    \
       "Requests whose client left before the end")                                       \
-    X(REFUSALS, COUNTER, "frugal_key_refusals_total", REFUSAL, NONE,                     \
-      "Requests that were not let in by their key")                                      \
-    X(KEYS, GAUGE, "frugal_keys", NONE, NONE, "Keys in force")                           \
-    X(KEYS_FAILED, COUNTER, "frugal_keys_failed_total", NONE, NONE,                      \
-      "Times that changed keys could not be read and the old ones were kept")            \
     X(IN_FLIGHT, GAUGE, "frugal_requests_in_flight", NONE, NONE, "Requests under way")   \
     X(UPSTREAM_IN_FLIGHT, GAUGE, "frugal_expert_in_flight", EXPERT, NONE,                \
       "Calls of an expert under way")                                                    \
@@ -197,8 +183,6 @@ enum metric {
 #undef X
         METRIC_COUNT
 };
-
-const char *metric_refusal_word(enum metric_refusal refusal);
 
 struct metrics;       /* owned by main, outlives the workers */
 struct metrics_block; /* owned by its metrics; written by one thread */

@@ -195,6 +195,7 @@ static void begin_string(struct scan *scan, const char *p, bool is_key)
     scan->is_key = is_key;
     scan->keep_key = is_key && (scan->depth == 1 || in_part(scan));
     scan->key_foreign = false;
+    scan->key_wide = false;
     scan->key_n = 0;
     scan->state = STATE_STRING;
 }
@@ -223,6 +224,7 @@ static bool end_key(struct scan *scan)
 {
     struct str key = { scan->key, scan->key_n };
 
+    scan->has_odd_key |= scan->key_wide && scan->depth == 1;
     if (scan->key_foreign)
         return true;
     if (scan->depth == PART_LEVEL) {
@@ -230,8 +232,12 @@ static bool end_key(struct scan *scan)
         return true;
     }
     for (size_t i = 0; i < SCAN_FIELD_COUNT; i++) {
-        if (!str_eq(key, field_keys[i]))
+        if (!str_eq_nocase(key, field_keys[i]))
             continue;
+        if (!str_eq(key, field_keys[i])) {
+            scan->has_odd_key = true;
+            break;
+        }
         if (scan->fields[i].type != JREAD_NOTHING) {
             scan->error_field = (enum scan_field)i;
             return false;
@@ -315,7 +321,7 @@ static const char *in_string(struct scan *scan, const char *p, const char *end)
     }
     if ((unsigned char)*p < 0x20)
         return fail(scan, p, SCAN_MALFORMED);
-    scan->key_foreign = true;
+    scan->key_foreign = scan->key_wide = true;
     if (!begin_utf8(scan, (unsigned char)*p))
         return fail(scan, p, SCAN_NOT_UTF8);
     return in_utf8(scan, p + 1, end);
@@ -359,7 +365,7 @@ static const char *in_hex(struct scan *scan, const char *p)
         return p + 1;
     scan->state = STATE_STRING;
     if (scan->hex >= 0x80) {
-        scan->key_foreign = true;
+        scan->key_foreign = scan->key_wide = true;
     } else if (scan->keep_key) {
         ascii = (char)scan->hex;
         keep_key(scan, &ascii, 1);

@@ -26,8 +26,8 @@
 #include "gateway/base/err.h"
 #include "gateway/domain/jread.h"
 
-/* Top-level keys whose place is recorded. ours: a duplicate is an error (what we read,
- * change or price). */
+/* Top-level keys whose place is recorded: what we read, change or price, or refuse under a
+ * ceiling (chat_price.c). A duplicate is an error. */
 #define SCAN_FIELDS(X)                                                                   \
     X(MODEL, "model")                                                                    \
     X(STREAM, "stream")                                                                  \
@@ -45,6 +45,31 @@
     X(MODALITIES, "modalities")                                                          \
     X(WEB_SEARCH_OPTIONS, "web_search_options")                                          \
     X(PREDICTION, "prediction")                                                          \
+    X(TOOL_CHOICE, "tool_choice")                                                        \
+    X(DOCUMENTS, "documents")                                                            \
+    X(CACHE_CONTROL, "cache_control")                                                    \
+    X(N_PREDICT, "n_predict")                                                            \
+    X(NUM_PREDICT, "num_predict")                                                        \
+    X(MAX_NEW_TOKENS, "max_new_tokens")                                                  \
+    X(MAX_OUTPUT_TOKENS, "max_output_tokens")                                            \
+    X(THINKING_BUDGET, "thinking_budget")                                                \
+    X(USE_BEAM_SEARCH, "use_beam_search")                                                \
+    X(CHAT_TEMPLATE, "chat_template")                                                    \
+    X(MM_PROCESSOR, "mm_processor_kwargs")                                               \
+    X(MODELS, "models")                                                                  \
+    X(FALLBACKS, "fallbacks")                                                            \
+    X(PROVIDER, "provider")                                                              \
+    X(ROUTE, "route")                                                                    \
+    X(PRESET, "preset")                                                                  \
+    X(PLUGINS, "plugins")                                                                \
+    X(WEB_SEARCH, "web_search")                                                          \
+    X(ENABLE_SEARCH, "enable_search")                                                    \
+    X(SEARCH_PARAMETERS, "search_parameters")                                            \
+    X(MCP_SERVERS, "mcp_servers")                                                        \
+    X(CONTAINER, "container")                                                            \
+    X(SPEED, "speed")                                                                    \
+    X(INFERENCE_GEO, "inference_geo")                                                    \
+    X(EXTRA_BODY, "extra_body")                                                          \
     X(FRUGAL, "frugal")
 
 enum scan_field {
@@ -95,6 +120,9 @@ struct scan {
     size_t n_images;                  /* content parts with an `image_url` */
     size_t n_other_media; /* content parts with `input_audio`, `file`, `video_url` */
     size_t media_bytes;   /* of the values of those members */
+    /* A top-level key is one of ours but for upper and lower case, or is not ASCII: what
+     * readers that fold case take for ours. */
+    bool has_odd_key;
     enum scan_err error;
     size_t error_offset;         /* of the first wrong byte */
     enum scan_field error_field; /* when DUPLICATE */
@@ -112,6 +140,7 @@ struct scan {
     bool is_key;      /* the string under way is a key */
     bool keep_key;    /* and may be one of ours */
     bool key_foreign; /* but is not: too long, or not ASCII */
+    bool key_wide;    /* not ASCII */
     bool in_messages;
     uint16_t depth, max_depth, hex;
     char key[SCAN_KEY_BYTES];

@@ -12,37 +12,107 @@
 
 /* -- reading -- */
 
+/* A count by one of its names; absent or null: 0 and false. What cannot be is marked. */
 static bool read_tokens(struct jread_value usage, const char *name, const char *other,
-                        int64_t *ret_tokens)
+                        int64_t *ret_tokens, bool *absurd)
 {
     struct jread_value value = jread_get(usage, name);
     int64_t tokens;
 
     if (value.type == JREAD_NOTHING && other)
         value = jread_get(usage, other);
-    if (!jread_integer(value, &tokens) || tokens < 0 || tokens > USAGE_MAX_TOKENS)
+    if (value.type == JREAD_NOTHING || value.type == JREAD_NULLS)
         return false;
+    if (!jread_integer(value, &tokens) || tokens < 0 || tokens > USAGE_MAX_TOKENS) {
+        *absurd = true;
+        return false;
+    }
     *ret_tokens = tokens;
     return true;
+}
+
+static struct jread_value details_of(struct jread_value usage, const char *name,
+                                     const char *other)
+{
+    struct jread_value details = jread_get(usage, name);
+
+    return details.type == JREAD_MAP ? details : jread_get(usage, other);
+}
+
+/* Who writes input_tokens may count what is read from and written to a cache beside it, and
+ * says so under names of its own; under prompt_tokens all of it is in that count. */
+static void read_caches(struct jread_value value, struct usage *usage)
+{
+    struct jread_value details =
+        details_of(value, "prompt_tokens_details", "input_tokens_details");
+    bool apart = jread_get(value, "prompt_tokens").type == JREAD_NOTHING;
+    int64_t read = 0, written = 0;
+
+    if (!read_tokens(details, "cached_tokens", NULL, &usage->cached_tokens,
+                     &usage->absurd))
+        (void)read_tokens(value, "prompt_cache_hit_tokens", NULL, &usage->cached_tokens,
+                          &usage->absurd);
+    (void)read_tokens(details, "cache_write_tokens", "cache_creation_tokens",
+                      &usage->cache_write_tokens, &usage->absurd);
+    if (read_tokens(value, "cache_read_input_tokens", NULL, &read, &usage->absurd)) {
+        usage->cached_tokens = read;
+        usage->input_tokens += apart ? read : 0;
+    }
+    if (read_tokens(value, "cache_creation_input_tokens", NULL, &written,
+                    &usage->absurd)) {
+        usage->cache_write_tokens = written;
+        usage->input_tokens += apart ? written : 0;
+    }
+    usage->absurd |=
+        usage->cached_tokens + usage->cache_write_tokens > usage->input_tokens;
+}
+
+/* Most count reasoning in the completion, some beside it: the total tells which. */
+static void read_reasoning(struct jread_value value, struct usage *usage)
+{
+    struct jread_value details =
+        details_of(value, "completion_tokens_details", "output_tokens_details");
+    int64_t total = 0;
+    bool beside;
+
+    if (!read_tokens(details, "reasoning_tokens", NULL, &usage->reasoning_tokens,
+                     &usage->absurd) ||
+        usage->reasoning_tokens == 0)
+        return;
+    beside = read_tokens(value, "total_tokens", NULL, &total, &usage->absurd)
+                 ? total == usage->input_tokens + usage->output_tokens +
+                                usage->reasoning_tokens
+                 : usage->reasoning_tokens > usage->output_tokens;
+    if (beside)
+        usage->output_tokens += usage->reasoning_tokens;
+    usage->absurd |= usage->reasoning_tokens > usage->output_tokens;
 }
 
 struct usage usage_read(struct jread_value value)
 {
     struct usage usage = { .known = false };
-    struct jread_value details;
+    bool input, output;
 
-    if (value.type != JREAD_MAP ||
-        !read_tokens(value, "prompt_tokens", "input_tokens", &usage.input_tokens) ||
-        !read_tokens(value, "completion_tokens", "output_tokens", &usage.output_tokens))
-        return (struct usage){ .known = false };
-    details = jread_get(value, "prompt_tokens_details");
-    if (details.type != JREAD_MAP)
-        details = jread_get(value, "input_tokens_details");
-    if (!read_tokens(details, "cached_tokens", NULL, &usage.cached_tokens) ||
-        usage.cached_tokens > usage.input_tokens)
-        usage.cached_tokens = 0;
-    usage.known = true;
-    return usage;
+    if (value.type != JREAD_MAP)
+        return usage;
+    input = read_tokens(value, "prompt_tokens", "input_tokens", &usage.input_tokens,
+                        &usage.absurd);
+    output = read_tokens(value, "completion_tokens", "output_tokens",
+                         &usage.output_tokens, &usage.absurd);
+    if (input && output && !usage.absurd) {
+        read_caches(value, &usage);
+        read_reasoning(value, &usage);
+        usage.known = !usage.absurd;
+    }
+    return usage.known ? usage : (struct usage){ .absurd = usage.absurd };
+}
+
+struct usage usage_beside_text(struct usage usage, size_t text_bytes)
+{
+    if (!usage.known ||
+        (usage.input_tokens > 0 && (usage.output_tokens > 0 || text_bytes == 0)))
+        return usage;
+    return (struct usage){ .absurd = true };
 }
 
 size_t usage_text_bytes(struct jread_value value)
@@ -154,6 +224,8 @@ static void put_cost(struct buf *out, const struct usage_cost *cost)
     put_usd(out, "generation_usd", cost->generation_pico);
     put_usd(out, "evidence_usd", cost->evidence_pico);
     buf_put(out, cost->estimated ? ",\"estimated\":true" : ",\"estimated\":false");
+    if (cost->estimated)
+        put_usd(out, "bound_usd", cost->bound_pico);
     if (cost->explain.n > 0) {
         buf_put(out, ",\"decision\":");
         buf_put_str(out, cost->explain);

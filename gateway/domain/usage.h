@@ -24,21 +24,31 @@
 #include "gateway/domain/jread.h"
 
 struct usage {
-    bool known;            /* both counts were reported and make sense */
-    int64_t input_tokens;  /* prompt, cached ones included */
-    int64_t cached_tokens; /* of them; 0 where not reported */
-    int64_t output_tokens; /* completion, reasoning included */
+    bool known;                 /* both counts were reported and make sense */
+    int64_t input_tokens;       /* prompt, cached and written ones included */
+    int64_t cached_tokens;      /* of them, read from a cache; 0 where not reported */
+    int64_t output_tokens;      /* completion, reasoning included */
+    int64_t cache_write_tokens; /* of the prompt's */
+    int64_t reasoning_tokens;   /* of the output's */
+    bool absurd; /* something was reported that cannot be: not known, and worth a word */
 };
 
-#define USAGE_MAX_TOKENS INT64_C(1000000000000) /* more is not believed: unknown */
+#define USAGE_MAX_TOKENS INT64_C(1000000000000) /* more is not believed */
 
 /* From the value of `usage`: an object with prompt_tokens and completion_tokens, or
- * input_tokens and output_tokens. Anything else: known = false, the rest 0. */
+ * input_tokens and output_tokens, and their details. Reasoning that total_tokens counts
+ * beside the completion is added to the output. Anything else: known = false, the rest 0;
+ * absurd where a count is negative, no integer, more than USAGE_MAX_TOKENS, or where parts
+ * are more than their whole. */
 struct usage usage_read(struct jread_value value);
+/* The same, seen beside what was answered: a prompt has tokens, and so has a text. */
+struct usage usage_beside_text(struct usage usage, size_t text_bytes);
 
 struct usage_cost {
     int64_t cost_pico;       /* of the whole request; MONEY_NONE: not known, no `cost` */
-    bool estimated;          /* no usage was reported */
+    bool estimated;          /* a part of it was not reported */
+    int64_t bound_pico;      /* what it is counted as under a ceiling: the worst case of
+                                what was not reported; MONEY_NONE: not said */
     int64_t generation_pico; /* its parts, for cost_details */
     int64_t evidence_pico;
     struct str decision_id;

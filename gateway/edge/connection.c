@@ -257,6 +257,26 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
     return MHD_YES;
 }
 
+/* What is asked for behind the path, decoded by the library. */
+struct query {
+    struct exchange_header parameters[SERVER_PARAMETERS_MAX];
+    size_t n;
+};
+
+static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_bytes, const char *value,
+                                    size_t value_bytes)
+{
+    struct query *query = arg;
+    (void)kind;
+    if (query->n < SERVER_PARAMETERS_MAX)
+        query->parameters[query->n++] = (struct exchange_header){
+            .name = { name != NULL ? name : "", name_bytes },
+            .value = { value != NULL ? value : "", value_bytes },
+        };
+    return MHD_YES;
+}
+
 /* What two servers in a row could read differently is refused. NULL: nothing. */
 static const char *find_fault(const struct head *head, const char *version)
 {
@@ -323,6 +343,7 @@ static enum MHD_Result begin(struct connection *c, const char *url, const char *
                              const char *version)
 {
     struct head head;
+    struct query query;
     struct route_match match;
     memset(&head, 0, offsetof(struct head, headers));
     (void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, &head);
@@ -330,6 +351,11 @@ static enum MHD_Result begin(struct connection *c, const char *url, const char *
     const struct str path = str_of(path_of(url));
     route_find(c->server->settings.surface, str_of(method), path, &match);
     const char *fault = find_fault(&head, version);
+    query.n = 0;
+    if (match.route == EXCHANGE_RECORDS &&
+        MHD_get_connection_values_n(c->mhd, MHD_GET_ARGUMENT_KIND, on_parameter, &query) >
+            SERVER_PARAMETERS_MAX)
+        fault = "too many parameters";
     if (fault != NULL) {
         match.route = EXCHANGE_BAD_REQUEST;
         match.argument = str_of(fault);
@@ -344,6 +370,8 @@ static enum MHD_Result begin(struct connection *c, const char *url, const char *
         .content_length = body_length(&head),
         .peer = str_of(c->peer),
         .admin = c->server->settings.surface == ROUTE_ADMIN,
+        .query = query.parameters,
+        .n_query = query.n,
     };
     reset(c);
     c->active = true;

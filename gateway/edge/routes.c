@@ -20,12 +20,14 @@ static const struct route routes[] = {
 /* Does the path fit the pattern? *ret_argument is what stands for "{}". */
 static bool fits(const char *pattern, struct str path, struct str *ret_argument)
 {
-    const size_t n = strlen(pattern);
-    if (n < 2 || strcmp(pattern + n - 2, "{}") != 0)
+    const char *hole = strstr(pattern, "{}");
+    if (hole == NULL)
         return str_is(path, pattern);
-    if (path.n <= n - 2 || memcmp(path.p, pattern, n - 2) != 0)
+    const size_t before = (size_t)(hole - pattern), after = strlen(hole + 2);
+    if (path.n <= before + after || memcmp(path.p, pattern, before) != 0 ||
+        memcmp(path.p + path.n - after, hole + 2, after) != 0)
         return false;
-    *ret_argument = str_skip(path, n - 2);
+    *ret_argument = (struct str){ path.p + before, path.n - before - after };
     return true;
 }
 

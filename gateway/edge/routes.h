@@ -1,7 +1,7 @@
 /* routes.h - what method and path mean: the one table of routes
  *
- * A path that ends in "/{}" matches one more, non-empty part of the path, which becomes
- * the request's argument. HEAD goes where GET goes; the body is dropped on the way out.
+ * "{}" in a path matches one more, non-empty part, slashes included, which becomes the
+ * request's argument; of two that match the first counts. HEAD goes where GET goes; the body is dropped on the way out.
  * A known path with another method is EXCHANGE_BAD_METHOD with the methods it has.
  */
 #ifndef GATEWAY_EDGE_ROUTES_H
@@ -16,8 +16,14 @@
     X(PUBLIC, "POST", "/v1/route", DECISION)                                             \
     X(PUBLIC, "GET", "/v1/models", MODELS)                                               \
     X(PUBLIC, "GET", "/v1/models/{}", MODEL)                                             \
+    X(PUBLIC, "GET", "/v1/decisions", RECORDS)                                           \
+    X(PUBLIC, "POST", "/v1/decisions/{}/feedback", FEEDBACK)                             \
+    X(PUBLIC, "GET", "/v1/decisions/{}", RECORD)                                         \
     X(PUBLIC, "GET", "/healthz", HEALTHZ)                                                \
     X(PUBLIC, "GET", "/readyz", READYZ)                                                  \
+    X(ADMIN, "GET", "/v1/decisions", RECORDS)                                            \
+    X(ADMIN, "POST", "/v1/decisions/{}/feedback", FEEDBACK)                              \
+    X(ADMIN, "GET", "/v1/decisions/{}", RECORD)                                          \
     X(ADMIN, "GET", "/healthz", HEALTHZ)                                                 \
     X(ADMIN, "GET", "/readyz", READYZ)                                                   \
     X(ADMIN, "GET", "/metrics", METRICS)

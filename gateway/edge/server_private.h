@@ -11,6 +11,7 @@
 
 #define SERVER_FIELDS_MAX       64  /* headers of an answer */
 #define SERVER_HEADERS_MAX      256 /* headers of a request */
+#define SERVER_PARAMETERS_MAX   32  /* behind the path of a request */
 #define SERVER_FIELD_BYTES      (64U << 10)
 #define SERVER_KEEP_BYTES       (64U << 10) /* a connection keeps at most so much memory */
 #define SERVER_ANSWER_BYTES_MAX (1U << 30) /* backstop: the exchange has the real limit */

@@ -137,6 +137,8 @@ static enum attempt_end end_of_error(const struct attempt *attempt, unsigned sta
     default:
         break;
     }
+    if (status == 408) /* whoever waited may have been answered since */
+        return ATTEMPT_FAILED;
     if (status >= 400 && status < 500)
         return ATTEMPT_DENIED;
     return status >= 500 ? ATTEMPT_FAILED : ATTEMPT_MALFORMED;
@@ -151,7 +153,9 @@ static enum attempt_end end_of_stream(struct attempt *attempt, bool whole)
         return ATTEMPT_ANSWERED;
     switch (relay->fault) {
     case RELAY_FAULT_IN_BAND:
-        return relay->error_status == 429 ? ATTEMPT_LIMITED : ATTEMPT_FAILED;
+        /* Once something was said it was not refused. */
+        return relay->error_status == 429 && !relay->content ? ATTEMPT_LIMITED
+                                                             : ATTEMPT_FAILED;
     case RELAY_FAULT_MALFORMED:
     case RELAY_FAULT_TOO_LARGE:
         return ATTEMPT_MALFORMED;

@@ -2,7 +2,8 @@
  *
  * Here the purchase of evidence is carried out; whether a piece is worth its price is the
  * fuser's to say (fuser_next). Two rules hold throughout: nothing is bought that the purse
- * has not reserved, and whatever goes wrong ends in a plan with a named reason.
+ * has not reserved, and whatever goes wrong ends in a plan with a named reason. The plan
+ * itself is made in plan.c.
  */
 #include "gateway/flow/decision.h"
 
@@ -13,6 +14,9 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/domain/price.h"
+#include "gateway/flow/bars.h"
+#include "gateway/flow/decision_parts.h"
+#include "gateway/flow/held.h"
 #include "gateway/flow/probe.h"
 #include "gateway/flow/upstream.h"
 
@@ -25,141 +29,6 @@ static const struct config_embedding *embedding_of(const struct decision *decisi
     return &config->experts[config->embedders[embedder].expert].embedding;
 }
 
-/* -- the plan ---------------------------------------------------------------------------- */
-
-static bool planned(const struct plan *plan, size_t expert)
-{
-    for (size_t i = 0; i < plan->n; i++) {
-        if (plan->choices[i].expert == expert)
-            return true;
-    }
-    return false;
-}
-
-static void plan_add(struct decision *decision, size_t expert,
-                     const struct fuser_ranked *ranked)
-{
-    struct plan *plan = &decision->plan;
-
-    if (!order_allows(decision->order, expert) || planned(plan, expert))
-        return;
-    plan->choices[plan->n] = (struct plan_choice){
-        .expert = (uint8_t)expert,
-        .predicted = ranked != NULL,
-        .quality = ranked != NULL ? (float)ranked->quality : NAN,
-        .quality_se = ranked != NULL ? (float)ranked->quality_se : NAN,
-        .output_tokens = ranked != NULL ? (float)ranked->output_tokens : NAN,
-    };
-    plan->n++;
-}
-
-/* Those of whom nothing is known stand at the end, the cheapest first. */
-static void plan_add_rest(struct decision *decision)
-{
-    const struct order *order = decision->order;
-
-    for (;;) {
-        size_t cheapest = CONFIG_MAX_EXPERTS;
-        int64_t least = 0;
-
-        for (size_t i = 0; i < order->config->n_experts; i++) {
-            int64_t price;
-
-            if (!order_allows(order, i) || planned(&decision->plan, i))
-                continue;
-            price = order_expected(order, i, NAN);
-            if (cheapest == CONFIG_MAX_EXPERTS || price < least) {
-                cheapest = i;
-                least = price;
-            }
-        }
-        if (cheapest == CONFIG_MAX_EXPERTS)
-            return;
-        plan_add(decision, cheapest, NULL);
-    }
-}
-
-static void ready(struct decision *decision, enum reason reason)
-{
-    decision->plan.reason = reason;
-    if (reason != REASON_DIRECT)
-        plan_add_rest(decision);
-    decision->state = DECISION_READY;
-    decision->ready_us = clock_us(&clock_system);
-    loop_timer_clear(decision->tools.loop, &decision->timer);
-}
-
-static void ready_with_default(struct decision *decision, enum reason reason)
-{
-    plan_add(decision, decision->order->preferred, NULL);
-    if (decision->verdict != NULL) {
-        for (size_t i = 0; i < decision->verdict->n_ranked; i++)
-            plan_add(decision, decision->verdict->ranked[i].generator, NULL);
-    }
-    ready(decision, reason);
-}
-
-/* The best by utility whether it can be afforded or not. */
-static const struct fuser_ranked *best_of(const struct fuser_verdict *verdict)
-{
-    const struct fuser_ranked *best = NULL;
-
-    for (size_t i = 0; i < verdict->n_ranked; i++) {
-        const struct fuser_ranked *r = &verdict->ranked[i];
-
-        if (best == NULL || (r->good_enough && !best->good_enough) ||
-            (r->good_enough == best->good_enough && r->utility > best->utility))
-            best = r;
-    }
-    return best;
-}
-
-/* By the verdict's ranking. Under "reject" the best expert stands first even when it is
- * not affordable: the attempt then ends in the 402 that was asked for. */
-static void ready_with_ranking(struct decision *decision, enum reason reason)
-{
-    const struct fuser_verdict *verdict = decision->verdict;
-    const struct fuser_ranked *first = &verdict->ranked[0];
-    const struct fuser_ranked *best = best_of(verdict);
-
-    if (decision->order->capped && decision->order->on_budget == CONFIG_ON_BUDGET_REJECT)
-        first = best;
-    else if (first != best && !best->affordable)
-        reason = REASON_CEILING;
-    if (!first->good_enough && decision->order->min_quality > 0)
-        reason = REASON_MIN_QUALITY;
-    plan_add(decision, first->generator, first);
-    for (size_t i = 0; i < verdict->n_ranked; i++)
-        plan_add(decision, verdict->ranked[i].generator, &verdict->ranked[i]);
-    ready(decision, reason);
-}
-
-static void conclude(struct decision *decision)
-{
-    struct fuser_verdict *verdict = decision->verdict;
-
-    fuser_verdict(decision->session, purse_remaining(decision->purse), verdict);
-    if (verdict->n_ranked == 0)
-        ready_with_default(decision, REASON_DEFAULT);
-    else if (verdict->stop == FUSER_STOP_NOT_WORTH && !decision->late &&
-             !decision->failed)
-        ready_with_ranking(decision, REASON_NOT_WORTH);
-    else if (verdict->evidence == FUSER_EVIDENCE_GOOD)
-        ready_with_ranking(decision, REASON_ROUTED);
-    else if (verdict->evidence == FUSER_EVIDENCE_TOO_FAR)
-        ready_with_default(decision, REASON_TOO_FAR);
-    else if (verdict->evidence == FUSER_EVIDENCE_TOO_FEW)
-        ready_with_default(decision, REASON_TOO_FEW);
-    else if (decision->late)
-        ready_with_default(decision, REASON_DECISION_TIMEOUT);
-    else if (decision->failed)
-        ready_with_default(decision, REASON_EMBEDDER_FAILED);
-    else if (verdict->stop == FUSER_STOP_CEILING)
-        ready_with_ranking(decision, REASON_CEILING);
-    else
-        ready_with_default(decision, REASON_DEFAULT);
-}
-
 /* -- the walk ---------------------------------------------------------------------------- */
 
 static void stepped(void *arg, const struct fuser_step *step)
@@ -168,7 +37,7 @@ static void stepped(void *arg, const struct fuser_step *step)
 
     if (!decision->ended) {
         if (step->action == FUSER_ANSWER || decision->late) {
-            conclude(decision);
+            decision_conclude(decision);
         } else {
             decision->embedder = step->embedder;
             decision->state = DECISION_QUERY;
@@ -267,19 +136,40 @@ static const char *embedder_word(const struct embedder_answer *answer)
                                          : embedder_result_label(answer->result);
 }
 
-/* An embedder that refused has sold nothing; one that broke may have. */
+static void bar_embedder(struct decision *decision)
+{
+    const struct config *config = decision->snapshot->config;
+
+    bars_set(decision->snapshot, config->embedders[decision->embedder].expert,
+             decision->tools.metrics);
+}
+
+/* An embedder that refused has sold nothing; one that broke may have. A text has tokens: who
+ * reports none has not counted. */
 static void pay(struct decision *decision, const struct embedder_answer *answer)
 {
+    enum store_fate fate = STORE_FATE_UNKNOWN;
     const struct config_embedding *embedding = embedding_of(decision, decision->embedder);
-    int64_t expected = price_embedding_expected(embedding, decision->text.n);
+    int64_t expected =
+        price_embedding_expected(embedding, decision->asked_s, decision->text.n);
 
-    if (answer->result == EMBEDDER_OK && answer->prompt_tokens >= 0)
-        (void)purse_settle(decision->purse, &decision->hold,
-                           price_embedding_settle(embedding, answer->prompt_tokens));
-    else if (!answer->sent || (answer->result == EMBEDDER_STATUS && answer->status < 500))
+    held_drop(decision->tools.metrics, &decision->hold);
+    if (answer->result == EMBEDDER_OK && answer->prompt_tokens > 0 &&
+        answer->prompt_tokens <= USAGE_MAX_TOKENS) {
+        if (purse_settle(decision->purse, &decision->hold,
+                         price_embedding_settle(embedding, decision->asked_s,
+                                                answer->prompt_tokens)))
+            bar_embedder(decision);
+        fate = STORE_FATE_REPORTED;
+    } else if (!answer->sent ||
+               (answer->result == EMBEDDER_STATUS && answer->status < 500)) {
         purse_release(decision->purse, &decision->hold);
-    else
+        fate = STORE_FATE_FREE;
+    } else {
         purse_unknown(decision->purse, &decision->hold, expected);
+    }
+    ledger_close(decision->tools.ledger, decision->purse, fate,
+                 fate == STORE_FATE_REPORTED ? answer->prompt_tokens : -1, -1);
 }
 
 /* For the record. Without memory the vector is not kept, and nothing else is missing. */
@@ -337,12 +227,31 @@ static void give_up_call(struct decision *decision, enum metric_attempt how)
         return;
     embedder_cancel(decision->call);
     decision->call = NULL;
+    held_drop(decision->tools.metrics, &decision->hold);
     purse_unknown(decision->purse, &decision->hold,
                   price_embedding_expected(embedding_of(decision, decision->embedder),
-                                           decision->text.n));
+                                           decision->asked_s, decision->text.n));
+    ledger_close(decision->tools.ledger, decision->purse, STORE_FATE_UNKNOWN, -1, -1);
     not_delivered(decision, spent,
                   how == METRIC_ATTEMPT_CANCELLED ? "cancelled" : "late");
     count_call(decision, how, spent);
+}
+
+/* What is reserved for a call that is not made after all. */
+static void take_back(struct decision *decision)
+{
+    const struct config *config = decision->snapshot->config;
+
+    if (!decision->reserved)
+        return;
+    decision->reserved = false;
+    upstream_leave(decision->snapshot, config->embedders[decision->embedder].expert);
+    held_drop(decision->tools.metrics, &decision->hold);
+    purse_release(decision->purse, &decision->hold);
+    ledger_close(decision->tools.ledger, decision->purse, STORE_FATE_FREE, -1, -1);
+    decision->undelivered |= 1u << decision->embedder;
+    decision->told[decision->embedder].error = "late";
+    fuser_fail(decision->session, decision->embedder, 0);
 }
 
 static void time_is_over(void *arg)
@@ -350,40 +259,74 @@ static void time_is_over(void *arg)
     struct decision *decision = arg;
 
     decision->late = true;
+    take_back(decision);
     if (decision->call != NULL) {
         give_up_call(decision, METRIC_ATTEMPT_TIMEOUT);
         log_failure(decision, "the deadline of the decision has passed");
     } else if (!decider_remove(decision->tools.decider, &decision->entry)) {
         return;
     }
-    conclude(decision);
+    decision_conclude(decision);
     decision->wake(decision->arg);
 }
 
-void decision_buy(struct decision *decision)
+/* Its worst case, from ceiling and key. */
+static bool reserve(struct decision *decision, size_t expert)
 {
     const struct config *config = decision->snapshot->config;
     const struct config_embedding *embedding = embedding_of(decision, decision->embedder);
-    size_t expert = config->embedders[decision->embedder].expert;
-    struct embedder_text text = { .p = decision->text.p, .n = decision->text.n };
-    int64_t worst = price_embedding_worst(embedding, text.n);
-    struct embedder_spec spec;
+    size_t n = decision->text.n;
+    int64_t worst = price_embedding_worst(embedding, decision->order->span, n);
 
-    assert(decision->state == DECISION_QUERY);
+    decision->asked_s = clock_wall_s(&clock_system);
+    if (worst > order_evidence_pico(decision->order, purse_remaining(decision->purse)) ||
+        purse_reserve(decision->purse, worst, &decision->hold) != PURSE_OK)
+        return false;
+    if (ledger_open(decision->tools.ledger, decision->purse, STORE_KIND_EMBEDDING,
+                    config->experts[expert].name, worst,
+                    price_embedding_expected(embedding, decision->asked_s, n)) == ERR_OK)
+        return true;
+    purse_release(decision->purse, &decision->hold);
+    return false;
+}
+
+bool decision_reserve(struct decision *decision)
+{
+    size_t expert;
+
+    if (decision->state != DECISION_QUERY)
+        return false;
+    if (decision->reserved)
+        return true;
+    expert = decision->snapshot->config->embedders[decision->embedder].expert;
     if (!upstream_enter(decision->snapshot, expert)) {
         not_delivered(decision, decision->purse->spent_pico, "full");
         log_failure(decision, "too many calls under way");
         go_on(decision);
-        return;
+        return false;
     }
-    if (purse_reserve(decision->purse, worst, &decision->hold) != PURSE_OK) {
+    if (!reserve(decision, expert)) {
         upstream_leave(decision->snapshot, expert);
         decision->undelivered |= 1u << decision->embedder;
         decision->told[decision->embedder].error = "ceiling";
         fuser_fail(decision->session, decision->embedder, 0);
         go_on(decision);
-        return;
+        return false;
     }
+    held_add(decision->tools.metrics, &decision->hold);
+    decision->reserved = true;
+    return true;
+}
+
+void decision_buy(struct decision *decision)
+{
+    const struct config *config = decision->snapshot->config;
+    size_t expert = config->embedders[decision->embedder].expert;
+    struct embedder_text text = { .p = decision->text.p, .n = decision->text.n };
+    struct embedder_spec spec;
+
+    assert(decision->state == DECISION_QUERY && decision->reserved);
+    decision->reserved = false;
     metrics_move(decision->tools.metrics, METRIC_UPSTREAM_IN_FLIGHT,
                  decision->snapshot->slots[expert], 1);
     decision->state = DECISION_WAITING;
@@ -392,6 +335,15 @@ void decision_buy(struct decision *decision)
 }
 
 /* -- begin and end ----------------------------------------------------------------------- */
+
+/* Whoever charges more than its worst case is not asked under ceilings any more. */
+static bool is_barred(const struct decision *decision, size_t embedder)
+{
+    size_t expert = decision->snapshot->config->embedders[embedder].expert;
+
+    return decision->order->ceiling_pico != MONEY_NONE &&
+           bars_has(decision->snapshot, expert);
+}
 
 static enum fuser_err open_session(struct decision *decision, struct fuser_error *error)
 {
@@ -418,15 +370,17 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
         ask.max_output_tokens = 0;
     for (size_t i = 0; i < config->n_experts; i++) {
         const struct config_generator *g = &config->experts[i].generator;
+        const struct config_rates *rates;
 
         if (!order_allows(order, i))
             continue;
+        rates = price_expected_rates(g, order->chat, order->span.from_s);
         generators[i] = (struct fuser_ask_generator){
             .allowed = true,
-            .prompt_pico = price_prompt_pico(g, order->chat),
-            .input_pico = g->price.input_pico,
-            .output_pico = money_mul(g->price.output_pico, order->chat->n),
-            .request_pico = g->price.request_pico,
+            .prompt_pico = price_prompt_pico(g, order->chat, order->span.from_s),
+            .input_pico = rates->input_pico,
+            .output_pico = money_mul(rates->output_pico, order->chat->n),
+            .request_pico = rates->request_pico,
             .worst_pico = order_least_worst(order, i),
         };
     }
@@ -434,14 +388,14 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
         enum probe_state probe = atomic_load_explicit(
             &decision->snapshot->embedders[j].probe, memory_order_relaxed);
         bool remote = config->embedders[j].kind == CONFIG_EMBEDDER_REMOTE;
-        bool mine = !remote || (order->reachable >> config->embedders[j].expert & 1) != 0;
 
         embedders[j].allowed =
-            mine && probe_state_usable(probe) && (!remote || decision->text.n > 0);
+            probe_state_usable(probe) &&
+            (!remote || (decision->text.n > 0 && !is_barred(decision, j)));
         decision->failed |= probe == PROBE_MISMATCH;
         if (remote) {
-            embedders[j].price_pico =
-                price_embedding_expected(embedding_of(decision, j), decision->text.n);
+            embedders[j].price_pico = price_embedding_expected(
+                embedding_of(decision, j), order->span.from_s, decision->text.n);
             embedders[j].wait_ms = embedding_of(decision, j)->wait_ms;
         }
     }
@@ -463,7 +417,7 @@ static void start_walk(struct decision *decision)
         log_text(&line, "why", error.text[0] != '\0' ? error.text : "out of memory");
         log_end(&line);
         decision->verdict = NULL;
-        ready_with_default(decision, REASON_DEFAULT);
+        decision_default(decision, REASON_DEFAULT);
         return;
     }
     decision->entry = (struct decider_entry){
@@ -496,13 +450,13 @@ void decision_begin(struct decision *decision, const struct decision_tools *tool
                                    .arg = arg };
     decision->began_us = clock_us(&clock_system);
     if (order->policy == NULL)
-        ready_with_default(decision, REASON_DIRECT);
+        decision_default(decision, REASON_DIRECT);
     else if (snapshot->fuser == NULL)
-        ready_with_default(decision, REASON_NO_BUNDLE);
+        decision_default(decision, REASON_NO_BUNDLE);
     else if (order_allowed_count(order) == 1)
-        ready_with_default(decision, REASON_ONLY_EXPERT);
+        decision_default(decision, REASON_ONLY_EXPERT);
     else if ((order->allowed & snapshot->known) == 0)
-        ready_with_default(decision, REASON_DEFAULT);
+        decision_default(decision, REASON_DEFAULT);
     else
         start_walk(decision);
 }
@@ -511,6 +465,7 @@ bool decision_end(struct decision *decision)
 {
     if (decision->state == DECISION_IDLE)
         return true;
+    take_back(decision);
     give_up_call(decision, METRIC_ATTEMPT_CANCELLED);
     loop_timer_clear(decision->tools.loop, &decision->timer);
     if (decision->session != NULL &&

@@ -27,6 +27,7 @@
 #include "gateway/domain/metrics.h"
 #include "gateway/domain/reason.h"
 #include "gateway/flow/decider.h"
+#include "gateway/flow/ledger.h"
 #include "gateway/flow/order.h"
 #include "gateway/flow/purse.h"
 #include "gateway/flow/snapshot.h"
@@ -50,7 +51,7 @@ struct plan {
 enum decision_state {
     DECISION_IDLE,    /* not begun, or ended */
     DECISION_WAITING, /* for the search or for an embedder; wake is to come */
-    DECISION_QUERY,   /* decision_buy is due */
+    DECISION_QUERY,   /* decision_reserve and decision_buy are due */
     DECISION_READY,   /* the plan stands */
 };
 
@@ -61,6 +62,7 @@ struct decision_tools {
     struct decider *decider;
     struct metrics_block *metrics;
     struct str request_id; /* for the log */
+    struct ledger *ledger; /* of the exchange: each paid call is told to it */
     bool keep_vectors;     /* what remote embedders told stays until the arena goes */
 };
 
@@ -80,8 +82,10 @@ struct decision {
     struct loop_timer timer; /* the deadline of the evidence */
     struct embedder_call *call;
     struct purse_hold hold; /* of the call under way */
+    bool reserved;          /* the hold is open, the call not yet made */
     size_t embedder;        /* of QUERY and of the call */
     uint64_t asked_us;
+    int64_t asked_s;       /* wall time of the call: its price */
     bool late;             /* the deadline has passed */
     bool ended;            /* nobody waits for the search that is still away */
     bool failed;           /* an embedder did not deliver */
@@ -103,7 +107,11 @@ struct decision {
 void decision_begin(struct decision *decision, const struct decision_tools *tools,
                     struct snapshot *snapshot, const struct order *order,
                     struct purse *purse, struct str text, struct arena *arena);
-/* In state QUERY: buys that evidence, or bans the embedder where the purse is too small. */
+/* In state QUERY: reserves the price of that evidence, or bans the embedder where the purse
+ * is too small. True: decision_buy is due, at once or when the ledger is secure; what is
+ * reserved already stays so. False: there is nothing to buy any more. */
+NODISCARD bool decision_reserve(struct decision *decision);
+/* Makes the call. */
 void decision_buy(struct decision *decision);
 /* Ends it in any state; cancels what runs. False: its search is on the pool, `wake` is
  * still to come, and decision_end must be called once more then. */

@@ -13,7 +13,7 @@
  * What must always hold: an error ends in `respond`, which stops whatever still runs and
  * tells the client as honestly as is still possible; money is settled exactly once per
  * attempt; after exchange_gone no op is called; the memory goes when the edge has let go
- * and nothing of ours is on the pool.
+ * and nothing of ours is on the pool or on its way to the disk.
  */
 #include "gateway/flow/exchange.h"
 
@@ -23,10 +23,10 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/domain/routing_text.h"
+#include "gateway/flow/bars.h"
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/intake.h"
 
-#define LINGER_MS        500 /* after [DONE], for the end of the expert's HTTP answer */
 #define FIRST_BODY_BYTES (64u << 10) /* allocated at once for an announced body */
 
 /* The word is what debug lines show. */
@@ -79,7 +79,8 @@ static void run(struct exchange *x)
             break;
         go(x, next);
     }
-    if (x->step == STEP_OVER && x->gone && decision_end(&x->decision))
+    if (x->step == STEP_OVER && x->gone && decision_end(&x->decision) &&
+        records_over(x) && !ledger_busy(&x->ledger))
         release(x);
 }
 
@@ -129,7 +130,8 @@ void exchange_arm(struct exchange *x, struct loop_timer *timer, uint64_t due_us)
 
 static bool wants_body(enum exchange_route route)
 {
-    return route == EXCHANGE_CHAT || route == EXCHANGE_DECISION;
+    return route == EXCHANGE_CHAT || route == EXCHANGE_DECISION ||
+           route == EXCHANGE_FEEDBACK;
 }
 
 /* Counted from here to its settlement, over all workers. */
@@ -146,40 +148,17 @@ static bool overloaded(struct exchange *x)
     return false;
 }
 
-static enum err copy_head(struct exchange *x)
-{
-    const struct exchange_request *request = x->request;
-    char id[ID_TEXT_BYTES];
-    enum err err;
-
-    x->request_id = intake_request_id(request, &x->arena);
-    if (x->request_id.n == 0) {
-        worker_new_id(x->worker, "req", id);
-        err = arena_copy(&x->arena, str_of(id), &x->request_id);
-        if (err != ERR_OK)
-            return err;
-    }
-    err = arena_copy(&x->arena, request->method, &x->method);
-    if (err == ERR_OK)
-        err = arena_copy(&x->arena, request->path, &x->path);
-    if (err == ERR_OK)
-        err = arena_copy(&x->arena, request->argument, &x->argument);
-    if (err == ERR_OK)
-        err = arena_copy(&x->arena, request->peer, &x->peer);
-    return err;
-}
-
 static enum step step_accept(struct exchange *x)
 {
     const struct config_limits *limits = &exchange_config(x)->limits;
     int64_t length = x->request->content_length;
     char *room;
 
-    if (copy_head(x) != ERR_OK) {
+    if (intake_head(x) != ERR_OK) {
         (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
         return STEP_RESPOND;
     }
-    if (!gate_enter(x) || !wants_body(x->route))
+    if (!wants_body(x->route))
         return STEP_RESPOND;
     if (overloaded(x)) {
         x->error.retry_after = 1;
@@ -214,37 +193,33 @@ static enum step step_parse(struct exchange *x)
         return STEP_PARSE;
     if (scan_end(&x->scan) != SCAN_OK)
         (void)chat_scan_error(&x->scan, &x->error);
-    else if (chat_parse(&x->chat, &x->scan, buf_str(&x->body), &x->arena, &x->error) ==
-             API_OK)
+    else if (x->route != EXCHANGE_FEEDBACK &&
+             chat_parse(&x->chat, &x->scan, buf_str(&x->body), &x->arena, &x->error) ==
+                 API_OK)
         (void)!frugal_options_body(&x->options, x->chat.frugal, &x->arena, &x->error);
     x->parsed_us = exchange_now_us();
-    return x->error.code == API_OK ? STEP_ADMIT : STEP_RESPOND;
+    return x->error.code == API_OK && x->route != EXCHANGE_FEEDBACK ? STEP_ADMIT
+                                                                    : STEP_RESPOND;
 }
 
 /* -- admit ------------------------------------------------------------------------------- */
 
-/* Experts that were seen to charge more than their worst case. */
-static uint64_t liars(const struct exchange *x)
-{
-    uint64_t mask = 0;
-
-    for (size_t i = 0; i < exchange_config(x)->n_experts; i++) {
-        if (atomic_load_explicit(&x->snapshot->gauges[i]->liar, memory_order_relaxed))
-            mask |= UINT64_C(1) << i;
-    }
-    return mask;
-}
-
 static enum step step_admit(struct exchange *x)
 {
-    if (order_make(&x->order, exchange_config(x), &x->chat, &x->options, &x->allow,
-                   liars(x), &x->error) != API_OK)
+    if (order_make(&x->order, exchange_config(x), &x->chat, &x->options,
+                   bars_mask(x->snapshot), clock_wall_s(&clock_system),
+                   &x->error) != API_OK)
         return STEP_RESPOND;
-    purse_init(&x->purse, x->order.ceiling_pico, x->account);
+    purse_init(&x->purse, x->order.ceiling_pico, NULL);
     x->ordered = true;
-    if (!gate_admit(x))
+    /* Nothing is bought for a request that nobody could answer. */
+    if (!order_possible(&x->order, purse_remaining(&x->purse))) {
+        (void)order_too_dear(&x->order, 0, &x->error);
         return STEP_RESPOND;
+    }
     worker_new_id(x->worker, "dec", x->decision_id);
+    if (!entry_begin(x))
+        return STEP_RESPOND;
     exchange_arm(x, &x->deadline, x->accepted_us + (uint64_t)x->order.deadline_ms * 1000);
     buf_init(&x->text, ROUTING_TEXT_MAX);
     if (x->order.policy != NULL && x->snapshot->fuser != NULL &&
@@ -261,7 +236,8 @@ static void begin_decision(struct exchange *x)
                                     .http = worker_http(x->worker),
                                     .decider = worker_decider(x->worker),
                                     .metrics = x->metrics,
-                                    .request_id = x->request_id };
+                                    .request_id = x->request_id,
+                                    .ledger = &x->ledger };
 
     decision_begin(&x->decision, &tools, x->snapshot, &x->order, &x->purse,
                    buf_str(&x->text), &x->arena);
@@ -278,7 +254,7 @@ static enum step step_decide(struct exchange *x)
     x->decided_us = exchange_now_us();
     x->remaining_pico = purse_remaining(&x->purse);
     if (!forward_choose(x)) {
-        gate_too_dear(x);
+        (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
         return STEP_RESPOND;
     }
     explain_keep(x);
@@ -287,11 +263,21 @@ static enum step step_decide(struct exchange *x)
 
 static enum step step_embed(struct exchange *x)
 {
-    decision_buy(&x->decision);
+    if (!decision_reserve(&x->decision))
+        return STEP_DECIDE;
+    switch (ledger_secure(&x->ledger)) {
+    case LEDGER_WAITING:
+        return STEP_EMBED;
+    case LEDGER_REFUSED:
+        entry_refuse(x);
+        return STEP_RESPOND;
+    case LEDGER_SECURED:
+        decision_buy(&x->decision);
+    }
     return STEP_DECIDE;
 }
 
-static void decision_woke(void *arg)
+void exchange_woke(void *arg)
 {
     run(arg);
 }
@@ -333,9 +319,17 @@ static bool next_in_line(struct exchange *x)
 static enum step ask_on(struct exchange *x)
 {
     for (;;) {
-        if (!forward_reserve(x))
+        if (!x->hold.open && !forward_reserve(x))
             return STEP_RESPOND;
-        forward_ask(x);
+        switch (ledger_secure(&x->ledger)) {
+        case LEDGER_WAITING:
+            return STEP_FORWARD;
+        case LEDGER_REFUSED:
+            entry_refuse(x);
+            return STEP_RESPOND;
+        case LEDGER_SECURED:
+            forward_ask(x);
+        }
         if (x->attempt.end == ATTEMPT_RUNNING)
             return STEP_FORWARD;
         settle_attempt(x);
@@ -348,7 +342,7 @@ static enum step ask_on(struct exchange *x)
 
 static enum step step_forward(struct exchange *x)
 {
-    if (x->attempt.end == ATTEMPT_IDLE)
+    if (x->attempt.end == ATTEMPT_IDLE || x->asking)
         return ask_on(x);
     if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_BROKEN)
         attempt_close(&x->attempt);
@@ -378,92 +372,9 @@ static void hold_is_over(void *arg)
 
 /* -- respond ----------------------------------------------------------------------------- */
 
-/* Nothing is left running. */
-static void stop(struct exchange *x)
-{
-    loop_timer_clear(exchange_loop(x), &x->deadline);
-    loop_timer_clear(exchange_loop(x), &x->hold_timer);
-    attempt_cancel(&x->attempt);
-    if (x->hold.open)
-        settle_attempt(x);
-    (void)!decision_end(&x->decision);
-}
-
-static enum step respond_failure(struct exchange *x)
-{
-    stop(x);
-    if (x->gone)
-        return STEP_SETTLE;
-    if (x->head_sent)
-        respond_cut(x);
-    else
-        respond_error(x);
-    return STEP_SETTLE;
-}
-
-/* The stream flows until relay and attempt are both at their end. */
-static enum step respond_stream(struct exchange *x)
-{
-    size_t high = (size_t)exchange_config(x)->limits.queue_bytes;
-    uint64_t linger = loop_now_us(exchange_loop(x)) + LINGER_MS * 1000;
-
-    if (high < EXCHANGE_HIGH_BYTES)
-        high = EXCHANGE_HIGH_BYTES; /* below it the edge does not call again */
-    if (!x->head_sent) {
-        loop_timer_clear(exchange_loop(x), &x->hold_timer);
-        respond_stream_head(x);
-    }
-    if (respond_stream_body(x) > high)
-        x->paused = true;
-    if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_BROKEN)
-        attempt_close(&x->attempt);
-    if (x->attempt.end == ATTEMPT_RUNNING) {
-        if (x->relay.state == RELAY_ENDED && x->hold_timer.slot == 0)
-            exchange_arm(x, &x->hold_timer, linger);
-        return x->error.code == API_OK ? STEP_RESPOND : respond_failure(x);
-    }
-    (void)respond_stream_body(x);
-    if (x->attempt.end != ATTEMPT_ANSWERED) {
-        settle_attempt(x);
-        forward_give_up(x);
-        return respond_failure(x);
-    }
-    stop(x);
-    x->ops->end(x->client);
-    return STEP_SETTLE;
-}
-
-/* The client has the whole answer and only the end of the expert's HTTP was waited for:
- * whatever comes now is no failure. Clients often leave as soon as they read [DONE]. */
-static enum step end_early(struct exchange *x)
-{
-    attempt_close(&x->attempt);
-    stop(x);
-    x->error = (struct api_error){ .code = API_OK };
-    x->left = false;
-    if (!x->gone)
-        x->ops->end(x->client);
-    return STEP_SETTLE;
-}
-
 static enum step step_respond(struct exchange *x)
 {
-    if (x->error.code != API_OK || x->gone)
-        return x->head_sent && x->relay.state == RELAY_ENDED ? end_early(x)
-                                                             : respond_failure(x);
-    if (x->chosen < 0 || x->route == EXCHANGE_DECISION) {
-        stop(x);
-        local_answer(x);
-        return STEP_SETTLE;
-    }
-    if (x->attempt.streaming)
-        return respond_stream(x);
-    stop(x);
-    if (x->attempt.end == ATTEMPT_ANSWERED)
-        respond_answer(x);
-    else
-        respond_refusal(x);
-    return STEP_SETTLE;
+    return finish_answer(x) ? STEP_SETTLE : STEP_RESPOND;
 }
 
 /* -- settle, over ------------------------------------------------------------------------ */
@@ -475,8 +386,8 @@ static enum step step_settle(struct exchange *x)
         atomic_fetch_sub(&worker_service(x->worker)->in_flight, 1);
         metrics_move(x->metrics, METRIC_IN_FLIGHT, 0, -1);
     }
-    gate_settle(x);
     settle_request(x);
+    entry_settle(x);
     attempt_release(&x->attempt);
     relay_release(&x->relay);
     buf_release(&x->body);
@@ -492,9 +403,9 @@ static enum step step_over(struct exchange *x)
 static void release(struct exchange *x)
 {
     worker_leave(x->worker, &x->seat);
+    ledger_release(&x->ledger);
     buf_release(&x->text);
     arena_release(&x->arena);
-    gate_release(x);
     snapshot_unref(x->snapshot);
     free(x);
 }
@@ -533,10 +444,12 @@ struct exchange *exchange_new(struct worker *worker,
     x->accepted_us = exchange_now_us();
     x->deadline = (struct loop_timer){ .fn = deadline_passed, .arg = x };
     x->hold_timer = (struct loop_timer){ .fn = hold_is_over, .arg = x };
-    x->decision.wake = decision_woke;
+    x->decision.wake = exchange_woke;
     x->decision.arg = x;
     x->seat.shut = shut;
     arena_init(&x->arena, (size_t)exchange_config(x)->limits.arena_bytes);
+    ledger_init(&x->ledger, worker_service(worker)->store, exchange_loop(x), &x->arena,
+                &x->entry, exchange_woke, x);
     frugal_options_init(&x->options);
     worker_enter(worker, &x->seat);
     run(x);

@@ -67,6 +67,9 @@ enum exchange_route {
     EXCHANGE_HEALTHZ,    /* GET /healthz: no log line unless it fails */
     EXCHANGE_READYZ,     /* GET /readyz: the same */
     EXCHANGE_METRICS,    /* GET /metrics, on the admin listener: the same */
+    EXCHANGE_RECORDS,    /* GET /v1/decisions; request.query has the filters */
+    EXCHANGE_RECORD,     /* GET /v1/decisions/{id}; request.argument is the id */
+    EXCHANGE_FEEDBACK,   /* POST /v1/decisions/{id}/feedback; the same */
     EXCHANGE_NOT_FOUND,  /* no such path: 404 */
     EXCHANGE_BAD_METHOD, /* 405; request.argument is the value for Allow, "GET, HEAD" */
     EXCHANGE_BAD_REQUEST, /* 400: ambiguous head (two Hosts...); request.argument says why */
@@ -86,6 +89,8 @@ struct exchange_request {
     int64_t content_length; /* -1: unknown (chunked) */
     struct str peer;        /* address of the client for the log, may be empty */
     bool admin;             /* came in on the admin listener: no key is asked for */
+    const struct exchange_header *query; /* decoded parameters; a value may be empty */
+    size_t n_query;
 };
 
 /* A header of the answer; name in lower case, both without CR and LF. */

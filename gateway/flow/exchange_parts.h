@@ -1,6 +1,8 @@
 /* exchange_parts.h - what the files of the exchange share. For them alone: exchange.c
  * (the steps), forward.c (who is asked), respond.c (what the client gets), settle.c (what it
- * cost), explain.c (the decision as JSON) and local.c (answers that no expert gives).
+ * cost), explain.c (what a record is made of), records.c (questions about records), entry.c
+ * (its entry in the ledger), finish.c (the end of its answer) and local.c (answers that no
+ * expert gives).
  *
  * exchange.c owns every member and is the only one that changes `step`; the others read,
  * and write only what their own header lines below name.
@@ -22,8 +24,7 @@
 #include "gateway/flow/attempt.h"
 #include "gateway/flow/decision.h"
 #include "gateway/flow/exchange.h"
-#include "gateway/flow/gate.h"
-#include "gateway/flow/keyring.h"
+#include "gateway/flow/ledger.h"
 #include "gateway/flow/order.h"
 #include "gateway/flow/purse.h"
 #include "gateway/flow/record.h"
@@ -45,6 +46,7 @@ struct exchange {
     bool gone;      /* the client's side is over; no op may be called */
     bool head_sent; /* op head was called */
     bool left;      /* the client was gone before its answer was over */
+    bool admin;     /* it came in on the admin listener */
 
     /* the request */
     const struct exchange_request *request; /* only while exchange_new runs */
@@ -52,17 +54,6 @@ struct exchange {
     struct str method, path, argument, peer; /* in the arena */
     struct str request_id;                   /* the client's own, or ours */
     char decision_id[ID_TEXT_BYTES];         /* empty: nothing was decided */
-
-    /* who asks: gate.c's */
-    struct keyring *keyring;     /* owned reference; NULL: none is published */
-    const struct key *key;       /* in the ring; NULL: none is asked for */
-    const struct key *bad_key;   /* in the ring: expired or revoked, for the log */
-    struct account *account;     /* of the key; in the book of the process */
-    struct key_allow allow;      /* what the key allows */
-    enum metric_refusal refusal; /* for the log */
-    struct account_rate requests_rate, tokens_rate;
-    int64_t tokens_taken; /* of the minute, not yet corrected */
-
     size_t n_forwarded;
     struct http_header forwarded[ATTEMPT_FORWARDED_MAX];
     struct scan scan;
@@ -86,16 +77,20 @@ struct exchange {
     bool passed_over;   /* a better choice was not affordable */
     bool failed_over;   /* a better choice failed */
     struct order_terms terms;
-    struct purse_hold hold; /* of the attempt */
+    struct purse_hold hold;           /* of the attempt */
+    const struct config_price *price; /* in force when it began */
     struct attempt attempt;
     struct relay relay;
     bool relaying;      /* the relay is initialised */
     bool paused;        /* the expert is not read, the client is slow */
     struct usage usage; /* of the answer, where reported */
-    bool estimated;     /* the answer's cost is an estimate */
     int64_t generation_pico;
     struct str explanation; /* JSON of the decision, where asked for; in the arena */
+    struct recall *recall;  /* of a question about records; in the arena */
     int64_t remaining_pico; /* in the purse when it was decided */
+    struct ledger ledger;
+    struct store_decision entry; /* what the ledger is told; id empty: nothing */
+    bool asking;                 /* the attempt's money is reserved, the call not made */
     struct record_attempt *first_try, *last_try; /* calls that are over; in the arena */
 
     struct loop_timer deadline; /* of the body, then of the request */
@@ -117,6 +112,8 @@ enum reason exchange_reason(const struct exchange *x);
 /* For attempts: bytes of the expert have come, or its answer is over. */
 enum http_flow exchange_progressed(void *arg);
 /* Arms one of the exchange's timers; without memory the request fails. */
+/* Something that was waited for has come, on the loop. */
+void exchange_woke(void *exchange);
 void exchange_arm(struct exchange *x, struct loop_timer *timer, uint64_t due_us);
 
 /* respond.c: writes head_sent and status, and calls the ops. */
@@ -139,7 +136,14 @@ void explain_decision(const struct exchange *x, struct buf *out);
 /* Keeps it in x->explanation where the client asked for it. */
 void explain_keep(struct exchange *x);
 
-/* forward.c: writes choice, chosen, expert, terms, attempts, attempt, relay, error. */
+/* records.c: the routes that ask about records; writes recall and error. */
+/* Asks when it is first called; true: the answer is still to come. */
+bool records_waiting(struct exchange *x);
+void records_answer(struct exchange *x);
+/* False: the reader still has the question, and the exchange must stay. */
+bool records_over(struct exchange *x);
+
+/* forward.c: writes choice, chosen, expert, terms, asking, attempts, attempt, relay, error. */
 /* The first in the plan, from `choice` on, that can be afforded now; false: nobody. */
 bool forward_choose(struct exchange *x);
 /* The same expert at its next endpoint, after an end that says nothing of it; false: all
@@ -154,13 +158,25 @@ void forward_ask(struct exchange *x);
  * the expert's own words are to be passed on. */
 void forward_give_up(struct exchange *x);
 
+/* entry.c: writes entry, and error where the request is refused. */
+/* False: it could not be recorded and is refused. */
+bool entry_begin(struct exchange *x);
+void entry_refuse(struct exchange *x); /* the disk fails: 503 */
+/* Hands it over, once; everything is settled. */
+void entry_settle(struct exchange *x);
+
+/* finish.c: writes asking, paused, left, error, status. */
+/* Answers the client; false: something is still waited for, call it again then. */
+bool finish_answer(struct exchange *x);
+
 /* local.c: answers without an expert. */
 void local_answer(struct exchange *x);
 
-/* settle.c: writes the purse, usage, estimated and generation_pico. */
+/* settle.c: writes the purse, usage and generation_pico. */
 /* The attempt is over: money and metrics of it. */
 void settle_attempt(struct exchange *x);
-/* Cost of the whole request as it stands, with `usage` (may be NULL) for the answer. */
+/* Cost of the whole request as it stands, with `usage` for the answer that is under way;
+ * NULL: all is settled. */
 void settle_cost(const struct exchange *x, const struct usage *usage,
                  struct usage_cost *ret_cost);
 /* The request is over: metrics and the log line. */

@@ -42,7 +42,7 @@ struct record explain_record(const struct exchange *x)
         .names = *names_of(x),
         .generation_pico = x->generation_pico,
         .answered = x->attempts > 0 && x->attempt.end == ATTEMPT_ANSWERED,
-        .estimated = x->estimated || x->purse.estimated,
+        .estimated = x->purse.estimated,
         .status = x->left ? (unsigned)api_error_status(API_CLIENT_GONE) : x->status,
         .left = x->left,
         .error = &x->error,

@@ -5,7 +5,10 @@
  */
 #include <assert.h>
 
+#include "gateway/base/clock.h"
+#include "gateway/domain/price.h"
 #include "gateway/flow/exchange_parts.h"
+#include "gateway/flow/held.h"
 #include "gateway/flow/upstream.h"
 
 /* The first in the plan that can be afforded now, from `choice` on; false: nobody. */
@@ -57,12 +60,19 @@ bool forward_reserve(struct exchange *x)
         if (forward_choose(x))
             continue;
         if (x->attempt.end == ATTEMPT_IDLE)
-            gate_too_dear(x);
+            (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
         else
             forward_give_up(x);
         return false;
     }
-    return true;
+    held_add(x->metrics, &x->hold);
+    x->asking = true;
+    if (ledger_open(&x->ledger, &x->purse, STORE_KIND_GENERATION,
+                    exchange_config(x)->experts[x->expert].name, x->terms.worst_pico,
+                    x->terms.expected_pico) == ERR_OK)
+        return true;
+    (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
+    return false;
 }
 
 static void cost_of_usage(void *arg, const struct usage *usage, struct usage_cost *ret)
@@ -104,6 +114,9 @@ void forward_ask(struct exchange *x)
         .arg = x,
     };
 
+    x->price = price_at(&exchange_config(x)->experts[x->expert].generator.prices,
+                        clock_wall_s(&clock_system));
+    x->asking = false;
     attempt_release(&x->attempt);
     loop_timer_clear(exchange_loop(x), &x->hold_timer);
     if (x->chat.stream)

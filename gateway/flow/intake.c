@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "gateway/flow/exchange_parts.h"
+
 #define FORWARD_PREFIX "x-frugal-fwd-"
 
 /* What an expert takes from us, or what frames the message: never a client's to set. */
@@ -28,7 +30,6 @@ static const char *const ours[] = {
     "trailer",
     "user-agent",
     "x-request-id",
-    "x-api-key",
     "cookie",
 };
 
@@ -86,44 +87,28 @@ struct str intake_request_id(const struct exchange_request *request, struct aren
     return id;
 }
 
-/* The secret in one header; false: it is not one that carries a secret. An empty secret is
- * one of a wrong form. */
-static bool secret_of(const struct exchange_header *header, struct str *ret_secret)
+enum err intake_head(struct exchange *x)
 {
-    static const char scheme[] = "bearer ";
+    const struct exchange_request *request = x->request;
+    char id[ID_TEXT_BYTES];
+    enum err err;
 
-    if (str_eq_nocase(header->name, STR("x-api-key"))) {
-        *ret_secret = header->value;
-        return true;
+    x->admin = request->admin;
+    x->request_id = intake_request_id(request, &x->arena);
+    if (x->request_id.n == 0) {
+        worker_new_id(x->worker, "req", id);
+        err = arena_copy(&x->arena, str_of(id), &x->request_id);
+        if (err != ERR_OK)
+            return err;
     }
-    if (!str_eq_nocase(header->name, STR("authorization")))
-        return false;
-    *ret_secret = (struct str){ 0 };
-    if (str_starts_nocase(header->value, scheme))
-        *ret_secret = str_trim(str_skip(header->value, sizeof scheme - 1));
-    return true;
-}
-
-enum intake_secret intake_secret(const struct exchange_request *request,
-                                 struct str *ret_secret)
-{
-    struct str found = { 0 };
-    bool given = false;
-
-    for (size_t i = 0; i < request->n_headers; i++) {
-        struct str secret;
-
-        if (!secret_of(&request->headers[i], &secret))
-            continue;
-        if (secret.n == 0 || (given && !str_eq(secret, found)))
-            return INTAKE_SECRET_BAD;
-        found = secret;
-        given = true;
-    }
-    if (!given)
-        return INTAKE_SECRET_NONE;
-    *ret_secret = found;
-    return INTAKE_SECRET_GIVEN;
+    err = arena_copy(&x->arena, request->method, &x->method);
+    if (err == ERR_OK)
+        err = arena_copy(&x->arena, request->path, &x->path);
+    if (err == ERR_OK)
+        err = arena_copy(&x->arena, request->argument, &x->argument);
+    if (err == ERR_OK)
+        err = arena_copy(&x->arena, request->peer, &x->peer);
+    return err;
 }
 
 static bool is_ours(struct str name)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/domain/models.h"
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/probe.h"
@@ -85,10 +86,11 @@ void local_answer(struct exchange *x)
     buf_init(&out, LOCAL_BYTES);
     switch (x->route) {
     case EXCHANGE_MODELS:
-        models_list(config, &x->allow, x->snapshot->loaded_s, &out);
+        models_list(config, x->snapshot->loaded_s, clock_wall_s(&clock_system), &out);
         break;
     case EXCHANGE_MODEL:
-        if (!models_one(config, &x->allow, x->argument, x->snapshot->loaded_s, &out)) {
+        if (!models_one(config, x->argument, x->snapshot->loaded_s,
+                        clock_wall_s(&clock_system), &out)) {
             no_such_model(x);
             goto done;
         }
@@ -107,6 +109,11 @@ void local_answer(struct exchange *x)
     case EXCHANGE_DECISION:
         explain_decision(x, &out);
         break;
+    case EXCHANGE_RECORDS:
+    case EXCHANGE_RECORD:
+    case EXCHANGE_FEEDBACK:
+        records_answer(x);
+        goto done;
     case EXCHANGE_BAD_METHOD:
         refuse(x, API_BAD_METHOD, NULL, NULL);
         goto done;

@@ -28,6 +28,11 @@ size_t order_allowed_count(const struct order *order)
     return (size_t)__builtin_popcountll(order->allowed);
 }
 
+static bool capped(const struct order *order)
+{
+    return order->ceiling_pico != MONEY_NONE;
+}
+
 /* An expert whose context surely cannot hold the prompt only costs an attempt; but if no
  * other is left its own error says more than ours could. */
 static uint64_t drop_too_small(const struct order *order, uint64_t allowed)
@@ -44,37 +49,27 @@ static uint64_t drop_too_small(const struct order *order, uint64_t allowed)
     return left != 0 ? left : allowed;
 }
 
-static enum api_err no_model(const struct order *order, const struct key_allow *key,
-                             struct api_error *error)
-{
-    struct str model = str_clip_utf8(order->chat->model, 100);
-    bool all = key->experts == UINT64_MAX && key->policies == UINT64_MAX;
-
-    return api_error_set(error, API_NO_MODEL, "model",
-                         "the model '" STR_FMT "' does not exist%s", STR_ARG(model),
-                         all ? "" : ", or this key may not use it");
-}
-
-static enum api_err choose_model(struct order *order, const struct key_allow *key,
-                                 struct api_error *error)
+static enum api_err choose_model(struct order *order, struct api_error *error)
 {
     const struct config *config = order->config;
     struct str model = order->chat->model;
     int policy = config_find_policy(config, model);
     int expert = config_find_expert(config, model);
 
-    if (policy >= 0 && (key->policies >> policy & 1) != 0) {
+    if (policy >= 0) {
         order->policy = &config->policies[policy];
         order->allowed = order->policy->experts;
         order->preferred = order->policy->default_expert;
         order->allowed |= UINT64_C(1) << order->preferred;
-    } else if (policy < 0 && expert >= 0 && config->experts[expert].has_generator) {
-        order->preferred = (size_t)expert;
-        order->allowed = UINT64_C(1) << expert;
+        return API_OK;
     }
-    order->allowed &= key->experts;
-    order->reachable = key->experts;
-    return order->allowed != 0 ? API_OK : no_model(order, key, error);
+    if (expert < 0 || !config->experts[expert].has_generator)
+        return api_error_set(error, API_NO_MODEL, "model",
+                             "the model '%.*s' does not exist",
+                             (int)(model.n > 100 ? 100 : model.n), model.p);
+    order->preferred = (size_t)expert;
+    order->allowed = UINT64_C(1) << expert;
+    return API_OK;
 }
 
 static void prefer_among(struct order *order, uint64_t allowed)
@@ -140,36 +135,55 @@ static void take_options(struct order *order, const struct frugal_options *optio
         order->deadline_ms = options->deadline_ms;
 }
 
+/* Under a ceiling nobody is asked who cannot be bounded. */
+static enum api_err cap(struct order *order, uint64_t barred, struct api_error *error)
+{
+    struct chat_extras extras = chat_extras(order->chat);
+    uint64_t left = order->allowed & ~barred;
+
+    if (extras.unpriced != NULL)
+        return api_error_set(error, API_UNPRICED, extras.unpriced,
+                             "'%s' may have a price of its own and is not allowed under "
+                             "a budget",
+                             extras.unpriced);
+    if (left == 0)
+        return api_error_set(error, API_BUDGET, "budget_usd",
+                             "no allowed expert keeps to its output limit, so a budget "
+                             "cannot be kept");
+    for (size_t i = 0; extras.cache_marks && i < order->config->n_experts; i++) {
+        const struct config_prices *prices = &order->config->experts[i].generator.prices;
+
+        if ((left >> i & 1) != 0 && !prices->free && !prices->writes_priced)
+            left &= ~(UINT64_C(1) << i);
+    }
+    if (left == 0)
+        return api_error_set(error, API_UNPRICED, "cache_control",
+                             "'cache_control' may have a price of its own: no allowed "
+                             "expert has one for 'cache_write'");
+    prefer_among(order, left);
+    return API_OK;
+}
+
 enum api_err order_make(struct order *order, const struct config *config,
                         const struct chat_request *chat,
-                        const struct frugal_options *options, const struct key_allow *key,
-                        uint64_t barred, struct api_error *error)
+                        const struct frugal_options *options, uint64_t barred,
+                        int64_t now_s, struct api_error *error)
 {
     enum api_err err;
 
     *order = (struct order){ .config = config,
                              .chat = chat,
                              .deadline_ms = config->limits.request_deadline_ms };
-    err = choose_model(order, key, error);
+    err = choose_model(order, error);
     if (err == API_OK)
         err = narrow(order, options, error);
     if (err != API_OK)
         return err;
     take_policy(order);
     take_options(order, options);
-    order->capped = order->ceiling_pico != MONEY_NONE || key->bounded;
-    if (order->capped && chat->unpriced != NULL)
-        return api_error_set(
-            error, API_UNPRICED, chat->unpriced,
-            "'%s' has a price of its own and is not allowed under a budget",
-            chat->unpriced);
-    if (order->capped && (order->allowed & ~barred) == 0)
-        return api_error_set(error, API_BUDGET, "budget_usd",
-                             "no allowed expert keeps to its output limit, so a budget "
-                             "cannot be kept");
-    if (order->capped)
-        prefer_among(order, order->allowed & ~barred);
-    return API_OK;
+    /* A second for the clocks of others, and one for what is left of the deadline's. */
+    order->span = (struct price_span){ now_s - 1, now_s + order->deadline_ms / 1000 + 2 };
+    return capped(order) ? cap(order, barred, error) : API_OK;
 }
 
 /* The output limit of an untrimmed answer; 0: none. Without a ceiling the request goes on
@@ -177,7 +191,7 @@ enum api_err order_make(struct order *order, const struct config *config,
 static int64_t full_limit(const struct order *order, size_t expert)
 {
     return price_output_limit(generator_of(order, expert), order->chat,
-                              order->capped ? order->policy_tokens : 0);
+                              capped(order) ? order->policy_tokens : 0);
 }
 
 /* The shortest answer that is still worth its prompt. */
@@ -191,6 +205,8 @@ static int64_t least_limit(const struct order *order, size_t expert)
 int64_t order_expected(const struct order *order, size_t expert, double expected_tokens)
 {
     const struct config_generator *g = generator_of(order, expert);
+    const struct config_rates *rates =
+        price_expected_rates(g, order->chat, order->span.from_s);
     int64_t limit = full_limit(order, expert);
     int64_t tokens = ORDER_EXPECTED_TOKENS;
 
@@ -198,8 +214,8 @@ int64_t order_expected(const struct order *order, size_t expert, double expected
         tokens = (int64_t)ceil(expected_tokens);
     if (limit > 0 && tokens > limit)
         tokens = limit;
-    return money_add(price_prompt_pico(g, order->chat),
-                     money_mul(money_mul(g->price.output_pico, tokens), order->chat->n));
+    return money_add(price_prompt_pico(g, order->chat, order->span.from_s),
+                     money_mul(money_mul(rates->output_pico, tokens), order->chat->n));
 }
 
 int64_t order_least_worst(const struct order *order, size_t expert)
@@ -207,9 +223,39 @@ int64_t order_least_worst(const struct order *order, size_t expert)
     const struct config_generator *g = generator_of(order, expert);
     int64_t limit = full_limit(order, expert);
 
-    if (order->capped && order->on_budget == CONFIG_ON_BUDGET_TRIM)
+    if (capped(order) && order->on_budget == CONFIG_ON_BUDGET_TRIM)
         limit = least_limit(order, expert);
-    return price_worst(g, order->chat, limit);
+    return price_worst(g, order->chat, order->span, limit);
+}
+
+bool order_possible(const struct order *order, int64_t remaining_pico)
+{
+    if (!capped(order))
+        return true;
+    for (size_t i = 0; i < order->config->n_experts; i++)
+        if (order_allows(order, i) && order_least_worst(order, i) <= remaining_pico &&
+            order_least_worst(order, i) != MONEY_NONE)
+            return true;
+    return false;
+}
+
+/* Under "reject" whoever turns out to be the best must still fit, so all of them must. */
+int64_t order_evidence_pico(const struct order *order, int64_t remaining_pico)
+{
+    bool strict = order->on_budget == CONFIG_ON_BUDGET_REJECT;
+    int64_t kept = strict ? 0 : MONEY_NONE;
+
+    if (!capped(order))
+        return MONEY_NONE;
+    for (size_t i = 0; i < order->config->n_experts; i++) {
+        int64_t worst;
+
+        if (!order_allows(order, i))
+            continue;
+        worst = order_least_worst(order, i);
+        kept = (strict ? worst > kept : worst < kept) ? worst : kept;
+    }
+    return kept < remaining_pico ? remaining_pico - kept : 0;
 }
 
 bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
@@ -217,18 +263,19 @@ bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
 {
     const struct config_generator *g = generator_of(order, expert);
     int64_t full = full_limit(order, expert);
-    struct order_terms terms = { .worst_pico = price_worst(g, order->chat, full) };
+    struct order_terms terms = { .worst_pico =
+                                     price_worst(g, order->chat, order->span, full) };
     int64_t limit = full;
 
-    if (order->capped) {
+    if (capped(order)) {
         if (terms.worst_pico > remaining_pico || terms.worst_pico == MONEY_NONE) {
             if (order->on_budget != CONFIG_ON_BUDGET_TRIM)
                 return false;
-            limit = price_trim(g, order->chat, full, remaining_pico);
+            limit = price_trim(g, order->chat, order->span, full, remaining_pico);
             if (limit < least_limit(order, expert))
                 return false;
             terms.trimmed = true;
-            terms.worst_pico = price_worst(g, order->chat, limit);
+            terms.worst_pico = price_worst(g, order->chat, order->span, limit);
         }
         assert(terms.worst_pico <= remaining_pico);
         terms.limit_tokens = limit;
@@ -252,10 +299,7 @@ enum api_err order_too_dear(const struct order *order, int64_t spent_pico,
 
         if (!order_allows(order, i))
             continue;
-        worst =
-            price_worst(generator_of(order, i), order->chat,
-                        order->on_budget == CONFIG_ON_BUDGET_TRIM ? least_limit(order, i)
-                                                                  : full_limit(order, i));
+        worst = order_least_worst(order, i);
         if (worst < least) {
             least = worst;
             cheapest = i;

@@ -19,7 +19,7 @@
 #include "gateway/domain/chat.h"
 #include "gateway/domain/config.h"
 #include "gateway/domain/frugal_headers.h"
-#include "gateway/domain/key.h"
+#include "gateway/domain/price.h"
 
 /* A trimmed answer may not be shorter than this (unless the client wants it shorter):
  * nobody pays for a prompt in order to get three tokens. */
@@ -32,26 +32,23 @@ struct order {
     const struct chat_request *chat;
     const struct config_policy *policy; /* NULL: direct */
     uint64_t allowed;                   /* bit i: experts[i] may answer */
-    uint64_t reachable; /* bit i: the embedding of experts[i] may be bought */
-    size_t preferred;   /* the policy's default where allowed, or the direct expert */
+    size_t preferred; /* the policy's default where allowed, or the direct expert */
     double lambda, wait_per_s, min_quality, switch_z, gain_se;
     int64_t ceiling_pico; /* MONEY_NONE: none */
-    bool capped; /* there is a ceiling, or a budget of the key: worst cases matter */
     enum config_on_budget on_budget;
     int64_t deadline_ms;          /* of the whole request, from its first byte */
     int64_t decision_deadline_ms; /* of the evidence, from the parsed request */
     int64_t policy_tokens;        /* output limit of the policy; 0: none */
+    struct price_span span;       /* when its calls take place */
 };
 
-/* key: what the request's key allows, *borrowed for the call*. barred: experts that are not
- * to be called under a ceiling or a budget, since they have charged more than their worst
- * case. NO_MODEL (also for a model that the key may not use: nobody learns that it is
- * there), BAD_OPTION (also when no expert is left), UNPRICED and BUDGET (when capped). */
+/* barred: experts that are not to be called under a ceiling, since they have charged more
+ * than their worst case. now_s: wall time, which says what prices hold. NO_MODEL, BAD_OPTION (also when no expert is left), UNPRICED and
+ * BUDGET (under a ceiling). */
 NODISCARD enum api_err order_make(struct order *order, const struct config *config,
                                   const struct chat_request *chat,
-                                  const struct frugal_options *options,
-                                  const struct key_allow *key, uint64_t barred,
-                                  struct api_error *error);
+                                  const struct frugal_options *options, uint64_t barred,
+                                  int64_t now_s, struct api_error *error);
 
 bool order_allows(const struct order *order, size_t expert);
 size_t order_allowed_count(const struct order *order);
@@ -68,6 +65,12 @@ struct order_terms {
  * remaining_pico, or has no bound. */
 bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
                double expected_tokens, struct order_terms *ret_terms);
+
+/* Could anybody at all be asked with so much? False: a 402, before anything was bought. */
+bool order_possible(const struct order *order, int64_t remaining_pico);
+/* What evidence may cost so that it is never bought for a request that is refused
+ * afterwards; MONEY_NONE: whatever it costs. */
+int64_t order_evidence_pico(const struct order *order, int64_t remaining_pico);
 
 /* Worst case of the least that the order's on_budget would do at this expert: what the
  * fuser takes as the price to be afforded. */

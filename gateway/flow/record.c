@@ -452,9 +452,11 @@ static int64_t cost_with(const struct record *record, size_t expert)
         return order_expected(record->order, expert, tokens);
     if (choice->expert != expert) {
         usage.cached_tokens = 0;
+        usage.cache_write_tokens = 0;
+        usage.reasoning_tokens = 0;
         usage.output_tokens = (int64_t)ceil(tokens);
     }
-    return price_settle(&g->price, &usage);
+    return price_settle(price_at(&g->prices, record->order->span.from_s), &usage);
 }
 
 static struct record_baseline cheapest_of(const struct record *record)

@@ -122,7 +122,7 @@ static void take_names(struct relay *relay, const struct usage_names *names)
 
 static void take_delta(struct relay *relay, const struct delta *delta)
 {
-    if (delta->has_usage && delta->usage.known)
+    if (delta->has_usage && (delta->usage.known || delta->usage.absurd))
         relay->usage = delta->usage;
     relay->content |= delta->content;
     relay->finished |= delta->finished;

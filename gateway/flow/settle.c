@@ -8,7 +8,9 @@
 
 #include "gateway/base/log.h"
 #include "gateway/domain/price.h"
+#include "gateway/flow/bars.h"
 #include "gateway/flow/exchange_parts.h"
+#include "gateway/flow/held.h"
 
 static size_t slot_of(const struct exchange *x)
 {
@@ -20,26 +22,44 @@ static const struct config_generator *generator_of(const struct exchange *x)
     return &exchange_config(x)->experts[x->expert].generator;
 }
 
+static size_t text_bytes(const struct exchange *x)
+{
+    if (x->attempt.streaming)
+        return x->relay.output_bytes;
+    return x->attempt.end == ATTEMPT_ANSWERED ? x->attempt.answer.output_bytes : 0;
+}
+
+/* What the expert says, if that can be and can be paid. */
+static struct usage believed(const struct exchange *x, struct usage usage)
+{
+    usage = usage_beside_text(usage, text_bytes(x));
+    if (usage.known && price_settle(x->price, &usage) == MONEY_NONE)
+        return (struct usage){ .absurd = true };
+    return usage;
+}
+
 static struct usage reported(const struct exchange *x)
 {
     if (x->attempt.end != ATTEMPT_ANSWERED)
         return (struct usage){ 0 };
-    return x->attempt.streaming ? x->relay.usage : x->attempt.answer.usage;
+    return believed(x, x->attempt.streaming ? x->relay.usage : x->attempt.answer.usage);
 }
 
-/* What an attempt without usage probably cost: its prompt, and as many tokens as its text
- * is long. */
-static int64_t estimate(const struct exchange *x)
+/* What an attempt without usage probably cost: its prompt, and as many tokens as its text is
+ * long. Where it was cut off, what it was expected to cost, if that is more: the expert may
+ * have got further than its answer, and a cut shows as much of a stream as it hides of an
+ * answer in one piece. Never more than its worst case. */
+static int64_t estimate(const struct exchange *x, bool whole)
 {
-    const struct config_generator *g = generator_of(x);
-    size_t bytes = 0;
+    struct usage usage = { .known = true,
+                           .input_tokens =
+                               price_prompt_expected(generator_of(x), &x->chat),
+                           .output_tokens = usage_estimate_tokens(text_bytes(x)) };
+    int64_t pico = price_settle(x->price, &usage);
 
-    if (x->attempt.streaming)
-        bytes = x->relay.output_bytes;
-    else if (x->attempt.end == ATTEMPT_ANSWERED)
-        bytes = x->attempt.answer.output_bytes;
-    return money_add(price_prompt_pico(g, &x->chat),
-                     money_mul(g->price.output_pico, usage_estimate_tokens(bytes)));
+    if (!whole && pico < x->terms.expected_pico)
+        pico = x->terms.expected_pico;
+    return pico < x->hold.worst_pico ? pico : x->hold.worst_pico;
 }
 
 static void settle_bought(struct exchange *x)
@@ -48,9 +68,14 @@ static void settle_bought(struct exchange *x)
     size_t slot = slot_of(x);
 
     if (!usage.known) {
-        purse_unknown(&x->purse, &x->hold, estimate(x));
-        x->estimated = true;
-        metrics_add(x->metrics, METRIC_NO_USAGE, slot, 0, 1);
+        metrics_add(x->metrics, usage.absurd ? METRIC_ABSURD_USAGE : METRIC_NO_USAGE,
+                    slot, 0, 1);
+        if (usage.absurd)
+            log_message(LOG_WARN, "usage_not_believed",
+                        "expert '%s' reported a usage that cannot be; the worst case "
+                        "counts",
+                        exchange_config(x)->experts[x->expert].name);
+        purse_unknown(&x->purse, &x->hold, estimate(x, true));
         return;
     }
     x->usage = usage;
@@ -58,15 +83,8 @@ static void settle_bought(struct exchange *x)
                 (uint64_t)usage.input_tokens);
     metrics_add(x->metrics, METRIC_TOKENS, slot, METRIC_TOKENS_OUTPUT,
                 (uint64_t)usage.output_tokens);
-    if (purse_settle(&x->purse, &x->hold,
-                     price_settle(&generator_of(x)->price, &usage))) {
-        metrics_add(x->metrics, METRIC_OVER_BOUND, slot, 0, 1);
-        atomic_store(&x->snapshot->gauges[x->expert]->liar, true);
-        log_message(LOG_WARN, "over_reservation",
-                    "expert '%s' charged more than its worst case; it is not asked under "
-                    "ceilings any more",
-                    exchange_config(x)->experts[x->expert].name);
-    }
+    if (purse_settle(&x->purse, &x->hold, price_settle(x->price, &usage)))
+        bars_set(x->snapshot, x->expert, x->metrics);
 }
 
 static void count_attempt(struct exchange *x, int64_t spent)
@@ -135,6 +153,20 @@ static void log_failed_attempt(const struct exchange *x)
     log_end(&line);
 }
 
+/* The purse is settled: what the ledger is told of it. */
+static void close_charge(struct exchange *x, enum attempt_fate fate)
+{
+    const struct usage usage = reported(x);
+
+    if (fate == ATTEMPT_FREE)
+        ledger_close(&x->ledger, &x->purse, STORE_FATE_FREE, -1, -1);
+    else if (fate == ATTEMPT_BOUGHT && usage.known)
+        ledger_close(&x->ledger, &x->purse, STORE_FATE_REPORTED, usage.input_tokens,
+                     usage.output_tokens);
+    else
+        ledger_close(&x->ledger, &x->purse, STORE_FATE_UNKNOWN, -1, -1);
+}
+
 void settle_attempt(struct exchange *x)
 {
     int64_t spent = x->purse.spent_pico;
@@ -142,14 +174,15 @@ void settle_attempt(struct exchange *x)
 
     if (!x->attempt.sent && fate == ATTEMPT_UNKNOWN)
         fate = ATTEMPT_FREE;
+    held_drop(x->metrics, &x->hold);
     if (fate == ATTEMPT_BOUGHT) {
         settle_bought(x);
     } else if (fate == ATTEMPT_FREE) {
         purse_release(&x->purse, &x->hold);
     } else {
-        purse_unknown(&x->purse, &x->hold, estimate(x));
-        x->estimated = true;
+        purse_unknown(&x->purse, &x->hold, estimate(x, false));
     }
+    close_charge(x, fate);
     spent = x->purse.spent_pico - spent;
     x->generation_pico = money_add(x->generation_pico, spent);
     note_attempt(x, spent);
@@ -163,18 +196,24 @@ void settle_cost(const struct exchange *x, const struct usage *usage,
 {
     struct usage_cost cost = {
         .cost_pico = x->purse.spent_pico,
-        .estimated = x->estimated,
+        .estimated = x->purse.estimated,
+        .bound_pico = x->purse.bound_pico,
         .generation_pico = x->generation_pico,
         .evidence_pico = x->decision.evidence_pico,
         .decision_id = str_of(x->decision_id),
         .expert = str_of(exchange_config(x)->experts[x->expert].name),
     };
 
-    if (usage != NULL && usage->known) {
-        int64_t answer = price_settle(&generator_of(x)->price, usage);
+    if (usage != NULL) {
+        struct usage known = believed(x, *usage);
+        int64_t pico = known.known ? price_settle(x->price, &known) : estimate(x, true);
+        int64_t bound =
+            known.known || x->hold.worst_pico == MONEY_NONE ? pico : x->hold.worst_pico;
 
-        cost.cost_pico = money_add(cost.cost_pico, answer);
-        cost.generation_pico = money_add(cost.generation_pico, answer);
+        cost.cost_pico = money_add(cost.cost_pico, pico);
+        cost.generation_pico = money_add(cost.generation_pico, pico);
+        cost.bound_pico = money_add(cost.bound_pico, bound);
+        cost.estimated |= !known.known;
     }
     cost.explain = x->explanation;
     *ret_cost = cost;
@@ -192,6 +231,10 @@ static enum metric_route metric_route(enum exchange_route route)
     case EXCHANGE_MODELS:
     case EXCHANGE_MODEL:
         return METRIC_ROUTE_MODELS;
+    case EXCHANGE_RECORDS:
+    case EXCHANGE_RECORD:
+    case EXCHANGE_FEEDBACK:
+        return METRIC_ROUTE_DECISIONS;
     case EXCHANGE_HEALTHZ:
     case EXCHANGE_READYZ:
     case EXCHANGE_METRICS:
@@ -279,17 +322,6 @@ static void log_decision(struct log_line *line, struct exchange *x)
     log_int(line, "attempts", x->attempts);
 }
 
-/* Ids only: a name is for people, and a secret for nobody. */
-static void log_key(struct log_line *line, const struct exchange *x)
-{
-    const struct key *key = x->key != NULL ? x->key : x->bad_key;
-
-    if (key != NULL)
-        log_text(line, "key", key->id);
-    if (x->refusal != METRIC_REFUSAL_NONE)
-        log_text(line, "key_refusal", metric_refusal_word(x->refusal));
-}
-
 static void log_request(struct exchange *x)
 {
     struct log_line line;
@@ -304,7 +336,6 @@ static void log_request(struct exchange *x)
     log_int(&line, "status",
             x->left ? api_error_status(API_CLIENT_GONE) : (int)x->status);
     log_text(&line, "result", api_error_word(x->error.code));
-    log_key(&line, x);
     log_decision(&line, x);
     if (x->error.code != API_OK && x->chosen >= 0)
         log_text(&line, "expert_end", x->attempt.word);

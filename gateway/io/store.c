@@ -167,6 +167,11 @@ bool store_put_wait(struct store *store, struct store_row **row,
     return put(store, row, place, wait);
 }
 
+void store_lose(struct store *store)
+{
+    atomic_fetch_add(&store->lost, 1);
+}
+
 /* -- reading ----------------------------------------------------------------------------- */
 
 bool store_read(struct store *store, struct store_job *job)

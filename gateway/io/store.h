@@ -109,6 +109,9 @@ void store_forgo(struct store *store, struct store_place *place);
  * fail; otherwise false when the queue is full: the row is lost and counted. */
 bool store_put(struct store *store, struct store_row **row, struct store_place *place);
 
+/* Counts a row that could not even be made. */
+void store_lose(struct store *store);
+
 /* Someone who must know when his row is on disk. Borrowed until fn. */
 struct store_wait {
     void (*fn)(void *arg, bool written); /* on the loop; false: the commit failed, and the

@@ -4,6 +4,31 @@
 #include "gateway/domain/config.h"
 #include "gateway/domain/models.h"
 
+static bool is_known(int64_t pico)
+{
+    return pico >= 0 && pico < MONEY_NONE;
+}
+
+static void are_complete(const struct config_prices *prices)
+{
+    LAW(prices->n >= 1 && prices->list[0].from_s == INT64_MIN);
+    for (size_t i = 0; i < prices->n; i++) {
+        const struct config_price *price = &prices->list[i];
+
+        LAW(i == 0 || price->from_s > prices->list[i - 1].from_s);
+        LAW(price->n_tiers >= 1 && price->tiers[0].above_tokens == 0);
+        for (size_t t = 0; t < price->n_tiers; t++) {
+            const struct config_rates *r = &price->tiers[t].rates;
+
+            LAW(t == 0 ||
+                price->tiers[t].above_tokens > price->tiers[t - 1].above_tokens);
+            LAW(is_known(r->input_pico) && is_known(r->cached_input_pico));
+            LAW(is_known(r->cache_write_pico) && is_known(r->output_pico));
+            LAW(is_known(r->reasoning_pico) && is_known(r->request_pico));
+        }
+    }
+}
+
 static void is_complete(const struct config *config)
 {
     LAW(config->listen && config->n_experts >= 1 && config->workers >= 1);
@@ -13,8 +38,10 @@ static void is_complete(const struct config *config)
         LAW(expert->n_endpoints >= 1 && expert->endpoints[0] && expert->name);
         LAW(expert->has_generator || expert->has_embedding);
         LAW(!expert->has_generator || expert->generator.model);
-        LAW(expert->generator.price.input_pico >= 0);
-        LAW(expert->generator.price.input_pico < MONEY_NONE);
+        if (expert->has_generator)
+            are_complete(&expert->generator.prices);
+        if (expert->has_embedding)
+            are_complete(&expert->embedding.prices);
         LAW(expert->timeouts.connect_ms > 0 && expert->timeouts.total_ms > 0);
     }
     for (size_t i = 0; i < config->n_policies; i++) {
@@ -40,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     LAW(!error.set);
     is_complete(config);
     buf_init(&models, 1 << 20);
-    models_list(config, &key_allow_all, 1, &models);
+    models_list(config, 1, 1, &models);
     LAW(!models.failed);
     buf_release(&models);
     config_unref(config);

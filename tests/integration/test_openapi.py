@@ -60,7 +60,7 @@ def test_every_error_code_of_the_table_is_described_and_no_other(spec):
 
 
 def test_every_status_of_the_table_is_among_the_answers_to_a_chat(spec):
-    later = {"405"}  # a method that is not there has no operation
+    later = {"401", "403", "405", "429"}  # keys, rate limits, scores; a method that is not there has no operation
     statuses = {row[2] for row in table("gateway/domain/api_error.h", "API_ERRORS") if row[0] not in NEVER_SENT}
     answers = set(spec["paths"]["/v1/chat/completions"]["post"]["responses"]) - {"200", "default"}
     assert statuses - later == answers
@@ -73,6 +73,11 @@ def test_every_option_is_described_as_a_header_and_in_the_body(spec):
     for path in ("/v1/chat/completions", "/v1/route"):
         taken = {follow(spec, parameter)["name"] for parameter in spec["paths"][path]["post"]["parameters"]}
         assert taken == headers
+
+
+def test_every_parameter_of_the_list_of_decisions_is_described_and_no_other(spec):
+    keys = {row[1] for row in table("gateway/domain/record_query.h", "RECORD_PARAMS")}
+    assert keys == {parameter["name"] for parameter in spec["paths"]["/v1/decisions"]["get"]["parameters"]}
 
 
 def test_every_reason_is_described(spec):

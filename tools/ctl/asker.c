@@ -173,7 +173,11 @@ static int64_t call_worst(const struct call *call)
     const struct config_generator *generator = &call_expert(call)->generator;
     const struct chat_request *chat = question_chat(call->question.question);
 
-    return price_worst(generator, chat, price_output_limit(generator, chat, 0));
+    int64_t now_s = clock_wall_s(&clock_system);
+    struct price_span span = { now_s,
+                               now_s + call_expert(call)->timeouts.total_ms / 1000 };
+
+    return price_worst(generator, chat, span, price_output_limit(generator, chat, 0));
 }
 
 /* -- what came back -- */
@@ -238,7 +242,8 @@ static void call_settle(struct call *call, const struct usage_answer *read,
         };
     answer->input_tokens = usage.input_tokens;
     answer->output_tokens = usage.output_tokens;
-    answer->cost_pico = price_settle(&generator->price, &usage);
+    answer->cost_pico =
+        price_settle(price_at(&generator->prices, clock_wall_s(&clock_system)), &usage);
     if (answer->estimated)
         purse_unknown(&call->asker->purse, &call->hold, answer->cost_pico);
     else
@@ -285,7 +290,8 @@ static void call_lost(struct call *call)
 
     if (worst == 0 || worst == MONEY_NONE)
         worst = price_prompt_pico(&call_expert(call)->generator,
-                                  question_chat(call->question.question));
+                                  question_chat(call->question.question),
+                                  clock_wall_s(&clock_system));
     call->lost_pico = money_add(call->lost_pico, worst);
     purse_unknown(&call->asker->purse, &call->hold, worst);
 }

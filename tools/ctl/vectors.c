@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/base/money.h"
 #include "gateway/domain/price.h"
 #include "gateway/io/embedder.h"
@@ -127,9 +128,10 @@ static void lane_done(void *arg, const struct embedder_answer *answer)
         lane_failed(lane, answer);
         return;
     }
+    int64_t now_s = clock_wall_s(&clock_system);
     int64_t cost = answer->prompt_tokens >= 0
-                       ? price_embedding_settle(embedding, answer->prompt_tokens)
-                       : price_embedding_expected(embedding, lane_bytes(lane));
+                       ? price_embedding_settle(embedding, now_s, answer->prompt_tokens)
+                       : price_embedding_expected(embedding, now_s, lane_bytes(lane));
     fetch->done.cost_pico = money_add(fetch->done.cost_pico, cost);
     enum fault_err err = lane_keep(lane, answer);
     if (err != FAULT_OK)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/base/clock.h"
+#include "gateway/domain/price.h"
 #include "gateway/domain/routing_text.h"
 #include "tools/ctl/memory.h"
 #include "tools/ctl/prompts.h"
@@ -147,7 +149,9 @@ static enum fault_err check_listed(const struct worklist *work,
 static enum fault_err open_expert(struct worklist *work, size_t i, struct fault *fault)
 {
     const struct config_expert *config = &work->config->experts[i];
-    const struct config_price *price = &config->generator.price;
+    const struct config_prices *prices = &config->generator.prices;
+    const struct config_rates *rates =
+        &price_at(prices, clock_wall_s(&clock_system))->tiers[0].rates;
     struct worklist_expert *expert = &work->experts[i];
 
     work->reading = i;
@@ -156,8 +160,8 @@ static enum fault_err open_expert(struct worklist *work, size_t i, struct fault 
     expert->known = memory_new(work->n_prompts, sizeof(bool));
     enum fault_err err = calib_expert(work->store, config->name, &expert->row, fault);
     if (err == FAULT_OK)
-        err = calib_set_prices(work->store, expert->row, price->input_pico,
-                               price->output_pico, fault);
+        err = calib_set_prices(work->store, expert->row, rates->input_pico,
+                               rates->output_pico, fault);
     if (err == FAULT_OK)
         err = calib_each_answer(work->store, expert->row, config->generator.model,
                                 take_answer, work, fault);

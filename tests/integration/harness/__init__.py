@@ -12,6 +12,7 @@ each with a deadline (PATIENCE) after which it fails and says what it was waitin
 from .configs import config, embedding, expert
 from .upstream import Call, Expert, Gate
 from .gateway import BUILD, Gateway, run_frugald
+from .ledger import Ledger
 from .logs import Line, LogBook, parse_logfmt
 from .metrics import Metrics
 from .programs import Experts, frugalctl
@@ -19,7 +20,7 @@ from .waiting import PATIENCE, SLOW, deadline, eventually
 from .wire import Cut, Head, Response, Stream, Wire
 
 __all__ = [
-    "BUILD", "Call", "Cut", "Expert", "Experts", "Gate", "Gateway", "Head", "Line", "LogBook", "Metrics",
+    "BUILD", "Call", "Cut", "Expert", "Experts", "Gate", "Gateway", "Head", "Ledger", "Line", "LogBook", "Metrics",
     "PATIENCE", "Response", "SLOW", "Stream", "Wire", "config", "deadline", "embedding", "eventually",
     "expert", "frugalctl", "parse_logfmt", "run_frugald",
 ]

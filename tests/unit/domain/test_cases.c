@@ -122,12 +122,14 @@ static void print_chat(struct str body, struct buf *out)
         api_error_body(&error, out);
         buf_put(out, "\n");
     } else {
+        const char *unpriced = chat_extras(&chat).unpriced;
+
         put_line(out, "model", chat.model);
         buf_putf(out, "stream %d usage %d n %" PRId64 " limit %" PRId64 " messages %zu\n",
                  chat.stream, chat.include_usage, chat.n, chat.output_limit,
                  chat.n_messages);
         buf_putf(out, "unpriced %s prompt_bytes %zu images %zu tools %d\n",
-                 chat.unpriced ? chat.unpriced : "-", chat.prompt_bytes, chat.n_images,
+                 unpriced ? unpriced : "-", chat.prompt_bytes, chat.n_images,
                  chat.has_tools);
         put_line(out, "frugal", chat.frugal);
         put_splice(&chat, &arena, out);
@@ -300,9 +302,15 @@ static void print_usage(struct str answer, struct buf *out)
         buf_put(out, "not a JSON object\n");
         return;
     }
-    buf_putf(out, "tokens %d: %" PRId64 " (%" PRId64 " cached) + %" PRId64 ", text %zu\n",
-             read.usage.known, read.usage.input_tokens, read.usage.cached_tokens,
-             read.usage.output_tokens, read.output_bytes);
+    buf_putf(out,
+             "tokens %s: %" PRId64 " (%" PRId64 " cached, %" PRId64 " written) + %" PRId64
+             " (%" PRId64 " reasoning), text %zu\n",
+             read.usage.known    ? "1"
+             : read.usage.absurd ? "absurd"
+                                 : "0",
+             read.usage.input_tokens, read.usage.cached_tokens,
+             read.usage.cache_write_tokens, read.usage.output_tokens,
+             read.usage.reasoning_tokens, read.output_bytes);
     buf_putf(out, "choices %d error %d\n", read.has_choices, read.has_error);
     put_names(&read.names, out);
     put_cost(answer, out);
@@ -441,6 +449,28 @@ static void prices(void **state)
     cases_run("price", print_price);
 }
 
+static void put_prices(const struct config_prices *prices, struct buf *out)
+{
+    for (size_t i = 0; i < prices->n; i++) {
+        const struct config_price *price = &prices->list[i];
+
+        if (i > 0)
+            buf_putf(out, " from %" PRId64, price->from_s);
+        for (size_t t = 0; t < price->n_tiers; t++) {
+            const struct config_rates *r = &price->tiers[t].rates;
+
+            if (t > 0)
+                buf_putf(out, " above %" PRId64, price->tiers[t].above_tokens);
+            buf_putf(out,
+                     " pico %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
+                     " %" PRId64,
+                     r->input_pico, r->cached_input_pico, r->cache_write_pico,
+                     r->output_pico, r->reasoning_pico, r->request_pico);
+        }
+    }
+    buf_put(out, "\n");
+}
+
 static void print_config(struct str text, struct buf *out)
 {
     struct config_error error = { .set = false };
@@ -465,9 +495,7 @@ static void print_config(struct str text, struct buf *out)
         buf_putf(out, "expert %s at %s: generator %d embedding %d key %s", e->name,
                  e->endpoints[0], e->has_generator, e->has_embedding,
                  e->key ? "yes" : "no");
-        buf_putf(out, " pico %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 "\n",
-                 e->generator.price.input_pico, e->generator.price.cached_input_pico,
-                 e->generator.price.output_pico, e->generator.price.request_pico);
+        put_prices(e->has_generator ? &e->generator.prices : &e->embedding.prices, out);
     }
     for (size_t i = 0; i < config->n_embedders; i++)
         buf_putf(out, "embedder %s\n", config->embedders[i].name);

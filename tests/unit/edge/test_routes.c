@@ -49,6 +49,22 @@ static void the_rest_of_the_path_is_the_argument(void **state)
     assert_int_equal(find(ROUTE_PUBLIC, "GET", "/v1/model").route, EXCHANGE_NOT_FOUND);
 }
 
+static void a_part_in_the_middle_of_the_path_is_an_argument_too(void **state)
+{
+    (void)state;
+    struct route_match match = find(ROUTE_PUBLIC, "POST", "/v1/decisions/dec_1/feedback");
+    assert_int_equal(match.route, EXCHANGE_FEEDBACK);
+    assert_true(str_is(match.argument, "dec_1"));
+    match = find(ROUTE_ADMIN, "GET", "/v1/decisions/dec_1");
+    assert_int_equal(match.route, EXCHANGE_RECORD);
+    assert_true(str_is(match.argument, "dec_1"));
+    assert_int_equal(find(ROUTE_PUBLIC, "POST", "/v1/decisions//feedback").route,
+                     EXCHANGE_BAD_METHOD);
+    assert_int_equal(find(ROUTE_PUBLIC, "POST", "/v1/decisions/feedback").route,
+                     EXCHANGE_BAD_METHOD);
+    assert_int_equal(find(ROUTE_PUBLIC, "GET", "/v1/decisions").route, EXCHANGE_RECORDS);
+}
+
 static void another_method_is_told_which_are_allowed(void **state)
 {
     (void)state;
@@ -105,6 +121,7 @@ int main(void)
         cmocka_unit_test(known_paths_are_found_with_their_methods),
         cmocka_unit_test(surfaces_do_not_share_routes),
         cmocka_unit_test(the_rest_of_the_path_is_the_argument),
+        cmocka_unit_test(a_part_in_the_middle_of_the_path_is_an_argument_too),
         cmocka_unit_test(another_method_is_told_which_are_allowed),
         cmocka_unit_test(all_sockets_share_the_port_that_the_first_was_given),
         cmocka_unit_test(what_cannot_be_listened_on_is_told_why),

@@ -23,6 +23,7 @@ struct desk {
     struct request request;
     struct order order;
     struct purse purse;
+    struct ledger ledger; /* of no store */
     struct decision decision;
     unsigned woken;
 };
@@ -70,12 +71,13 @@ static void begin(struct desk *desk, const char *body, const char *text)
                                     .http = desk->http,
                                     .decider = desk->decider,
                                     .metrics = metrics_block(desk->metrics),
-                                    .request_id = STR("req_test") };
+                                    .request_id = STR("req_test"),
+                                    .ledger = &desk->ledger };
     struct api_error error = { 0 };
 
     request_init(&desk->request, body);
     assert_int_equal(order_make(&desk->order, desk->snapshot->config, &desk->request.chat,
-                                &desk->request.options, &key_allow_all, 0, &error),
+                                &desk->request.options, 0, 1000, &error),
                      API_OK);
     purse_init(&desk->purse, desk->order.ceiling_pico, NULL);
     decision_begin(&desk->decision, &tools, desk->snapshot, &desk->order, &desk->purse,
@@ -86,7 +88,7 @@ static void begin(struct desk *desk, const char *body, const char *text)
 static void drive(struct desk *desk)
 {
     for (int turn = 0; turn < 200 && desk->decision.state != DECISION_READY; turn++) {
-        if (desk->decision.state == DECISION_QUERY)
+        if (decision_reserve(&desk->decision))
             decision_buy(&desk->decision);
         else
             loop_turn(desk->loop, 1000);
@@ -274,7 +276,7 @@ static void a_client_that_leaves_ends_the_call_of_the_embedder(void **state)
     open_desk(&desk, "remote", port, true);
     begin(&desk, AUTO, SUM);
     while (desk.decision.call == NULL) {
-        if (desk.decision.state == DECISION_QUERY)
+        if (decision_reserve(&desk.decision))
             decision_buy(&desk.decision);
         else
             loop_turn(desk.loop, 100);

@@ -1,0 +1,220 @@
+/* ledger.c - charges of one request, and what of them the disk must know when.
+ *
+ *   charges   [ reported | unknown | free | OPEN ]      at most the last one is open
+ *   store     open row: all of them, before each paid call (full durability)
+ *             settled row: all of them, once, at the end */
+#include "gateway/flow/ledger.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "gateway/base/clock.h"
+
+#define FIRST_ROOM 8
+
+void ledger_init(struct ledger *ledger, struct store *store, struct loop *loop,
+                 struct arena *arena, struct store_decision *head,
+                 void (*wake)(void *arg), void *arg)
+{
+    *ledger = (struct ledger){ .store = store,
+                               .loop = loop,
+                               .arena = arena,
+                               .head = head,
+                               .wake = wake,
+                               .arg = arg };
+}
+
+bool ledger_admit(struct ledger *ledger)
+{
+    if (ledger->store == NULL || store_admit(ledger->store, &ledger->place))
+        return true;
+    return !store_refuses(ledger->store);
+}
+
+/* -- charges ----------------------------------------------------------------------------- */
+
+static bool make_room(struct ledger *ledger)
+{
+    size_t room = ledger->room == 0 ? FIRST_ROOM : ledger->room * 2;
+    struct store_charge *charges;
+
+    if (ledger->n < ledger->room)
+        return true;
+    charges = arena_array(ledger->arena, room, sizeof *charges);
+    if (charges == NULL)
+        return false;
+    if (ledger->n > 0)
+        memcpy(charges, ledger->charges, ledger->n * sizeof *charges);
+    ledger->charges = charges;
+    ledger->room = room;
+    return true;
+}
+
+enum err ledger_open(struct ledger *ledger, const struct purse *purse,
+                     enum store_kind kind, const char *expert, int64_t worst_pico,
+                     int64_t expected_pico)
+{
+    if (ledger->store == NULL)
+        return ERR_OK;
+    assert(!ledger->open && !ledger->settled);
+    if (!make_room(ledger))
+        return ERR_NOMEM;
+    ledger->charges[ledger->n++] = (struct store_charge){
+        .kind = kind,
+        .fate = STORE_FATE_OPEN,
+        .expert = str_of(expert),
+        .worst_pico = worst_pico,
+        .bound_pico = worst_pico != PURSE_UNBOUNDED ? worst_pico : expected_pico,
+        .input_tokens = -1,
+        .output_tokens = -1,
+        .at_us = clock_wall_us(&clock_system),
+    };
+    ledger->open = true;
+    ledger->spent_pico = purse->spent_pico;
+    ledger->bound_pico = purse->bound_pico;
+    return ERR_OK;
+}
+
+void ledger_close(struct ledger *ledger, const struct purse *purse, enum store_fate fate,
+                  int64_t input_tokens, int64_t output_tokens)
+{
+    struct store_charge *charge;
+
+    if (!ledger->open)
+        return;
+    ledger->open = false;
+    charge = &ledger->charges[ledger->n - 1];
+    charge->fate = fate;
+    charge->known = fate == STORE_FATE_REPORTED;
+    charge->spent_pico = purse->spent_pico - ledger->spent_pico;
+    charge->bound_pico = purse->bound_pico - ledger->bound_pico;
+    charge->input_tokens = input_tokens;
+    charge->output_tokens = output_tokens;
+}
+
+/* -- the store --------------------------------------------------------------------------- */
+
+static void written(void *arg, bool is_written)
+{
+    struct ledger_paper *paper = arg;
+
+    paper->state = is_written ? LEDGER_WRITTEN : LEDGER_FAILED;
+    paper->ledger->wake(paper->ledger->arg);
+}
+
+/* Hands a row over; with a held place it cannot be refused. With a paper it is waited for,
+ * unless it was lost: then the paper has failed. */
+static void put(struct ledger *ledger, struct store_decision *decision,
+                struct store_place *place, struct ledger_paper *paper)
+{
+    struct store_row *row;
+
+    decision->n_charges = ledger->n;
+    decision->charges = ledger->charges;
+    row = store_row_decision(decision);
+    if (row == NULL)
+        store_lose(ledger->store);
+    if (paper == NULL) {
+        if (row != NULL)
+            (void)store_put(ledger->store, &row, place);
+        return;
+    }
+    paper->ledger = ledger;
+    paper->n = ledger->n;
+    paper->wait =
+        (struct store_wait){ .fn = written, .arg = paper, .loop = ledger->loop };
+    paper->state = LEDGER_FAILED;
+    if (row != NULL && store_put_wait(ledger->store, &row, place, &paper->wait))
+        paper->state = LEDGER_AWAY;
+}
+
+static bool may_cost(const struct store_charge *charge)
+{
+    return charge->bound_pico > 0;
+}
+
+static void sum_up(struct ledger *ledger, struct store_decision *decision)
+{
+    int64_t *part;
+
+    decision->spent_pico = decision->bound_pico = 0;
+    decision->evidence_pico = decision->generation_pico = 0;
+    for (size_t i = 0; i < ledger->n; i++) {
+        const struct store_charge *c = &ledger->charges[i];
+
+        part = c->kind == STORE_KIND_EMBEDDING ? &decision->evidence_pico
+                                               : &decision->generation_pico;
+        *part = money_add(*part, c->spent_pico);
+        decision->spent_pico = money_add(decision->spent_pico, c->spent_pico);
+        decision->bound_pico = money_add(decision->bound_pico, c->bound_pico);
+    }
+}
+
+/* All charges so far, the last one at its worst case. */
+static void reserve(struct ledger *ledger)
+{
+    struct store_decision *head = ledger->head;
+
+    head->state = STORE_STATE_OPEN;
+    head->input_tokens = head->output_tokens = -1;
+    head->best_pico = head->cheapest_pico = MONEY_NONE;
+    sum_up(ledger, head);
+    put(ledger, head, NULL, &ledger->reservation);
+}
+
+enum ledger_secured ledger_secure(struct ledger *ledger)
+{
+    struct ledger_paper *paper = &ledger->reservation;
+
+    if (ledger->store == NULL || !store_is_full(ledger->store) || !ledger->open ||
+        !may_cost(&ledger->charges[ledger->n - 1]))
+        return LEDGER_SECURED;
+    /* One of an earlier charge, which was given up meanwhile, comes back first. */
+    if (paper->state != LEDGER_AWAY && paper->n != ledger->n)
+        reserve(ledger);
+    if (paper->state == LEDGER_AWAY)
+        return LEDGER_WAITING;
+    if (paper->state == LEDGER_FAILED && store_refuses(ledger->store))
+        return LEDGER_REFUSED;
+    return LEDGER_SECURED;
+}
+
+bool ledger_binds(const struct ledger *ledger)
+{
+    if (ledger->store == NULL || !store_is_full(ledger->store))
+        return false;
+    for (size_t i = 0; i < ledger->n; i++) {
+        if (may_cost(&ledger->charges[i]) || ledger->charges[i].worst_pico > 0)
+            return true;
+    }
+    return false;
+}
+
+void ledger_settle(struct ledger *ledger, struct store_decision *decision)
+{
+    if (ledger->store == NULL || ledger->settled)
+        return;
+    assert(!ledger->open);
+    ledger->settled = true;
+    decision->state = STORE_STATE_SETTLED;
+    sum_up(ledger, decision);
+    put(ledger, decision, &ledger->place,
+        ledger_binds(ledger) ? &ledger->settlement : NULL);
+}
+
+bool ledger_waiting(const struct ledger *ledger)
+{
+    return ledger->settlement.state == LEDGER_AWAY;
+}
+
+bool ledger_busy(const struct ledger *ledger)
+{
+    return ledger_waiting(ledger) || ledger->reservation.state == LEDGER_AWAY;
+}
+
+void ledger_release(struct ledger *ledger)
+{
+    assert(!ledger_busy(ledger));
+    if (ledger->store != NULL)
+        store_forgo(ledger->store, &ledger->place);
+}

@@ -1,0 +1,140 @@
+/* plan.c - who is to be asked, in which order, and for which reason: a verdict becomes a
+ * plan. What must hold: a plan names every allowed expert once, and one reason. */
+#include <math.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/flow/decision_parts.h"
+
+static bool planned(const struct plan *plan, size_t expert)
+{
+    for (size_t i = 0; i < plan->n; i++) {
+        if (plan->choices[i].expert == expert)
+            return true;
+    }
+    return false;
+}
+
+static void plan_add(struct decision *decision, size_t expert,
+                     const struct fuser_ranked *ranked)
+{
+    struct plan *plan = &decision->plan;
+
+    if (!order_allows(decision->order, expert) || planned(plan, expert))
+        return;
+    plan->choices[plan->n] = (struct plan_choice){
+        .expert = (uint8_t)expert,
+        .predicted = ranked != NULL,
+        .quality = ranked != NULL ? (float)ranked->quality : NAN,
+        .quality_se = ranked != NULL ? (float)ranked->quality_se : NAN,
+        .output_tokens = ranked != NULL ? (float)ranked->output_tokens : NAN,
+    };
+    plan->n++;
+}
+
+/* Those of whom nothing is known stand at the end, the cheapest first. */
+static void plan_add_rest(struct decision *decision)
+{
+    const struct order *order = decision->order;
+
+    for (;;) {
+        size_t cheapest = CONFIG_MAX_EXPERTS;
+        int64_t least = 0;
+
+        for (size_t i = 0; i < order->config->n_experts; i++) {
+            int64_t price;
+
+            if (!order_allows(order, i) || planned(&decision->plan, i))
+                continue;
+            price = order_expected(order, i, NAN);
+            if (cheapest == CONFIG_MAX_EXPERTS || price < least) {
+                cheapest = i;
+                least = price;
+            }
+        }
+        if (cheapest == CONFIG_MAX_EXPERTS)
+            return;
+        plan_add(decision, cheapest, NULL);
+    }
+}
+
+static void ready(struct decision *decision, enum reason reason)
+{
+    decision->plan.reason = reason;
+    if (reason != REASON_DIRECT)
+        plan_add_rest(decision);
+    decision->state = DECISION_READY;
+    decision->ready_us = clock_us(&clock_system);
+    loop_timer_clear(decision->tools.loop, &decision->timer);
+}
+
+void decision_default(struct decision *decision, enum reason reason)
+{
+    plan_add(decision, decision->order->preferred, NULL);
+    if (decision->verdict != NULL) {
+        for (size_t i = 0; i < decision->verdict->n_ranked; i++)
+            plan_add(decision, decision->verdict->ranked[i].generator, NULL);
+    }
+    ready(decision, reason);
+}
+
+/* The best by utility whether it can be afforded or not. */
+static const struct fuser_ranked *best_of(const struct fuser_verdict *verdict)
+{
+    const struct fuser_ranked *best = NULL;
+
+    for (size_t i = 0; i < verdict->n_ranked; i++) {
+        const struct fuser_ranked *r = &verdict->ranked[i];
+
+        if (best == NULL || (r->good_enough && !best->good_enough) ||
+            (r->good_enough == best->good_enough && r->utility > best->utility))
+            best = r;
+    }
+    return best;
+}
+
+/* By the verdict's ranking. Under "reject" the best expert stands first even when it is
+ * not affordable: the attempt then ends in the 402 that was asked for. */
+static void ready_with_ranking(struct decision *decision, enum reason reason)
+{
+    const struct fuser_verdict *verdict = decision->verdict;
+    const struct fuser_ranked *first = &verdict->ranked[0];
+    const struct fuser_ranked *best = best_of(verdict);
+
+    if (decision->order->ceiling_pico != MONEY_NONE &&
+        decision->order->on_budget == CONFIG_ON_BUDGET_REJECT)
+        first = best;
+    else if (first != best && !best->affordable)
+        reason = REASON_CEILING;
+    if (!first->good_enough && decision->order->min_quality > 0)
+        reason = REASON_MIN_QUALITY;
+    plan_add(decision, first->generator, first);
+    for (size_t i = 0; i < verdict->n_ranked; i++)
+        plan_add(decision, verdict->ranked[i].generator, &verdict->ranked[i]);
+    ready(decision, reason);
+}
+
+void decision_conclude(struct decision *decision)
+{
+    struct fuser_verdict *verdict = decision->verdict;
+
+    fuser_verdict(decision->session, purse_remaining(decision->purse), verdict);
+    if (verdict->n_ranked == 0)
+        decision_default(decision, REASON_DEFAULT);
+    else if (verdict->stop == FUSER_STOP_NOT_WORTH && !decision->late &&
+             !decision->failed)
+        ready_with_ranking(decision, REASON_NOT_WORTH);
+    else if (verdict->evidence == FUSER_EVIDENCE_GOOD)
+        ready_with_ranking(decision, REASON_ROUTED);
+    else if (verdict->evidence == FUSER_EVIDENCE_TOO_FAR)
+        decision_default(decision, REASON_TOO_FAR);
+    else if (verdict->evidence == FUSER_EVIDENCE_TOO_FEW)
+        decision_default(decision, REASON_TOO_FEW);
+    else if (decision->late)
+        decision_default(decision, REASON_DECISION_TIMEOUT);
+    else if (decision->failed)
+        decision_default(decision, REASON_EMBEDDER_FAILED);
+    else if (verdict->stop == FUSER_STOP_CEILING)
+        ready_with_ranking(decision, REASON_CEILING);
+    else
+        decision_default(decision, REASON_DEFAULT);
+}

@@ -48,7 +48,7 @@ UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS)) $(B)/unit/faiss
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
-.PHONY: all demo check unit integration acceptance embeddings asan tsan fuzz lint format bench help clean install deps FORCE
+.PHONY: all demo check unit integration acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
 .DEFAULT_GOAL := all
 
 # A make inside make: quiet, and on all processors unless the caller said how many.
@@ -189,8 +189,15 @@ bench: ## ratios against nginx in the same run, decision latency, cost of accoun
 	$(Q)$(sub) programs $(BENCHES)
 	$(Q)tests/bench/run $(B)
 
+ROWS ?= 1000000
+DIM  ?= 384
+bench-rows: ## the decision over a large bundle, minutes and 5 GB: ROWS=1000000 DIM=384
+	$(Q)tools/install-deps build
+	$(Q)$(sub) programs $(BENCHES)
+	$(Q)tests/bench/run $(B) $(ROWS) $(DIM)
+
 help: ## this list
-	@grep -hE '^[a-z ]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z ]+):.*## (.*)/\1|\2/' | \
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z -]+):.*## (.*)/\1|\2/' | \
 	  while IFS='|' read -r t d; do printf '  make %-12s %s\n' "$$t" "$$d"; done
 
 clean: ## remove build/

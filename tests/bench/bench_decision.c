@@ -8,7 +8,7 @@
  * all that the built-in embedders look at. One decision is a session from its making to its
  * verdict, with the built-in lexical embedder, or with a vector that is given. p50 and p99 are
  * of wall time on one thread; cpu is the median of the thread's own time, which a busy machine
- * disturbs less. The aim is a p50 under 150 us at 10,000 x 128, the limit 300 us.
+ * disturbs less. The limit at 10,000 x 128 is 150 us with a vector given and 300 us from the text.
  *
  * From SCALE_ROWS rows on, only with a vector given: the time of the build, of a save and a load, the
  * memory, the index that was chosen and what it promised, and the recall of the 32 neighbours that
@@ -199,9 +199,16 @@ static int by_value(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* Decides `batch` prompts in one go, `n` times; us of one decision. */
-static void measure(struct fuser *fuser, const char *name, size_t length, size_t batch,
-                    size_t n, size_t dim)
+/* Says whether a median is within what is promised for this size. */
+static void compare(const char *what, double p50_us, double limit_us)
+{
+    printf("limit %s: %.0f us, measured %.0f us: %s\n", what, limit_us, p50_us,
+           p50_us <= limit_us ? "within" : "OVER");
+}
+
+/* Decides `batch` prompts in one go, `n` times. Returns the median of one decision, in us. */
+static double measure(struct fuser *fuser, const char *name, size_t length, size_t batch,
+                      size_t n, size_t dim)
 {
     bool built_in =
         fuser_bundle_embedder(fuser_bundle_of(fuser), 0)->kind != FUSER_REMOTE;
@@ -252,9 +259,12 @@ static void measure(struct fuser *fuser, const char *name, size_t length, size_t
         "\"batch\":%zu,\"p50_us\":%.1f,\"p99_us\":%.1f,\"cpu_us\":%.1f,\"check\":%.0f}\n",
         name, fuser_bundle_rows(fuser_bundle_of(fuser)), dim, length, batch, us[n / 2],
         us[n * 99 / 100], cpu[n / 2], chosen);
+    double p50_us = us[n / 2];
+
     free(cpu);
     free(us);
     free(vectors);
+    return p50_us;
 }
 
 static void run(size_t n_rows, size_t dim, size_t n, bool built_in, const char *head)
@@ -268,12 +278,17 @@ static void run(size_t n_rows, size_t dim, size_t n, bool built_in, const char *
     check(fuser_new(bundle, &names, &fuser, &error), &error);
     dim = fuser_bundle_embedder(bundle, 0)->dim;
     if (built_in) {
-        measure(fuser, "built-in lexical", 300, 1, n, dim);
-        measure(fuser, "built-in lexical, long", 2000, 1, n / 4 + 1, dim);
-        measure(fuser, "built-in lexical, batched", 300, BATCH, n / BATCH + 1, dim);
+        double shorter = measure(fuser, "built-in lexical", 300, 1, n, dim);
+        double longer = measure(fuser, "built-in lexical, long", 2000, 1, n / 4 + 1, dim);
+
+        (void)measure(fuser, "built-in lexical, batched", 300, BATCH, n / BATCH + 1, dim);
+        compare("from 300 characters at 10,000 x 128", shorter, 300);
+        compare("from 2,000 characters at 10,000 x 128", longer, 300);
     } else {
-        measure(fuser, "vector given", 300, 1, n, dim);
-        measure(fuser, "vector given, batched", 300, BATCH, n / BATCH + 1, dim);
+        double given = measure(fuser, "vector given", 300, 1, n, dim);
+
+        (void)measure(fuser, "vector given, batched", 300, BATCH, n / BATCH + 1, dim);
+        compare("with a vector given at 10,000 x 128", given, 150);
     }
     fuser_unref(fuser);
     fuser_bundle_unref(bundle);
@@ -331,6 +346,7 @@ static void run_scale(size_t n_rows, size_t dim, size_t n, const char *head)
     struct fuser_index_info info;
     struct fuser_error error;
     struct fuser *fuser;
+    double p50_us, share;
     char path[512];
 
     built = steady_us();
@@ -350,12 +366,15 @@ static void run_scale(size_t n_rows, size_t dim, size_t n, const char *head)
            n_rows, dim, (built - begin) / 1e6, (saved - built) / 1e6,
            (loaded - saved) / 1e6, peak_gb(), info.kind, info.width, info.lists,
            info.effort, info.recall, info.search_us, info.flat_us);
-    measure(fuser, "vector given", 300, 1, n, dim);
+    p50_us = measure(fuser, "vector given", 300, 1, n, dim);
+    share = recall(fuser, dim);
     printf(
         "{\"bench\":\"decision\",\"case\":\"recall\",\"rows\":%zu,\"dim\":%zu,\"recall_"
         "at_32\":%.4f,\"build_s\":%.1f,\"load_s\":%.1f,\"peak_gb\":%.1f}\n",
-        n_rows, dim, recall(fuser, dim), (built - begin) / 1e6, (loaded - saved) / 1e6,
-        peak_gb());
+        n_rows, dim, share, (built - begin) / 1e6, (loaded - saved) / 1e6, peak_gb());
+    printf("recall of the %d nearest: %.3f (limit .95: %s)\n", FUSER_MAX_NEIGHBOURS,
+           share, share >= 0.95 ? "within" : "UNDER");
+    compare("with a vector given at 1,000,000 x 384", p50_us, 1000);
     fuser_unref(fuser);
     fuser_bundle_unref(bundle);
 }

@@ -68,7 +68,7 @@ deps: ## install what is missing from Debian's packages (says what)
 # -Wconversion where a narrowed number becomes a wrong decision or an overrun: the method and the parsers.
 $(B)/fuser/%.c.o: CFLAGS += -Wconversion -Wno-sign-conversion
 # The inner loops add in one order on every machine: no fused multiply-add.
-$(B)/fuser/kernel.c.o $(B)/fuser/classes.c.o: CFLAGS += -ffp-contract=off $(if $(filter release,$(MODE)),-O3)
+$(B)/fuser/kernel.c.o $(B)/fuser/coarse.c.o $(B)/fuser/classes.c.o: CFLAGS += -ffp-contract=off $(if $(filter release,$(MODE)),-O3)
 $(B)/gateway/domain/%.c.o: CFLAGS += -Wconversion -Wno-sign-conversion
 
 # Rewritten when its content changes: other flags rebuild objects, another list of sources the archives.

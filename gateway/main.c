@@ -244,7 +244,8 @@ static int watch_signals(struct process *process)
     static const int numbers[] = { SIGHUP, SIGTERM, SIGINT };
     struct sigaction ignore = { .sa_handler = SIG_IGN };
 
-    if (sigaction(SIGPIPE, &ignore, NULL) != 0)
+    /* A file that may not grow any more is an error of its write, no reason to die. */
+    if (sigaction(SIGPIPE, &ignore, NULL) != 0 || sigaction(SIGXFSZ, &ignore, NULL) != 0)
         return -1;
     if (signals_new(process->loop, numbers, ARRAY_LEN(numbers), signalled, process,
                     &process->signals) != LOOP_OK)

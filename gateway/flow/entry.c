@@ -35,6 +35,7 @@ bool entry_begin(struct exchange *x)
     if (x->ledger.store == NULL)
         return true;
     if (!ledger_admit(&x->ledger)) {
+        x->decision_id[0] = '\0'; /* nobody will find it */
         entry_refuse(x);
         return false;
     }

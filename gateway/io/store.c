@@ -39,15 +39,40 @@ static bool has_room(const struct store *store, size_t places)
                (size_t)store->settings.queue_bytes;
 }
 
+/* Under the lock: rows up to this one are committed as soon as can be. */
+static bool hurry(struct store *store, uint64_t number)
+{
+    if (number <= store->urgent || number <= store->committed)
+        return false;
+    store->urgent = number;
+    store->idle = false;
+    return true;
+}
+
+/* One more row that waits or is to come. Where there is no room, what waits is not left to
+ * wait for its time. */
+static bool take_room(struct store *store)
+{
+    bool wake;
+
+    if (has_room(store, atomic_fetch_add(&store->places, 1)))
+        return true;
+    atomic_fetch_sub(&store->places, 1);
+    pthread_mutex_lock(&store->lock);
+    wake = hurry(store, store->put);
+    pthread_mutex_unlock(&store->lock);
+    if (wake)
+        pthread_cond_signal(&store->work);
+    return false;
+}
+
 bool store_admit(struct store *store, struct store_place *place)
 {
     assert(!place->held);
     if (store->settings.refuse && store_failing(store))
         return false;
-    if (!has_room(store, atomic_fetch_add(&store->places, 1))) {
-        atomic_fetch_sub(&store->places, 1);
+    if (!take_room(store))
         return false;
-    }
     place->held = true;
     return true;
 }
@@ -67,10 +92,7 @@ static bool take_place(struct store *store, struct store_place *place)
         place->held = false;
         return true;
     }
-    if (has_room(store, atomic_fetch_add(&store->places, 1)))
-        return true;
-    atomic_fetch_sub(&store->places, 1);
-    return false;
+    return take_room(store);
 }
 
 /* -- writing ----------------------------------------------------------------------------- */
@@ -91,16 +113,6 @@ static bool link_row(struct store *store, struct store_row *row, int64_t now_us)
         return true;
     }
     return false;
-}
-
-/* Under the lock: rows up to this one are committed as soon as can be. */
-static bool hurry(struct store *store, uint64_t number)
-{
-    if (number <= store->urgent || number <= store->committed)
-        return false;
-    store->urgent = number;
-    store->idle = false;
-    return true;
 }
 
 static void link_wait(struct store *store, struct store_wait *wait, uint64_t number)
@@ -312,6 +324,9 @@ enum store_err store_open(const struct store_settings *settings, struct store **
     store->settings = *settings;
     if (store->settings.clock == NULL)
         store->settings.clock = &clock_system;
+    /* Half of the queue may wait for its time; the other half is for what comes meanwhile. */
+    if (store->settings.commit_rows > (settings->queue_rows + 1) / 2)
+        store->settings.commit_rows = (settings->queue_rows + 1) / 2;
     store->lock_fd = -1;
     store->last = &store->first;
     store->waits_last = &store->waits;

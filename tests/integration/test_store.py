@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import Ledger, config, embedding, expert, scripts
+from harness import Ledger, config, embedding, expert, scripts, with_store
 from harness.routers import PRICES, Switch, held_out
 
 QUICK = {"connect": 1000, "first_byte": 1000, "idle": 1000, "total": 2000}
@@ -19,11 +19,6 @@ def store(tmp_path):
 @pytest.fixture
 def ledger(store):
     return Ledger(store)
-
-
-def with_store(whole, store, **settings):
-    whole["store"] = {"path": str(store), "commit_ms": 1, **settings} if settings else str(store)
-    return whole
 
 
 def settled(gateway, ledger, n=1):

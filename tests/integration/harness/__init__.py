@@ -12,7 +12,7 @@ each with a deadline (PATIENCE) after which it fails and says what it was waitin
 from .configs import config, embedding, expert
 from .upstream import Call, Expert, Gate
 from .gateway import BUILD, Gateway, run_frugald
-from .ledger import Ledger
+from .ledger import Ledger, with_store
 from .logs import Line, LogBook, parse_logfmt
 from .metrics import Metrics
 from .programs import Experts, frugalctl
@@ -22,5 +22,5 @@ from .wire import Cut, Head, Response, Stream, Wire
 __all__ = [
     "BUILD", "Call", "Cut", "Expert", "Experts", "Gate", "Gateway", "Head", "Ledger", "Line", "LogBook", "Metrics",
     "PATIENCE", "Response", "SLOW", "Stream", "Wire", "config", "deadline", "embedding", "eventually",
-    "expert", "frugalctl", "parse_logfmt", "run_frugald",
+    "expert", "frugalctl", "parse_logfmt", "run_frugald", "with_store",
 ]

@@ -3,6 +3,12 @@
 import sqlite3
 
 
+def with_store(whole, store, **settings):
+    """The configuration with a store at that path."""
+    whole["store"] = {"path": str(store), **settings}
+    return whole
+
+
 class Ledger:
     """`store` is the path that the configuration names; every question opens it anew."""
 

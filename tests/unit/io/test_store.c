@@ -229,8 +229,6 @@ static void rows_of_many_threads_are_all_there(void **state)
 
     (void)state;
     with.queue_rows = 64;
-    with.commit_rows = 16;
-    with.commit_ms = 2;
     store = opened(&with);
     for (int i = 0; i < PUTTERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, put_many, store), 0);

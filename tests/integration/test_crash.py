@@ -1,0 +1,193 @@
+"""kill -9: what was acknowledged is in the ledger, but for a stated bound, and in full durability without one."""
+
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from harness import SLOW, Cut, Ledger, config, expert, scripts, with_store
+
+ROUNDS = int(os.environ.get("FRUGAL_KILLS", "5"))
+CLIENTS = 8
+COMMIT_MS, QUEUE_ROWS = 20, 64
+ANSWER_PICO = 50_000_000  # what the scripted answer costs
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path / "frugal.db")
+
+
+class Invoices:
+    """The expert's own books: a call is billed as soon as it is answered, whoever hears it."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.pico = 0
+
+    def __call__(self, call):
+        with self._lock:
+            self.pico += ANSWER_PICO
+        scripts.answer()(call)
+
+
+class Load:
+    """Clients that ask until their gateway is gone; every whole answer is acknowledged, with its time."""
+
+    def __init__(self, gateway):
+        self.gateway = gateway
+        self.changed = threading.Condition()
+        self.acknowledged = {}  # decision -> when its last byte was read
+        self.threads = [threading.Thread(target=self._ask, args=(n % 2 == 1,)) for n in range(CLIENTS)]
+        for thread in self.threads:
+            thread.start()
+
+    def _ask(self, stream):
+        while True:
+            try:
+                id = self._streamed() if stream else self._whole()
+            except (OSError, Cut):
+                return
+            with self.changed:
+                if id:
+                    self.acknowledged[id] = time.monotonic()
+                    self.changed.notify_all()
+
+    def _whole(self):
+        """A full queue refuses, before anything is spent: that is no answer."""
+        answer = self.gateway.chat(max_tokens=100)
+        return answer["x-frugal-decision-id"] if answer.status == 200 else self._refused(answer.status)
+
+    def _streamed(self):
+        with self.gateway.stream(max_tokens=100) as stream:
+            if stream.status != 200:
+                return self._refused(stream.status)
+            for _ in stream:
+                pass
+            return stream["x-frugal-decision-id"] if stream.done and not stream.cut else None
+
+    def _refused(self, status):
+        assert status == 503
+
+    def wait(self, n):
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.acknowledged) >= n, 60 * SLOW)
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+
+
+def kill_under_load(run, ledger, seed, **settings):
+    """Gives what was acknowledged, what the expert billed, and when the gateway died."""
+    invoices = Invoices()
+    whole = config({"small": expert(run.expert(invoices))})
+    gateway = run.gateway(with_store(whole, ledger.store, commit_ms=COMMIT_MS, queue_rows=QUEUE_ROWS, **settings))
+    load = Load(gateway)
+    load.wait(random.Random(seed).randint(1, 200))
+    died = time.monotonic()
+    gateway.kill()
+    load.join()
+    return load.acknowledged, invoices.pico, died
+
+
+def restarted(run, ledger, **settings):
+    """A gateway on the same ledger answers, and is ended well."""
+    gateway = run.gateway(with_store(config({"small": expert(run.expert(scripts.answer()))}), ledger.store, **settings))
+    before = ledger.spend()
+    assert gateway.chat().status == 200
+    gateway.stop()
+    assert ledger.is_consistent()
+    assert ledger.spend() == before + ANSWER_PICO
+    return gateway
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_a_kill_takes_no_more_than_the_stated_bound(run, ledger, seed):
+    acknowledged, invoiced, died = kill_under_load(run, ledger, seed)
+    assert ledger.is_consistent()
+    lost = set(acknowledged) - ledger.ids()
+    assert len(lost) <= QUEUE_ROWS
+    oldest_ms = max((1000 * (died - acknowledged[id]) for id in lost), default=0)
+    assert oldest_ms <= COMMIT_MS + 500 * SLOW, f"{len(lost)} lost, the oldest of {oldest_ms:.0f} ms before the kill"
+    assert ledger.spend() >= invoiced - (QUEUE_ROWS + CLIENTS) * ANSWER_PICO
+    restarted(run, ledger)
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_in_full_durability_a_kill_takes_nothing(run, ledger, seed):
+    acknowledged, invoiced, _ = kill_under_load(run, ledger, seed, durability="full")
+    assert ledger.value("PRAGMA integrity_check") == "ok"
+    assert set(acknowledged) - ledger.ids() == set()
+    settled = {row["id"] for row in ledger.rows("SELECT id FROM decisions WHERE state = 'settled'")}
+    assert set(acknowledged) - settled == set()
+    restarted(run, ledger, durability="full")
+    assert ledger.spend() - ANSWER_PICO >= invoiced
+    assert ledger.value("SELECT count(*) FROM decisions WHERE state = 'open'") == 0
+
+
+def test_a_reservation_is_on_the_disk_before_the_call_is_made(run, ledger):
+    seen = []
+
+    def script(call):
+        seen.extend(ledger.rows("SELECT d.state, c.fate, c.bound_pico, c.worst_pico FROM decisions d JOIN charges c"
+                                " ON c.decision = d.id"))
+        scripts.answer()(call)
+
+    gateway = run.gateway(with_store(config({"small": expert(run.expert(script))}), ledger.store, durability="full"))
+    assert gateway.chat(max_tokens=100).status == 200
+    (row,) = seen
+    assert (row["state"], row["fate"]) == ("open", "open")
+    assert row["bound_pico"] == row["worst_pico"] >= 100 * 2_000_000
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_settlement_is_on_the_disk_before_the_last_byte(run, ledger, streamed):
+    whole = config({"small": expert(run.expert(scripts.answer()))})
+    gateway = run.gateway(with_store(whole, ledger.store, durability="full", commit_ms=60000))
+    for _ in range(20):
+        if streamed:
+            with gateway.stream(max_tokens=100) as stream:
+                for data in stream:
+                    if data == "[DONE]":
+                        row = ledger.decision(stream["x-frugal-decision-id"])
+        else:
+            row = ledger.decision(gateway.chat(max_tokens=100)["x-frugal-decision-id"])
+        assert (row["state"], row["status"], row["spent_pico"]) == ("settled", 200, ANSWER_PICO)
+
+
+def test_a_failure_is_on_the_disk_before_it_is_told(run, ledger):
+    whole = config({"small": expert(run.expert(scripts.cut))})
+    gateway = run.gateway(with_store(whole, ledger.store, durability="full", commit_ms=60000))
+    answer = gateway.chat(max_tokens=100)
+    assert answer.status == 502
+    row = ledger.rows("SELECT * FROM decisions")[0]
+    assert (row["state"], row["status"]) == ("settled", 502)
+    assert ledger.charges(row["id"])[0]["fate"] == "unknown"
+
+
+def test_a_call_under_way_when_the_gateway_dies_is_spent_at_its_worst_case(run, ledger):
+    small = run.expert(scripts.silent)
+    whole = with_store(config({"small": expert(small)}), ledger.store, durability="full")
+    gateway = run.gateway(whole)
+    wire = gateway.start(max_tokens=100)
+    small.call()
+    gateway.kill()
+    wire.close()
+    assert ledger.spend() == 0
+    again = run.gateway(whole)
+    assert "1 decisions were open" in again.log.wait(event="store_crashed")["msg"]
+    (row,) = ledger.decisions()
+    (charge,) = ledger.charges(row["id"])
+    assert (row["state"], charge["fate"]) == ("crashed", "crashed")
+    assert row["spent_pico"] == charge["worst_pico"] == ledger.spend() >= 100 * 2_000_000
+
+
+def test_a_drain_writes_what_is_left(run, ledger):
+    whole = config({"small": expert(run.expert(scripts.answer()))})
+    gateway = run.gateway(with_store(whole, ledger.store, commit_ms=60000, commit_rows=100000))
+    ids = {gateway.chat()["x-frugal-decision-id"] for _ in range(30)}
+    gateway.stop()
+    assert ledger.ids() == ids

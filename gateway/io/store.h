@@ -72,9 +72,9 @@ enum store_notice {
 };
 
 struct store_settings {
-    const char *path; /* borrowed during store_open */
-    bool full;        /* sync each commit */
-    bool refuse;      /* on failure: refuse rather than lose */
+    const char *path;               /* borrowed during store_open */
+    bool full;                      /* sync each commit */
+    bool refuse;                    /* on failure: refuse rather than lose */
     int64_t commit_ms, commit_rows; /* commit_rows: half of queue_rows at most */
     int64_t busy_ms; /* a lock of another process is waited for; 0: STORE_BUSY_MS */
     int64_t queue_rows, queue_bytes; /* rows that are put or have a place; their bytes */

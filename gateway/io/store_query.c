@@ -361,6 +361,17 @@ static const struct {
     { STORE_GROUP_KIND, "kind", "''" },
 };
 
+/* The filter of the sums as conditions on columns that decisions have too. */
+static void say_filter(struct asking *asking, const struct store_spend_filter *filter)
+{
+    if (filter->by_key)
+        say_text(asking, " AND key = ?", filter->key);
+    if (filter->expert.n > 0)
+        say_text(asking, " AND expert = ?", filter->expert);
+    if (filter->policy.n > 0)
+        say_text(asking, " AND policy = ?", filter->policy);
+}
+
 static void say_spend(struct asking *asking, const struct store_spend_filter *filter,
                       unsigned group)
 {
@@ -375,27 +386,19 @@ static void say_spend(struct asking *asking, const struct store_spend_filter *fi
     say_number(asking, " WHERE day >= ?", filter->first_day);
     if (filter->last_day > 0)
         say_number(asking, " AND day <= ?", filter->last_day);
-    if (filter->by_key)
-        say_text(asking, " AND key = ?", filter->key);
-    if (filter->expert.n > 0)
-        say_text(asking, " AND expert = ?", filter->expert);
-    if (filter->policy.n > 0)
-        say_text(asking, " AND policy = ?", filter->policy);
+    say_filter(asking, filter);
     /* A group of none is one row, or no row when nothing was spent. */
     say(asking, " GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5");
 }
 
-enum store_err store_spend(struct store_view *view,
-                           const struct store_spend_filter *filter, unsigned group,
-                           store_spend_fn each, void *context, struct store_error *error)
+static enum store_err each_sum(struct store_view *view, const struct asking *asking,
+                               store_spend_fn each, void *context,
+                               struct store_error *error)
 {
-    struct asking asking = { .n = 0 };
     sqlite3_stmt *s;
     bool row = false;
-    enum store_err err;
+    enum store_err err = ask(view->file, asking, &s, error);
 
-    say_spend(&asking, filter, group);
-    err = ask(view->file, &asking, &s, error);
     if (err != STORE_OK)
         return err;
     err = store_file_next(view->file, s, &row, error);
@@ -421,6 +424,41 @@ enum store_err store_spend(struct store_view *view,
     }
     (void)sqlite3_finalize(s);
     return err;
+}
+
+enum store_err store_spend(struct store_view *view,
+                           const struct store_spend_filter *filter, unsigned group,
+                           store_spend_fn each, void *context, struct store_error *error)
+{
+    struct asking asking = { .n = 0 };
+
+    say_spend(&asking, filter, group);
+    return each_sum(view, &asking, each, context, error);
+}
+
+enum store_err store_spend_by_tag(struct store_view *view,
+                                  const struct store_spend_filter *filter, struct str tag,
+                                  store_spend_fn each, void *context,
+                                  struct store_error *error)
+{
+    const int64_t day_us = INT64_C(86400000000);
+    struct asking asking = { .n = 0 };
+
+    say(&asking, "SELECT -1,");
+    say_text(&asking,
+             " coalesce((SELECT value FROM json_each(iif(json_valid(tags), tags, '{}'))"
+             " WHERE key = ?), '')",
+             tag);
+    say(&asking, " AS label, '', '', '', count(*), 0, sum(spent_pico), sum(bound_pico),"
+                 " sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)),"
+                 " sum(coalesce(best_pico, spent_pico)),"
+                 " sum(coalesce(cheapest_pico, spent_pico)) FROM decisions");
+    say_number(&asking, " WHERE at_us >= ?", filter->first_day * day_us);
+    if (filter->last_day > 0)
+        say_number(&asking, " AND at_us < ?", (filter->last_day + 1) * day_us);
+    say_filter(&asking, filter);
+    say(&asking, " GROUP BY label ORDER BY label");
+    return each_sum(view, &asking, each, context, error);
 }
 
 static const char windows_sql[] =

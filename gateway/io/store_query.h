@@ -68,7 +68,7 @@ struct store_spend {
     int64_t calls;    /* charges */
     int64_t spent_pico, bound_pico;
     int64_t input_tokens, output_tokens;
-    int64_t best_pico, cheapest_pico; /* over the requests where they are known */
+    int64_t best_pico, cheapest_pico; /* where they are not known: what was spent */
 };
 
 enum { /* what to group by, ored */
@@ -92,6 +92,14 @@ NODISCARD enum store_err store_spend(struct store_view *view,
                                      const struct store_spend_filter *filter,
                                      unsigned group, store_spend_fn each, void *context,
                                      struct store_error *error);
+
+/* The same by the values of one tag, in `key`; from the decisions that retention left,
+ * which are the only ones that know their tags. Requests without it are those of ''. first
+ * and last day count by the time of the request. No kinds are told apart; calls are 0. */
+NODISCARD enum store_err store_spend_by_tag(struct store_view *view,
+                                            const struct store_spend_filter *filter,
+                                            struct str tag, store_spend_fn each,
+                                            void *context, struct store_error *error);
 
 /* What each key has bound, for budgets to continue from: of the UTC day, of its month, and
  * in all. At start: call it with a connection of one's own. */

@@ -186,17 +186,19 @@ static enum store_err add_spend(struct store_file *file, const struct store_deci
     return store_file_run(file, bound ? s : NULL, error);
 }
 
-/* The request itself counts where it was answered, or would have been. */
+/* The request itself counts where it was answered, or would have been. Against a baseline
+ * that is not known nothing was saved. */
 static enum store_err add_request(struct store_file *file, const struct store_decision *d,
                                   struct store_error *error)
 {
-    bool known = d->best_pico != MONEY_NONE && d->cheapest_pico != MONEY_NONE;
+    const int64_t best = d->best_pico, cheapest = d->cheapest_pico;
     struct addition a = { .at_us = d->at_us,
                           .expert = d->expert,
                           .kind = STORE_KIND_GENERATION,
                           .requests = 1,
-                          .best_pico = known ? d->best_pico : 0,
-                          .cheapest_pico = known ? d->cheapest_pico : 0 };
+                          .best_pico = best != MONEY_NONE ? best : d->spent_pico,
+                          .cheapest_pico =
+                              cheapest != MONEY_NONE ? cheapest : d->spent_pico };
 
     return add_spend(file, d, &a, error);
 }

@@ -249,6 +249,28 @@ static void spend_is_narrowed_by_day_and_key(void **state)
                         "20000 // 5 10 5150\n");
 }
 
+static void spend_is_summed_by_the_values_of_a_tag(void **state)
+{
+    const struct store_spend_filter all = { 0 }, day_before = { .last_day = 19999 },
+                                    of_a = { .by_key = true, .key = STR("a") };
+    struct store_error error = { "" };
+
+    (void)state;
+    summed[0] = '\0';
+    assert_int_equal(store_spend_by_tag(&view, &all, STR("team.a"), sum, NULL, &error),
+                     STORE_OK);
+    assert_string_equal(summed, "-1 // 5 0 5150\n-1 x// 3 0 3090\n-1 y// 2 0 2060\n");
+    summed[0] = '\0';
+    assert_int_equal(store_spend_by_tag(&view, &of_a, STR("team.a"), sum, NULL, &error),
+                     STORE_OK);
+    assert_string_equal(summed, "-1 // 3 0 3090\n-1 x// 1 0 1030\n-1 y// 1 0 1030\n");
+    summed[0] = '\0';
+    assert_int_equal(
+        store_spend_by_tag(&view, &day_before, STR("team.a"), sum, NULL, &error),
+        STORE_OK);
+    assert_string_equal(summed, "");
+}
+
 static struct store_windows windows_of_a;
 
 static void keep_a(void *context, const struct store_windows *windows)
@@ -388,6 +410,7 @@ int main(void)
         TEST(scores_are_found_by_decision_and_all_together),
         TEST(spend_is_summed_by_what_is_asked_for),
         TEST(spend_is_narrowed_by_day_and_key),
+        TEST(spend_is_summed_by_the_values_of_a_tag),
         TEST(budgets_continue_from_the_day_its_month_and_the_total),
         TEST(old_decisions_go_and_their_spend_stays),
         TEST(the_oldest_go_when_the_file_grows_too_large),

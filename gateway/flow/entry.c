@@ -69,6 +69,7 @@ static void take_baselines(struct store_decision *entry, const struct record *re
 /* Nothing is put for a request that was refused before a decision was begun. */
 void entry_settle(struct exchange *x)
 {
+    const struct config_store *settings = &exchange_config(x)->store;
     struct store_decision *entry = &x->entry;
     struct record record;
     struct buf out;
@@ -76,13 +77,18 @@ void entry_settle(struct exchange *x)
     if (entry->id.n == 0 || x->ledger.settled)
         return;
     record = explain_record(x);
+    record.neighbours_max = (size_t)settings->keep_neighbours;
+    record.vectors = settings->keep_vectors;
+    if (settings->keep_prompts)
+        record.prompt = buf_str(&x->text);
     buf_init(&out, RECORD_BYTES);
     record_whole(&record, &out);
     if (!out.failed)
         entry->record = buf_str(&out);
     entry->response_id = record.names.id;
     entry->key = record.key;
-    entry->reason = str_of(reason_word(record.reason));
+    if (record.decided)
+        entry->reason = str_of(reason_word(record.reason));
     entry->status = (int)record.status;
     entry->estimated = record.estimated;
     if (x->chosen >= 0)

@@ -204,6 +204,13 @@ static enum step step_parse(struct exchange *x)
 
 /* -- admit ------------------------------------------------------------------------------- */
 
+/* To be decided by, or to be kept. */
+static bool needs_text(const struct exchange *x)
+{
+    return (x->order.policy != NULL && x->snapshot->fuser != NULL) ||
+           (x->ledger.store != NULL && exchange_config(x)->store.keep_prompts);
+}
+
 static enum step step_admit(struct exchange *x)
 {
     if (order_make(&x->order, exchange_config(x), &x->chat, &x->options,
@@ -222,8 +229,7 @@ static enum step step_admit(struct exchange *x)
         return STEP_RESPOND;
     exchange_arm(x, &x->deadline, x->accepted_us + (uint64_t)x->order.deadline_ms * 1000);
     buf_init(&x->text, ROUTING_TEXT_MAX);
-    if (x->order.policy != NULL && x->snapshot->fuser != NULL &&
-        routing_text(&x->chat, &x->text) != ERR_OK)
+    if (needs_text(x) && routing_text(&x->chat, &x->text) != ERR_OK)
         (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
     return x->error.code == API_OK ? STEP_DECIDE : STEP_RESPOND;
 }
@@ -237,7 +243,9 @@ static void begin_decision(struct exchange *x)
                                     .decider = worker_decider(x->worker),
                                     .metrics = x->metrics,
                                     .request_id = x->request_id,
-                                    .ledger = &x->ledger };
+                                    .ledger = &x->ledger,
+                                    .keep_vectors =
+                                        exchange_config(x)->store.keep_vectors };
 
     decision_begin(&x->decision, &tools, x->snapshot, &x->order, &x->purse,
                    buf_str(&x->text), &x->arena);

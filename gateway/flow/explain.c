@@ -32,6 +32,7 @@ struct record explain_record(const struct exchange *x)
         .request_id = x->request_id,
         .model = x->chat.model,
         .chosen = x->chosen,
+        .decided = x->decided_us != 0,
         .reason = exchange_reason(x),
         .terms = x->terms,
         .remaining_pico = x->remaining_pico,

@@ -194,8 +194,8 @@ static void put_head(struct jput *j, const struct record *record)
     jput_str(j, "decision_id", record->decision_id);
     jput_str(j, "model", record->model);
     jput_text(j, "expert", choice != NULL ? expert_name(record, choice->expert) : NULL);
-    jput_text(j, "reason", reason_word(record->reason));
-    jput_text(j, "reason_text", reason_text(record->reason));
+    jput_text(j, "reason", record->decided ? reason_word(record->reason) : NULL);
+    jput_text(j, "reason_text", record->decided ? reason_text(record->reason) : NULL);
     jput_number(j, "predicted_quality",
                 choice != NULL && choice->predicted ? (double)choice->quality : NAN);
     jput_int(j, "propensity", 1);
@@ -217,13 +217,13 @@ static void put_why(struct jput *j, const struct record *record)
 {
     const struct decision *decision = record->decision;
     const struct fuser *fuser = record->snapshot->fuser;
+    const int64_t took_us = decision->ready_us - decision->began_us;
 
     put_evidence(j, decision->verdict);
     put_ranking(j, record);
     put_steps(j, record);
     put_neighbours(j, record);
-    jput_number(j, "decision_ms",
-                (double)(decision->ready_us - decision->began_us) / 1000.0);
+    jput_number(j, "decision_ms", record->decided ? (double)took_us / 1000.0 : NAN);
     jput_text(j, "bundle",
               fuser != NULL ? fuser_bundle_id(fuser_bundle_of(fuser)) : NULL);
     jput_text(j, "config", config_of(record)->version);
@@ -429,15 +429,27 @@ void record_whole(const struct record *record, struct buf *out)
 
 /* -- savings ----------------------------------------------------------------------------- */
 
-/* Output tokens that an answer of this expert is taken to have: as predicted, as the answer
- * given had, or NAN. */
-static double tokens_of(const struct record *record, size_t expert)
+/* NAN: not known. */
+static double predicted_tokens(const struct record *record, size_t expert)
 {
     const struct fuser_ranked *r = ranked_of(record, expert);
 
-    if (r != NULL && isfinite(r->output_tokens))
-        return r->output_tokens;
-    return record->usage.known ? (double)record->usage.output_tokens : NAN;
+    return r != NULL && isfinite(r->output_tokens) ? r->output_tokens : NAN;
+}
+
+/* Output tokens that an answer of this expert is taken to have; NAN: nobody knows. A prompt
+ * whose answer was longer than predicted would have made others longer, too. */
+static double tokens_of(const struct record *record, size_t expert)
+{
+    const double predicted = predicted_tokens(record, expert);
+    const struct plan_choice *choice = choice_of(record);
+    double given, of_choice;
+
+    if (!record->usage.known || choice == NULL)
+        return predicted;
+    given = (double)record->usage.output_tokens;
+    of_choice = predicted_tokens(record, choice->expert);
+    return of_choice > 0 && predicted >= 0 ? given * predicted / of_choice : given;
 }
 
 /* What this expert would have cost. */

@@ -56,6 +56,7 @@ struct record {
     struct str key;   /* id of the key; empty: none */
     struct str model; /* what the client asked for */
     int chosen;       /* in the plan; -1: nobody could be */
+    bool decided;     /* false: it ended before; the reason and the ranking are void */
     enum reason reason;
     struct order_terms terms; /* of who was chosen */
     int64_t remaining_pico;   /* in the purse when it was chosen */
@@ -87,7 +88,8 @@ void record_whole(const struct record *record, struct buf *out);
  *   best      the allowed expert with the highest mean quality in the bundle
  *   cheapest  the allowed expert with the lowest expected price of this request
  * By the tokens of the answer that was given where there is one: input as reported, output
- * as predicted for that expert, else as reported. Who named the expert had no choice to
+ * as reported, times how much longer or shorter the baseline's answers are predicted to be
+ * than those of the expert that gave it. Who named the expert had no choice to
  * save by, and what brought no answer saved nothing: both are then what the generation
  * cost. MONEY_NONE: not known. */
 struct record_baseline {

@@ -1,8 +1,12 @@
 """Records: what was decided and why, what was done, what it cost, found again by whoever may see it."""
 
+import base64
+import struct
+
 import pytest
 
-from harness import config, expert, scripts
+from harness import config, embedding, eventually, expert, scripts
+from harness.routers import PRICES, held_out
 
 BAD_QUERIES = {
     "unknown": ("expret=small", "expret"), "repeated": ("limit=1&limit=2", "limit"), "limit": ("limit=0", "limit"),
@@ -19,6 +23,22 @@ def kept(upstreams, **more):
         upstreams = {"small": upstreams}
     more.setdefault("store", "frugal.db")
     return config({name: expert(upstream) for name, upstream in upstreams.items()}, **more)
+
+
+def record_of(gateway, decision_id, **options):
+    """The record, which is there when the request is over: a stream's client sees [DONE] a little earlier."""
+    eventually(lambda: gateway.get(f"/v1/decisions/{decision_id}", **options).status == 200, "the record is there")
+    return gateway.get(f"/v1/decisions/{decision_id}", **options).json()
+
+
+def record_after(gateway, answer):
+    return record_of(gateway, answer["x-frugal-decision-id"])
+
+
+def routed(run, router, **more):
+    upstreams = {name: run.expert(scripts.answer(f"by {name}")) for name in PRICES}
+    more.setdefault("store", "frugal.db")
+    return run.gateway(router.config({name: expert(upstream, price=PRICES[name]) for name, upstream in upstreams.items()}, **more))
 
 
 @pytest.mark.parametrize("case", BAD_QUERIES)
@@ -58,3 +78,301 @@ def test_another_method_is_told_which_there_are(run):
     assert gateway.request("DELETE", "/v1/decisions/x")["Allow"] == "GET, HEAD"
     assert gateway.get("/v1/decisions/x/feedback").status == 404  # an id may be anything
     assert gateway.request("HEAD", "/v1/decisions").body == b""
+
+
+# -- what a record says
+
+def test_a_routed_request_has_its_whole_story(run, router):
+    gateway = routed(run, router)
+    answer = gateway.chat(held_out("poems", 1)[0], headers={"x-frugal-tags": "team=search", "x-request-id": "mine"})
+    record = record_after(gateway, answer)
+    assert (record["object"], record["state"], record["status"]) == ("decision", "settled", 200)
+    assert (record["request_id"], record["tags"], record["key"]) == ("mine", {"team": "search"}, None)
+    assert (record["model"], record["policy"], record["expert"], record["reason"]) == ("auto", "auto", "poet", "routed")
+    assert (record["lambda"], record["lambda_from"], record["propensity"]) == (50, "policy", 1)
+    assert {ranked["expert"] for ranked in record["ranking"]} == set(PRICES)
+    assert record["ranking"][0]["expert"] == "poet" and record["ranking"][0]["quality_se"] > 0
+    assert record["steps"][-1]["bought"] is None and record["steps"][0]["bought"] in ("surface", "lexical")
+    assert record["stop"] and record["evidence"] == "good" and record["domain"] == "poems"
+    assert len(record["neighbours"]) == 8 and all(set(n) == {"id", "domain", "distance", "weight"} for n in record["neighbours"])
+    assert record["answer"] == {"id": "chatcmpl-scripted", "model": "scripted", "system_fingerprint": None}
+    assert record["tokens"] == {"input": 10, "cached_input": 0, "output": 20}
+    assert len(record["bundle"]) == 16 and len(record["config"]) == 16
+    assert "prompt" not in record and "vectors" not in record
+
+
+def test_a_record_says_what_was_paid_for_what(run, router):
+    gateway = routed(run, router)
+    answer = gateway.chat(held_out("poems", 1)[0])
+    record = record_after(gateway, answer)
+    cost = float(answer["x-frugal-cost-usd"])
+    assert record["cost"]["spent_usd"] == record["cost"]["bound_usd"] == record["cost"]["generation_usd"] == pytest.approx(cost)
+    assert record["cost"]["evidence_usd"] == 0 and record["cost"]["estimated"] is False
+    charge, = record["charges"]
+    assert (charge["kind"], charge["expert"], charge["fate"], charge["reported"]) == ("generation", "poet", "reported", True)
+    assert charge["spent_usd"] == pytest.approx(cost) and (charge["input_tokens"], charge["output_tokens"]) == (10, 20)
+    attempt, = record["attempts"]
+    assert (attempt["expert"], attempt["end"], attempt["status"], attempt["error"]) == ("poet", "answered", 200, None)
+    assert 0 <= attempt["began_ms"] and 0 < attempt["first_byte_ms"] <= attempt["total_ms"] <= record["total_ms"]
+
+
+def test_the_id_is_in_the_usage_since_frameworks_hide_headers(run):
+    gateway = run.gateway(kept(run.expert(scripts.answer())))
+    answer = gateway.chat()
+    assert answer.json()["usage"]["cost_details"]["decision_id"] == answer["x-frugal-decision-id"]
+    with gateway.stream(stream_options={"include_usage": True}) as stream:
+        usage = [chunk["usage"] for chunk in stream.chunks() if chunk.get("usage")][-1]
+    assert usage["cost_details"]["decision_id"] == stream["x-frugal-decision-id"]
+    assert record_of(gateway, usage["cost_details"]["decision_id"])["stream"] is True
+
+
+def test_what_the_expert_says_of_itself_is_kept_from_streams_too(run):
+    def script(call):
+        call.head(stream=True)
+        call.event({"id": "chatcmpl-9", "model": "gpt-x-2024", "system_fingerprint": "fp_1",
+                    "choices": [{"index": 0, "delta": {"content": "a"}}]})
+        call.chunk(finish="stop")
+        call.usage(1, 2)
+        call.done()
+
+    gateway = run.gateway(kept(run.expert(script)))
+    with gateway.stream() as stream:
+        assert stream.text() == "a"
+    record = record_of(gateway, stream["x-frugal-decision-id"])
+    assert record["answer"] == {"id": "chatcmpl-9", "model": "gpt-x-2024", "system_fingerprint": "fp_1"}
+    found = gateway.get("/v1/decisions?response_id=chatcmpl-9").json()["data"]
+    assert [summary["decision_id"] for summary in found] == [record["decision_id"]]
+
+
+def test_a_failover_is_told_attempt_by_attempt(run):
+    broken, well = run.expert(scripts.refuse(500)), run.expert(scripts.answer())
+    gateway = run.gateway(kept({"small": broken, "large": well}))
+    record = record_after(gateway, gateway.chat())
+    assert (record["expert"], record["reason"]) == ("large", "failover")
+    assert [(a["expert"], a["end"], a["status"], bool(a["error"])) for a in record["attempts"]] == [
+        ("small", "failed", 500, True), ("large", "answered", 200, False)]
+    assert [charge["expert"] for charge in record["charges"]] == ["small", "large"]
+
+
+def test_a_cut_stream_has_a_record_that_says_so(run):
+    gateway = run.gateway(kept(run.expert(scripts.stream_then_cut("a", "b"))))
+    with gateway.stream(headers={"x-frugal-budget-usd": "0.01"}) as stream:
+        list(stream)
+    record = record_of(gateway, stream["x-frugal-decision-id"])
+    assert (record["status"], record["error"]["result"], record["attempts"][0]["end"]) == (200, "expert_broken", "cut")
+    assert record["cost"]["estimated"] is True and record["charges"][0]["fate"] == "unknown"
+    assert record["cost"]["bound_usd"] > record["cost"]["spent_usd"] > 0 and record["tokens"] is None
+
+
+def test_a_failed_request_has_a_record(run):
+    gateway = run.gateway(kept(run.expert(scripts.refuse(503))))
+    answer = gateway.chat()
+    assert answer.status >= 500
+    record = record_after(gateway, answer)
+    assert record["status"] == answer.status and record["error"]["result"].startswith("expert_")
+    assert record["answer"]["id"] is None and record["cost"]["spent_usd"] == 0
+
+
+def test_a_client_that_left_has_a_record(run):
+    gateway = run.gateway(kept(run.expert(scripts.stream_then_silent("a"))))
+    stream = gateway.stream()
+    assert next(stream)
+    stream.close()
+    record = record_of(gateway, stream["x-frugal-decision-id"])
+    assert (record["status"], record["client_left"]) == (499, True)
+
+
+def test_a_request_for_an_expert_by_name_has_a_record_without_a_policy(run):
+    gateway = run.gateway(kept(run.expert(scripts.answer())))
+    record = record_after(gateway, gateway.chat(model="small"))
+    assert (record["policy"], record["reason"], record["lambda_from"], record["expert"]) == (None, "direct", None, "small")
+
+
+def test_a_decision_alone_has_a_record_too(run, router):
+    gateway = routed(run, router)
+    decision = gateway.post("/v1/route", {"model": "auto", "messages": [{"role": "user", "content": held_out("sums", 1)[0]}]}).json()
+    record = record_of(gateway, decision["decision_id"])
+    assert (record["route"], record["charges"], record["attempts"]) == ("route", [], [])
+    assert all(record[name] == value for name, value in decision.items() if name not in ("cost", "neighbours"))
+    assert record["neighbours"] == decision["neighbours"][:8]
+
+
+def test_baselines_are_named_and_priced(run, router):
+    gateway = routed(run, router)
+    record = record_after(gateway, gateway.chat(held_out("poems", 1)[0]))
+    best, cheapest = record["baselines"]["always_best"], record["baselines"]["always_cheapest"]
+    assert best["expert"] == "sage" and cheapest["expert"] in ("mathy", "poet")
+    assert best["usd"] > record["cost"]["spent_usd"] >= cheapest["usd"] > 0
+
+
+# -- what is kept of a prompt
+
+def test_the_prompt_is_in_no_file_unless_the_setting_allows_it(run, router, tmp_path):
+    gateway = routed(run, router, store=str(tmp_path / "frugal.db"))
+    record = record_after(gateway, gateway.chat("zanzibar " + held_out("poems", 1)[0]))
+    assert "prompt" not in record
+    gateway.stop()
+    assert all(b"zanzibar" not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("model", ["auto", "mathy"])
+def test_the_prompt_is_kept_where_the_setting_says_so(run, router, model):
+    gateway = routed(run, router, store={"path": "frugal.db", "keep_prompts": True, "keep_neighbours": 2})
+    record = record_after(gateway, gateway.chat("zanzibar is an island", model=model))
+    assert "zanzibar is an island" in record["prompt"]
+    assert len(record["neighbours"]) == (2 if model == "auto" else 0)
+
+
+def test_bought_vectors_are_kept_without_the_prompt(run, router):
+    upstreams = {name: run.expert(scripts.answer()) for name in PRICES}
+    embedder = run.expert(embeddings=router.embeddings)
+    entries = {name: expert(upstream, price=PRICES[name]) for name, upstream in upstreams.items()}
+    entries["embedder"] = expert(embedder, generator=False, embedding=embedding(dim=router.dim))
+    gateway = run.gateway(router.config(entries, "remote", store={"path": "frugal.db", "keep_vectors": True}))
+    gateway.wait_probed()
+    record = record_after(gateway, gateway.chat(held_out("poems", 1)[0]))
+    vector = struct.unpack(f"<{router.dim}f", base64.b64decode(record["vectors"]["embedder"]))
+    assert any(vector) and "prompt" not in record
+    assert record["steps"][0]["bought"] == "embedder" and record["steps"][0]["waited_ms"] > 0
+
+
+# -- lists
+
+def ids(page):
+    return [summary["decision_id"] for summary in page["data"]]
+
+
+def test_pages_are_stable_while_rows_arrive(run):
+    gateway = run.gateway(kept(run.expert(scripts.answer())))
+    made = [gateway.chat()["x-frugal-decision-id"] for _ in range(7)]
+    page = gateway.get("/v1/decisions?limit=3").json()
+    seen = ids(page)
+    while page["has_more"]:
+        gateway.chat()
+        page = gateway.get(f"/v1/decisions?limit=3&before={page['last_id']}").json()
+        seen += ids(page)
+    assert seen == sorted(made, reverse=True)
+
+
+def test_newer_ones_are_followed_from_an_id_on(run):
+    gateway = run.gateway(kept(run.expert(scripts.answer())))
+    made = sorted(gateway.chat()["x-frugal-decision-id"] for _ in range(4))
+    page = gateway.get(f"/v1/decisions?after={made[0]}&limit=2").json()
+    assert (ids(page), page["has_more"], page["last_id"]) == (made[1:3], True, made[2])
+    page = gateway.get(f"/v1/decisions?after={made[2]}").json()
+    assert (ids(page), page["has_more"]) == (made[3:], False)
+
+
+def test_a_list_is_filtered_by_all_that_can_be_asked_for(run):
+    small, large = run.expert(scripts.answer()), run.expert(scripts.answer())
+    gateway = run.gateway(kept({"small": small, "large": large}))
+    gateway.chat(model="small", headers={"x-frugal-tags": "team=a", "x-request-id": "first"})
+    gateway.chat(model="large", headers={"x-frugal-tags": "team=b"})
+    gateway.chat()
+    found = lambda query: sorted(s["expert"] for s in gateway.get("/v1/decisions?" + query).json()["data"])
+    assert found("") == ["large", "small", "small"]
+    assert found("expert=large") == ["large"] and found("policy=auto") == ["small"]
+    assert found("tag=team=a") == ["small"] and found("tag=team%3Db") == ["large"] and found("tag=team=c") == []
+    assert found("since=1h") == ["large", "small", "small"] and found("until=1h") == []
+    assert found("request_id=first") == ["small"] and found("request_id=nobody") == []
+
+
+def test_a_summary_carries_the_sums_and_nothing_long(run):
+    gateway = run.gateway(kept(run.expert(scripts.answer())))
+    answer = gateway.chat()
+    summary, = gateway.get("/v1/decisions").json()["data"]
+    assert summary["object"] == "decision.summary" and summary["decision_id"] == answer["x-frugal-decision-id"]
+    assert summary["cost"]["spent_usd"] == pytest.approx(float(answer["x-frugal-cost-usd"]))
+    assert summary["tokens"] == {"input": 10, "output": 20} and summary["response_id"] == "chatcmpl-scripted"
+    assert "ranking" not in summary
+
+
+def test_the_operator_sees_them_on_the_admin_listener(run):
+    gateway = run.gateway(kept(run.expert(scripts.answer())))
+    made = gateway.chat()["x-frugal-decision-id"]
+    assert ids(gateway.get("/v1/decisions?key=", admin=True).json()) == [made]
+    assert ids(gateway.get("/v1/decisions?key=somebody", admin=True).json()) == []
+    assert gateway.get(f"/v1/decisions/{made}", admin=True).json()["decision_id"] == made
+
+
+def test_records_are_there_after_a_restart(run, tmp_path):
+    upstream = run.expert(scripts.answer())
+    gateway = run.gateway(kept(upstream, store=str(tmp_path / "frugal.db")))
+    before = record_after(gateway, gateway.chat())
+    gateway.stop()
+    again = run.gateway(kept(upstream, store=str(tmp_path / "frugal.db")))
+    assert again.get(f"/v1/decisions/{before['decision_id']}").json() == before
+    assert ids(again.get("/v1/decisions").json()) == [before["decision_id"]]
+
+
+def test_what_a_crash_left_open_has_a_record_of_what_is_known(run, tmp_path):
+    store = {"path": str(tmp_path / "frugal.db"), "durability": "full"}
+    silent = run.expert(scripts.silent)
+    gateway = run.gateway(kept(silent, store=store))
+    wire = gateway.start()
+    silent.call()
+    gateway.kill()
+    wire.close()
+    again = run.gateway(kept(silent, store=store))
+    summary, = again.get("/v1/decisions").json()["data"]
+    record = again.get("/v1/decisions/" + summary["decision_id"]).json()
+    assert (record["object"], record["state"], record["status"]) == ("decision", "crashed", None)
+    assert record["charges"][0]["fate"] == "crashed" and record["charges"][0]["bound_usd"] > 0
+
+
+# -- scores
+
+def test_a_score_is_kept_with_the_record_and_replaced_by_the_next(run, router):
+    gateway = routed(run, router, store={"path": "frugal.db", "keep_prompts": True})
+    made = gateway.chat(held_out("sums", 1)[0])["x-frugal-decision-id"]
+    said = gateway.post(f"/v1/decisions/{made}/feedback", {"score": 0.25, "weight": 0.5})
+    assert (said.status, said.json()["object"], said.json()["expert"], said.json()["calibrates"]) == (200, "feedback", "mathy", True)
+    assert gateway.post(f"/v1/decisions/{made}/feedback", {"score": 1}).status == 200
+    score, = record_of(gateway, made)["feedback"]
+    assert (score["expert"], score["score"], score["weight"], score["calibrates"]) == ("mathy", 1, 1, True)
+
+
+def test_a_score_of_what_was_not_kept_says_that_it_teaches_nothing(run):
+    gateway = run.gateway(kept(run.expert(scripts.answer())))
+    said = gateway.post(f"/v1/decisions/{gateway.chat()['x-frugal-decision-id']}/feedback", {"score": 1}).json()
+    assert said["calibrates"] is False and "kept" in said["note"]
+
+
+BAD_SCORES = {
+    "nothing": (b"", None), "no score": ({}, "score"), "too good": ({"score": 1.5}, "score"), "a text": ({"score": "1"}, "score"),
+    "weight": ({"score": 1, "weight": 0}, "weight"), "unknown": ({"score": 1, "wieght": 1}, "wieght"),
+    "no json": (b'{"score":1', None), "twice": (b'{"score":1,"score":0}', "score"), "a list": ([1], None),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SCORES)
+def test_a_score_that_cannot_be_understood_is_a_400_that_names_it(run, case):
+    body, param = BAD_SCORES[case]
+    gateway = run.gateway(kept(run.expert(scripts.answer())))
+    said = gateway.post(f"/v1/decisions/{gateway.chat()['x-frugal-decision-id']}/feedback", body)
+    assert (said.status, said.error["param"]) == (400, param)
+
+
+def test_what_brought_no_answer_cannot_be_scored(run, router):
+    gateway = run.gateway(kept(run.expert([scripts.refuse(400), scripts.stream_then_cut("a")])))
+    failed = gateway.chat()
+    with gateway.stream() as cut:
+        list(cut)
+    record_of(gateway, cut["x-frugal-decision-id"])
+    for answer in (failed, cut):
+        said = gateway.post(f"/v1/decisions/{answer['x-frugal-decision-id']}/feedback", {"score": 0})
+        assert said.status == 400 and "no answer" in said.error["message"]
+
+
+def test_scores_are_bounded_by_the_day(run):
+    gateway = run.gateway(kept(run.expert(scripts.answer()), store={"path": "frugal.db", "feedback_per_day": 2}))
+    made = [gateway.chat()["x-frugal-decision-id"] for _ in range(3)]
+    said = [gateway.post(f"/v1/decisions/{decision}/feedback", {"score": 1}) for decision in made]
+    assert [answer.status for answer in said] == [200, 200, 429]
+    assert 0 < int(said[2]["retry-after"]) <= 86400
+
+
+def test_scores_can_be_refused(run):
+    gateway = run.gateway(kept(run.expert(scripts.answer()), store={"path": "frugal.db", "feedback": "off"}))
+    said = gateway.post(f"/v1/decisions/{gateway.chat()['x-frugal-decision-id']}/feedback", {"score": 1})
+    assert (said.status, said.error["code"]) == (403, "feedback_off")

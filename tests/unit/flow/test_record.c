@@ -72,6 +72,7 @@ static void open_record(struct fixture *f, const char *body)
         .request_id = STR("req_1"),
         .model = f->request.chat.model,
         .chosen = -1,
+        .decided = true,
         .reason = REASON_DIRECT,
         .terms = { .worst_pico = MONEY_NONE, .expected_pico = MONEY_NONE },
         .remaining_pico = purse_remaining(&f->purse),
@@ -340,6 +341,21 @@ static void what_was_done_and_paid_stands_there_too(void **state)
     close_record(&f, json);
 }
 
+static void what_ended_before_it_was_decided_has_no_reason(void **state)
+{
+    struct fixture f;
+    json_t *json;
+
+    (void)state;
+    open_record(&f, "{\"model\":\"auto\",\"messages\":[{}]}");
+    f.record.decided = false;
+    json = render(&f, true);
+    assert_at(json, "reason", "null");
+    assert_at(json, "reason_text", "null");
+    assert_at(json, "decision_ms", "null");
+    close_record(&f, json);
+}
+
 static void neighbours_are_as_many_as_are_wanted(void **state)
 {
     struct fixture f;
@@ -410,7 +426,7 @@ static void baselines_are_priced_by_the_tokens_of_the_answer(void **state)
     know_everything(&f);
     both = record_baselines(&f.record);
     assert_int_equal(both.best.expert, DEAR);
-    assert_int_equal(both.best.pico, million * (20 * 100 + 70 * 200));
+    assert_int_equal(both.best.pico, million * (20 * 100 + 84 * 200));
     assert_int_equal(both.cheapest.expert, CHEAP);
     assert_int_equal(both.cheapest.pico, million * (20 * 1 + 60 * 2));
     request_release(&f.request);
@@ -459,6 +475,7 @@ int main(void)
         cmocka_unit_test(what_is_not_known_is_null_and_not_zero),
         cmocka_unit_test(what_was_decided_stands_there_with_its_reasons),
         cmocka_unit_test(what_was_done_and_paid_stands_there_too),
+        cmocka_unit_test(what_ended_before_it_was_decided_has_no_reason),
         cmocka_unit_test(neighbours_are_as_many_as_are_wanted),
         cmocka_unit_test(a_decision_alone_is_the_same_without_what_came_of_it),
         cmocka_unit_test(the_request_and_the_tuned_bundle_set_lambda_too),

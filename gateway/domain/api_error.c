@@ -107,14 +107,15 @@ static void put_or_null(struct buf *body, const char *text)
         buf_put(body, "null");
 }
 
+const char *api_error_message(const struct api_error *error)
+{
+    return error->message[0] != '\0' ? error->message : table[error->code].text;
+}
+
 void api_error_body(const struct api_error *error, struct buf *body)
 {
-    const char *message = error->message;
-
-    if (message[0] == '\0')
-        message = table[error->code].text;
     buf_put(body, "{\"error\":{\"message\":");
-    buf_put_json(body, str_of(message));
+    buf_put_json(body, str_of(api_error_message(error)));
     buf_put(body, ",\"type\":");
     buf_put_json(body, str_of(api_error_type(error->code)));
     buf_put(body, ",\"param\":");

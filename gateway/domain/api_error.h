@@ -56,6 +56,8 @@ enum api_fault {
       "an x-frugal option is unknown, repeated or unparsable")                           \
     X(UNPRICED, "unpriced_field", 400, INVALID_REQUEST, "unpriced_field", CALLER, NULL,  \
       "a field with a price of its own is not allowed under a budget")                   \
+    X(UNSUPPORTED, "unsupported", 400, INVALID_REQUEST, "unsupported_parameter", CALLER, \
+      NULL, "a parameter is not supported here")                                         \
     X(NO_KEY, "no_key", 401, INVALID_REQUEST, "invalid_api_key", CALLER, NULL,           \
       "no valid API key was given")                                                      \
     X(BUDGET, "budget_exceeded", 402, "insufficient_quota", "budget_exceeded", POLICY,   \
@@ -129,7 +131,8 @@ int api_error_status(enum api_err code);
 const char *api_error_word(enum api_err code); /* closed label: "bad_json" */
 const char *api_error_text(enum api_err code); /* where there is no message */
 const char *api_error_type(enum api_err code);
-const char *api_error_code(enum api_err code); /* or NULL */
+const char *api_error_message(const struct api_error *error); /* or the table's text */
+const char *api_error_code(enum api_err code);                /* or NULL */
 enum api_fault api_error_fault(enum api_err code);
 const char *api_fault_word(enum api_fault fault);
 const char *api_error_should_retry(enum api_err code); /* "true", "false" or NULL */

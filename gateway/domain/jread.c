@@ -417,6 +417,24 @@ size_t jread_put_string(struct jread_value value, size_t max_bytes, struct buf *
     return value.type == JREAD_TEXT ? jread_put_inside(inside(value), max_bytes, out) : 0;
 }
 
+void jread_put_compact(struct str raw, struct buf *out)
+{
+    const char *p = raw.p, *end = raw.p + raw.n, *from = raw.p;
+    bool in_string = false;
+
+    for (; p < end; p++) {
+        if (in_string && *p == '\\') {
+            p++;
+        } else if (*p == '"') {
+            in_string = !in_string;
+        } else if (!in_string && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
+            buf_put_str(out, (struct str){ from, (size_t)(p - from) });
+            from = p + 1;
+        }
+    }
+    buf_put_str(out, (struct str){ from, (size_t)(end - from) });
+}
+
 /* -- other scalars -- */
 
 bool jread_is_true(struct jread_value value)

@@ -78,5 +78,7 @@ size_t jread_put_string(struct jread_value value, size_t max_bytes, struct buf *
 /* The same for a run out of the inside of a checked string, which must not begin or end
  * within an escape. */
 size_t jread_put_inside(struct str run, size_t max_bytes, struct buf *out);
+/* A checked value without the white space between its tokens: on one line. */
+void jread_put_compact(struct str raw, struct buf *out);
 
 #endif

@@ -214,7 +214,7 @@ static void put_usd(struct buf *out, const char *name, int64_t pico)
     buf_put(out, money_format(pico, text));
 }
 
-static void put_cost(struct buf *out, const struct usage_cost *cost)
+void usage_put_cost(struct buf *out, const struct usage_cost *cost)
 {
     put_usd(out, "cost", cost->cost_pico);
     buf_put(out, ",\"cost_details\":{\"decision_id\":");
@@ -253,7 +253,7 @@ static void put_usage(struct buf *out, struct jread_value usage,
         buf_put_str(out, value.raw);
     }
     buf_init(&tail, out->max_bytes);
-    put_cost(&tail, cost);
+    usage_put_cost(&tail, cost);
     ours = buf_str(&tail);
     buf_put_str(out, out->n > 1 ? ours : str_skip(ours, 1)); /* without its first comma */
     out->failed = out->failed || tail.failed;

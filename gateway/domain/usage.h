@@ -67,6 +67,9 @@ struct usage_names {
 bool usage_names_take(struct usage_names *names, struct jread_value key,
                       struct jread_value value);
 
+/* ,"cost":..,"cost_details":{..}: behind the last member of a usage object. */
+void usage_put_cost(struct buf *out, const struct usage_cost *cost);
+
 #define USAGE_MAX_PIECES 4
 
 /* json: a whole JSON object (an answer, or the data of a chunk). Writes the cost into its

@@ -35,6 +35,8 @@
 
 #define METRIC_ROUTES(X)                                                                 \
     X(CHAT, "chat")                                                                      \
+    X(RESPONSES, "responses")                                                            \
+    X(MESSAGES, "messages")                                                              \
     X(ROUTE, "route")                                                                    \
     X(MODELS, "models")                                                                  \
     X(DECISIONS, "decisions")                                                            \

@@ -131,7 +131,8 @@ void exchange_arm(struct exchange *x, struct loop_timer *timer, uint64_t due_us)
 static bool wants_body(enum exchange_route route)
 {
     return route == EXCHANGE_CHAT || route == EXCHANGE_DECISION ||
-           route == EXCHANGE_FEEDBACK;
+           route == EXCHANGE_FEEDBACK || route == EXCHANGE_RESPONSES ||
+           route == EXCHANGE_MESSAGES;
 }
 
 /* Counted from here to its settlement, over all workers. */
@@ -191,12 +192,7 @@ static enum step step_parse(struct exchange *x)
 {
     if (!x->complete)
         return STEP_PARSE;
-    if (scan_end(&x->scan) != SCAN_OK)
-        (void)chat_scan_error(&x->scan, &x->error);
-    else if (x->route != EXCHANGE_FEEDBACK &&
-             chat_parse(&x->chat, &x->scan, buf_str(&x->body), &x->arena, &x->error) ==
-                 API_OK)
-        (void)!frugal_options_body(&x->options, x->chat.frugal, &x->arena, &x->error);
+    tongue_parse(x);
     x->parsed_us = exchange_now_us();
     return x->error.code == API_OK && x->route != EXCHANGE_FEEDBACK ? STEP_ADMIT
                                                                     : STEP_RESPOND;
@@ -399,6 +395,7 @@ static enum step step_settle(struct exchange *x)
     attempt_release(&x->attempt);
     relay_release(&x->relay);
     buf_release(&x->body);
+    tongue_release(x);
     return STEP_OVER;
 }
 
@@ -447,6 +444,7 @@ struct exchange *exchange_new(struct worker *worker,
     x->snapshot = snapshot_ref(worker_snapshot(worker));
     x->request = request;
     x->route = request->route;
+    x->dialect = tongue_dialect(request);
     x->chosen = -1;
     x->attempt.end = ATTEMPT_IDLE;
     x->accepted_us = exchange_now_us();

@@ -61,6 +61,8 @@ struct worker;
  * the last two are answers as well, so that every request gets its id and its line. */
 enum exchange_route {
     EXCHANGE_CHAT,       /* POST /v1/chat/completions */
+    EXCHANGE_RESPONSES,  /* POST /v1/responses */
+    EXCHANGE_MESSAGES,   /* POST /v1/messages */
     EXCHANGE_DECISION,   /* POST /v1/route */
     EXCHANGE_MODELS,     /* GET /v1/models */
     EXCHANGE_MODEL,      /* GET /v1/models/{id}; request.argument is the id, decoded */

@@ -1,8 +1,8 @@
 /* exchange_parts.h - what the files of the exchange share. For them alone: exchange.c
- * (the steps), forward.c (who is asked), respond.c (what the client gets), settle.c (what it
- * cost), explain.c (what a record is made of), records.c (questions about records), entry.c
- * (its entry in the ledger), finish.c (the end of its answer) and local.c (answers that no
- * expert gives).
+ * (the steps), tongue.c (the client's API), forward.c (who is asked), respond.c (what the
+ * client gets), settle.c (what it cost), explain.c (what a record is made of), records.c
+ * (questions about records), entry.c (its entry in the ledger), finish.c (the end of its
+ * answer) and local.c (answers that no expert gives).
  *
  * exchange.c owns every member and is the only one that changes `step`; the others read,
  * and write only what their own header lines below name.
@@ -19,6 +19,7 @@
 #include "gateway/base/id.h"
 #include "gateway/domain/api_error.h"
 #include "gateway/domain/chat.h"
+#include "gateway/domain/dialect.h"
 #include "gateway/domain/frugal_headers.h"
 #include "gateway/domain/scan.h"
 #include "gateway/flow/attempt.h"
@@ -51,6 +52,7 @@ struct exchange {
     /* the request */
     const struct exchange_request *request; /* only while exchange_new runs */
     enum exchange_route route;
+    const struct dialect *dialect; /* that the client speaks; errors have its shape too */
     struct str method, path, argument, peer; /* in the arena */
     struct str request_id;                   /* the client's own, or ours */
     char decision_id[ID_TEXT_BYTES];         /* empty: nothing was decided */
@@ -58,6 +60,9 @@ struct exchange {
     struct http_header forwarded[ATTEMPT_FORWARDED_MAX];
     struct scan scan;
     struct buf body;
+    struct buf translated; /* the body as a chat request, where the dialect is another */
+    struct buf echo;       /* what the answer repeats of it */
+    struct voice voice;    /* tells it in the dialect */
     struct chat_request chat;
     struct frugal_options options;
     struct buf text; /* routing text */
@@ -168,6 +173,17 @@ void entry_settle(struct exchange *x);
 /* finish.c: writes asking, paused, left, error, status. */
 /* Answers the client; false: something is still waited for, call it again then. */
 bool finish_answer(struct exchange *x);
+
+/* tongue.c: writes chat, translated, echo, voice. */
+/* By the route, and by the path where there is no such route. */
+const struct dialect *tongue_dialect(const struct exchange_request *request);
+/* The whole body as a chat request; x->error says what is wrong. */
+void tongue_parse(struct exchange *x);
+/* A fresh voice for the answer of who was chosen; NULL: it is passed on as it comes. */
+struct voice *tongue_voice(struct exchange *x);
+/* What that voice may say at once. */
+size_t tongue_voice_bytes(const struct exchange *x);
+void tongue_release(struct exchange *x);
 
 /* local.c: answers without an expert. */
 void local_answer(struct exchange *x);

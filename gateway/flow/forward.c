@@ -86,7 +86,9 @@ static void fresh_relay(struct exchange *x)
     struct relay_rules rules = { .hold_bytes = (size_t)limits->hold_bytes,
                                  .hold_chunks = (size_t)limits->hold_chunks,
                                  .event_bytes = (size_t)limits->event_bytes,
-                                 .usage_wanted = x->chat.include_usage };
+                                 .usage_wanted = x->chat.include_usage,
+                                 .voice = tongue_voice(x),
+                                 .voice_bytes = tongue_voice_bytes(x) };
 
     relay_release(&x->relay);
     relay_init(&x->relay, &rules, cost_of_usage, x);

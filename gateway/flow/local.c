@@ -122,6 +122,8 @@ void local_answer(struct exchange *x)
                arena_printf(&x->arena, STR_FMT, STR_ARG(x->argument)));
         goto done;
     case EXCHANGE_CHAT:
+    case EXCHANGE_RESPONSES:
+    case EXCHANGE_MESSAGES:
     case EXCHANGE_NOT_FOUND:
         refuse(x, API_NO_ROUTE, NULL, NULL);
         goto done;

@@ -40,7 +40,8 @@ void relay_init(struct relay *relay, const struct relay_rules *rules,
     *relay = (struct relay){ .rules = *rules,
                              .cost = cost != NULL ? cost : no_cost,
                              .arg = arg };
-    buf_init(&relay->out, rules->hold_bytes + 2 * rules->event_bytes + READ_BYTES);
+    buf_init(&relay->out, rules->hold_bytes + 2 * rules->event_bytes + READ_BYTES +
+                              rules->voice_bytes);
     sse_init(&relay->sse, rules->event_bytes);
     arena_init(&relay->scratch, SCRATCH_BYTES);
 }
@@ -104,6 +105,23 @@ static void put_usage(struct relay *relay, const struct sse_event *event,
         put_raw(relay, event->raw);
 }
 
+/* The event in the words of the client's API. */
+static void put_told(struct relay *relay, const struct sse_event *event,
+                     const struct delta *delta)
+{
+    struct voice *voice = relay->rules.voice;
+    struct usage_cost cost;
+    struct jread_value root;
+
+    if (delta->has_usage && jread_parse(event->data, JREAD_MAX_DEPTH, &root)) {
+        relay->cost(relay->arg, &delta->usage, &cost);
+        voice_usage(voice, jread_get(root, "usage"), &cost);
+    }
+    if (delta->done ? !voice_end(voice, &relay->out)
+                    : !voice_chunk(voice, event->data, &relay->out))
+        break_off(relay, RELAY_FAULT_MALFORMED);
+}
+
 /* An event is gone with the next: what is to last is copied. */
 static struct str keep_name(char text[USAGE_MAX_NAME], struct str name)
 {
@@ -137,7 +155,7 @@ static void in_band_error(struct relay *relay, const struct sse_event *event,
                           const struct delta *delta)
 {
     relay->error_status = delta->error_status;
-    if (relay->committed) {
+    if (relay->committed && relay->rules.voice == NULL) {
         put_raw(relay, event->raw);
         relay->shown_error = true;
     }
@@ -167,11 +185,15 @@ static void pass_event(struct relay *relay, const struct sse_event *event)
         break_off(relay, RELAY_FAULT_MALFORMED);
         return;
     }
-    if (delta.has_usage)
+    if (relay->rules.voice != NULL)
+        put_told(relay, event, &delta);
+    else if (delta.has_usage)
         put_usage(relay, event, &delta);
     else
         put_raw(relay, event->raw);
     relay->held++;
+    if (relay->state == RELAY_BROKEN)
+        return;
     if (relay->state == RELAY_HOLDING &&
         (delta.content || delta.done || relay->held >= relay->rules.hold_chunks ||
          relay->out.n >= relay->rules.hold_bytes))
@@ -223,6 +245,10 @@ void relay_finish(struct relay *relay, bool whole)
         return;
     if (!whole || !relay->finished) {
         break_off(relay, RELAY_FAULT_CUT);
+        return;
+    }
+    if (relay->rules.voice != NULL && !voice_end(relay->rules.voice, &relay->out)) {
+        break_off(relay, RELAY_FAULT_MALFORMED);
         return;
     }
     relay_commit(relay);

@@ -18,7 +18,9 @@
  *
  * A stream is ENDED only if the expert said so ([DONE], or a finish reason and a proper
  * end of its HTTP answer). Anything else is BROKEN, and after the commit point the client
- * is told so by the caller, never by a clean end. Pure; one thread.
+ * is told so by the caller, never by a clean end. With a voice the client hears the same in
+ * the events of another API (voice.h); what is held, when it is committed and how it ends is
+ * decided on the expert's own events all the same. Pure; one thread.
  */
 #ifndef GATEWAY_FLOW_RELAY_H
 #define GATEWAY_FLOW_RELAY_H
@@ -31,11 +33,16 @@
 #include "gateway/base/money.h"
 #include "gateway/domain/sse.h"
 #include "gateway/domain/usage.h"
+#include "gateway/domain/voice.h"
 
 struct relay_rules {
     size_t hold_bytes, hold_chunks; /* of events held back */
     size_t event_bytes;             /* of one event; larger: BROKEN */
     bool usage_wanted;              /* the client asked for the usage chunk */
+    /* The client hears the stream in another API's words: initialised, borrowed; NULL: the
+     * events are passed on as they are. */
+    struct voice *voice;
+    size_t voice_bytes; /* what the voice may add to `out` at once */
 };
 
 enum relay_state {

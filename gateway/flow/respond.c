@@ -14,6 +14,7 @@
 
 #define FIELDS_MAX  24
 #define ERROR_BYTES 4096
+#define TOLD_MORE   65536 /* frames of an answer in another API */
 
 struct head {
     struct exchange *x;
@@ -139,8 +140,9 @@ void respond_error(struct exchange *x)
     if (x->purse.spent_pico > 0)
         add_usd(&head, "x-frugal-cost-usd", x->purse.spent_pico);
     buf_init(&body, ERROR_BYTES);
-    api_error_body(&x->error, &body);
-    send_whole(&head, (unsigned)api_error_status(x->error.code),
+    dialect_error(x->dialect, &x->error, x->request_id, &body);
+    send_whole(&head,
+               (unsigned)dialect_status(x->dialect, api_error_status(x->error.code)),
                body.failed ? STR("{\"error\":{\"message\":\"out of memory\",\"type\":"
                                  "\"server_error\",\"param\":null,\"code\":null}}")
                            : buf_str(&body));
@@ -154,7 +156,8 @@ void respond_cut(struct exchange *x)
     assert(x->head_sent && !x->gone);
     if (!x->relay.shown_error) {
         buf_init(&event, ERROR_BYTES);
-        api_error_event(&x->error, &event);
+        dialect_error_event(x->dialect, &x->error, x->request_id, x->voice.sequence,
+                            &event);
         if (event.n > 0 && !event.failed)
             (void)x->ops->body(x->client, event.p, event.n);
         buf_release(&event);
@@ -177,21 +180,23 @@ void respond_refusal(struct exchange *x)
     struct head head;
     struct buf own;
 
-    buf_init(&own, ERROR_BYTES);
+    buf_init(&own, ERROR_BYTES + body.n);
     if (!is_error_body(body)) {
         struct api_error error = { 0 };
 
         (void)api_error_set(&error, API_EXPERT_STATUS, NULL,
                             "the expert refused the request with status %u",
                             x->attempt.status);
-        api_error_body(&error, &own);
-        body = buf_str(&own);
+        dialect_error(x->dialect, &error, x->request_id, &own);
+    } else {
+        dialect_refusal(x->dialect, body, (int)x->attempt.status, x->request_id, &own);
     }
     head_begin(&head, x);
     add_decision(&head);
     add_error(&head, API_EXPERT_STATUS, 0);
     add_usd(&head, "x-frugal-cost-usd", x->purse.spent_pico);
-    send_whole(&head, x->attempt.status, body);
+    send_whole(&head, (unsigned)dialect_status(x->dialect, (int)x->attempt.status),
+               buf_str(&own));
     buf_release(&own);
     (void)api_error_set(&x->error, API_EXPERT_STATUS, NULL, NULL);
 }
@@ -221,14 +226,50 @@ size_t respond_stream_body(struct exchange *x)
     return queued;
 }
 
+/* In the words of the client's API; false: it cannot be told. */
+static bool tell_answer(struct exchange *x, struct voice *voice,
+                        const struct usage_cost *cost, struct buf *told)
+{
+    buf_init(told,
+             3 * (size_t)exchange_config(x)->limits.answer_bytes + x->echo.n + TOLD_MORE);
+    return voice_whole(voice, buf_str(&x->attempt.body), x->attempt.answer.usage_raw,
+                       cost, told);
+}
+
+static void respond_told(struct exchange *x, struct voice *voice)
+{
+    struct usage_cost cost;
+    struct head head;
+    struct buf told;
+
+    settle_cost(x, NULL, &cost);
+    if (!tell_answer(x, voice, &cost, &told)) {
+        (void)api_error_set(&x->error, API_EXPERT_BROKEN, NULL,
+                            "the expert's answer cannot be told in this API");
+        respond_error(x);
+    } else {
+        head_begin(&head, x);
+        add(&head, "content-type", STR("application/json"));
+        add_decision(&head);
+        add_usd(&head, "x-frugal-cost-usd", cost.cost_pico);
+        send_whole(&head, 200, buf_str(&told));
+    }
+    buf_release(&told);
+}
+
 void respond_answer(struct exchange *x)
 {
+    struct voice *voice = tongue_voice(x);
     struct str body = buf_str(&x->attempt.body);
     struct iovec pieces[USAGE_MAX_PIECES] = { { (void *)body.p, body.n } };
     struct usage_cost cost;
     struct head head;
     size_t n = 1, bytes = body.n;
 
+    if (voice != NULL) {
+        respond_told(x, voice);
+        return;
+    }
     settle_cost(x, NULL, &cost);
     if (usage_splice_at(body, x->attempt.answer.usage_raw, &cost, &x->arena, pieces, &n,
                         &bytes) != ERR_OK) {

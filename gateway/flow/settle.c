@@ -226,6 +226,10 @@ static enum metric_route metric_route(enum exchange_route route)
     switch (route) {
     case EXCHANGE_CHAT:
         return METRIC_ROUTE_CHAT;
+    case EXCHANGE_RESPONSES:
+        return METRIC_ROUTE_RESPONSES;
+    case EXCHANGE_MESSAGES:
+        return METRIC_ROUTE_MESSAGES;
     case EXCHANGE_DECISION:
         return METRIC_ROUTE_ROUTE;
     case EXCHANGE_MODELS:

@@ -1,0 +1,148 @@
+/* fuzz_dialect.c - other APIs' requests and the answers told in them.
+ *
+ * Laws: what is translated is a body that the scan takes, whatever came; a stream told in
+ * another API is the same however it was sliced, and each of its events is one line of JSON.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include <string.h>
+
+#include "gateway/domain/dialect.h"
+#include "gateway/domain/scan.h"
+#include "gateway/domain/sse.h"
+#include "gateway/flow/relay.h"
+
+#define DEPTH     64
+#define MAX_EVENT 4096
+#define MAX_BYTES (1u << 22)
+
+static const enum dialect_name names[] = { DIALECT_MESSAGES, DIALECT_RESPONSES };
+
+static enum scan_err scan_of(struct str body, unsigned depth)
+{
+    struct scan scan;
+
+    scan_init(&scan, depth);
+    if (scan_feed(&scan, body.p, body.n) == SCAN_OK)
+        return scan_end(&scan);
+    return scan.error;
+}
+
+static void request(const struct dialect *dialect, struct str body)
+{
+    struct api_error error = { .code = API_OK };
+    struct buf chat, echo, errors;
+    struct jread_value value;
+
+    buf_init(&chat, MAX_BYTES);
+    buf_init(&errors, MAX_BYTES);
+    if (dialect->request(body, &chat, &error) == API_OK)
+        LAW(scan_of(buf_str(&chat), DEPTH + 8) == SCAN_OK);
+    else
+        dialect_error(dialect, &error, STR("req_1"), &errors);
+    if (dialect->echo) {
+        buf_init(&echo, MAX_BYTES);
+        buf_put(&echo, "{\"a\":1");
+        dialect->echo(body, &echo);
+        buf_put(&echo, "}");
+        LAW(!echo.failed && jread_parse(buf_str(&echo), DEPTH + 8, &value));
+        buf_release(&echo);
+    }
+    buf_release(&chat);
+    buf_release(&errors);
+}
+
+static void tell(enum dialect_name name, struct str stream, size_t piece, struct buf *out)
+{
+    const struct voice_facts facts = { .id = STR_INIT("1"), .model = STR_INIT("m") };
+    struct relay_rules rules = { .hold_bytes = 1u << 16,
+                                 .hold_chunks = 3,
+                                 .event_bytes = MAX_EVENT,
+                                 .usage_wanted = true,
+                                 .voice_bytes = MAX_BYTES };
+    struct voice voice;
+    struct relay relay;
+
+    voice_init(&voice, dialect_of(name)->voice, &facts, 1u << 18);
+    rules.voice = &voice;
+    relay_init(&relay, &rules, NULL, NULL);
+    while (stream.n > 0) {
+        struct str part = str_first(stream, piece);
+
+        stream = str_skip(stream, part.n);
+        relay_feed(&relay, part.p, part.n);
+    }
+    relay_finish(&relay, true);
+    if (relay.committed)
+        buf_put_str(out, buf_str(&relay.out));
+    buf_putf(out, "%d %d", (int)relay.state, (int)relay.fault);
+    relay_release(&relay);
+    voice_release(&voice);
+}
+
+static void each_event_is_a_line(struct str told)
+{
+    struct jread_value value;
+    struct sse sse;
+
+    sse_init(&sse, MAX_BYTES);
+    while (told.n > 0) {
+        told = str_skip(told, sse_feed(&sse, told.p, told.n));
+        if (sse_ready(&sse)) {
+            struct sse_event event = sse_take(&sse);
+
+            LAW(!event.has_data || (jread_parse(event.data, JREAD_MAX_DEPTH, &value) &&
+                                    memchr(event.data.p, '\n', event.data.n) == NULL));
+        }
+    }
+    sse_release(&sse);
+}
+
+static void answer(enum dialect_name name, struct str stream)
+{
+    struct buf whole, other;
+
+    buf_init(&whole, 2 * MAX_BYTES);
+    buf_init(&other, 2 * MAX_BYTES);
+    tell(name, stream, SIZE_MAX, &whole);
+    each_event_is_a_line(buf_str(&whole));
+    for (size_t piece = 1; piece <= 5; piece += 2) {
+        buf_clear(&other);
+        tell(name, stream, piece, &other);
+        LAW(str_eq(buf_str(&whole), buf_str(&other)));
+    }
+    buf_release(&whole);
+    buf_release(&other);
+}
+
+static void whole(enum dialect_name name, struct str body)
+{
+    const struct usage_cost cost = { .cost_pico = 1 };
+    const struct voice_facts facts = { .id = STR_INIT("1"), .model = STR_INIT("m") };
+    struct usage_answer read;
+    struct jread_value value;
+    struct voice voice;
+    struct buf out;
+
+    if (!usage_read_answer(body, &read))
+        return;
+    buf_init(&out, MAX_BYTES);
+    voice_init(&voice, dialect_of(name)->voice, &facts, 1u << 18);
+    if (voice_whole(&voice, body, read.usage_raw, &cost, &out))
+        LAW(jread_parse(buf_str(&out), JREAD_MAX_DEPTH, &value));
+    voice_release(&voice);
+    buf_release(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    struct str input = { (const char *)data, n };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (scan_of(input, DEPTH) == SCAN_OK)
+            request(dialect_of(names[i]), input);
+        answer(names[i], input);
+        whole(names[i], input);
+    }
+    return 0;
+}

@@ -26,6 +26,7 @@
 #include "gateway/edge/listen.h"
 #include "gateway/edge/server.h"
 #include "gateway/flow/archive.h"
+#include "gateway/flow/keeper.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/worker.h"
 #include "gateway/io/signals.h"
@@ -42,6 +43,7 @@ struct process {
     struct snapshot *snapshot; /* in force; owned reference */
     uint64_t loaded;           /* snapshots so far */
     struct metrics_block *metrics;
+    struct keeper *keeper;
     struct service service;
     unsigned n_workers;
     struct worker *workers[METRICS_MAX_BLOCKS];
@@ -166,6 +168,28 @@ static void warn_of_restart(const struct config *before, const struct config *af
                     "over at the next start only");
 }
 
+/* Configuration, bundle and the file of keys, or nothing of them. */
+static enum err load(struct process *process, uint64_t number,
+                     const struct snapshot *before, struct snapshot **ret_snapshot,
+                     struct snapshot_error *error)
+{
+    struct keeper_error why = { .text = "" };
+    struct snapshot *snapshot;
+    enum err err = snapshot_load(process->config_path, number, before,
+                                 process->service.metrics, &snapshot, error);
+
+    if (err != ERR_OK)
+        return err;
+    err = keeper_file(process->keeper, snapshot->config->keys_file, &why);
+    if (err != ERR_OK) {
+        (void)snprintf(error->text, sizeof error->text, "%s", why.text);
+        snapshot_unref(snapshot);
+        return err;
+    }
+    *ret_snapshot = snapshot;
+    return ERR_OK;
+}
+
 static void reload(struct process *process)
 {
     struct snapshot_error error = { .text = "" };
@@ -173,8 +197,7 @@ static void reload(struct process *process)
 
     if (process->draining)
         return;
-    if (snapshot_load(process->config_path, process->loaded + 1, before,
-                      process->service.metrics, &snapshot, &error) != ERR_OK) {
+    if (load(process, process->loaded + 1, before, &snapshot, &error) != ERR_OK) {
         metrics_add(process->metrics, METRIC_RELOADS_FAILED, 0, 0, 1);
         log_message(LOG_ERROR, "reload_failed", "%s", error.text);
         return;
@@ -188,6 +211,8 @@ static void reload(struct process *process)
         if (worker_publish(process->workers[i], snapshot) != ERR_OK)
             log_message(LOG_ERROR, "no_memory", "worker %u keeps the old snapshot", i);
     }
+    (void)!keeper_publish(process->keeper, process->workers, process->n_workers,
+                          process->metrics);
     process->snapshot = snapshot;
     snapshot_unref(before);
     metrics_add(process->metrics, METRIC_RELOADS, 0, 0, 1);
@@ -267,6 +292,27 @@ static void raise_nofile(void)
         log_message(LOG_WARN, "nofile", "the limit of open files stays as it is");
 }
 
+/* Who can be reached from elsewhere has to ask for keys. */
+static bool may_listen(struct process *process, const char *real)
+{
+    const struct config *config = process->snapshot->config;
+
+    if (listen_is_loopback(real))
+        return true;
+    keeper_closed(process->keeper);
+    if (keeper_count(process->keeper) > 0)
+        return true;
+    log_message(LOG_ERROR, "start_failed",
+                "'%s' can be reached from other machines and no key is configured: "
+                "set " KEEPER_BOOTSTRAP
+                " in the environment (for instance to the output of "
+                "`openssl rand -hex 32`), or name a file of keys with \"keys\": "
+                "{\"file\": \"keys.txt\"} in '%s' (`frugalctl keys hash` writes it), or "
+                "add a key to its store (`frugalctl keys add`), or listen on 127.0.0.1",
+                real, config->path);
+    return false;
+}
+
 static int open_listener(struct process *process, const char *address,
                          enum route_surface surface, unsigned n)
 {
@@ -285,6 +331,11 @@ static int open_listener(struct process *process, const char *address,
 
     if (listen_open(address, n, fds, real, &error) != 0) {
         log_message(LOG_ERROR, "start_failed", "%s", error.text);
+        return -1;
+    }
+    if (surface == ROUTE_PUBLIC && !may_listen(process, real)) {
+        for (unsigned i = 0; i < n; i++)
+            close(fds[i]);
         return -1;
     }
     for (unsigned i = 0; i < n; i++) {
@@ -357,6 +408,9 @@ static int start(struct process *process)
     if (config->admin != NULL &&
         open_listener(process, config->admin, ROUTE_ADMIN, 1) != 0)
         return -1;
+    if (keeper_publish(process->keeper, process->workers, process->n_workers,
+                       process->metrics) != ERR_OK)
+        return -1;
     for (unsigned i = 0; i < process->n_workers; i++) {
         if (worker_start(process->workers[i]) != ERR_OK) {
             log_message(LOG_ERROR, "start_failed", "cannot start a thread");
@@ -383,6 +437,7 @@ static void stop(struct process *process)
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_free(process->workers[i]);
     resolve_free(service->resolve);
+    keeper_free(process->keeper);
     snapshot_unref(process->snapshot);
     if (process->loop != NULL) {
         loop_turn(process->loop, 0);
@@ -397,6 +452,7 @@ static int serve(const char *config_path)
     struct process process = { .config_path = config_path, .loaded = 1 };
     struct snapshot_error error = { .text = "" };
     struct store_error trouble = { .text = "" };
+    struct keeper_error no_keys = { .text = "" };
     int code = EXIT_FAILURE;
 
     raise_nofile();
@@ -408,8 +464,11 @@ static int serve(const char *config_path)
                     "the system refuses memory or descriptors");
         goto done;
     }
-    if (snapshot_load(config_path, 1, NULL, process.service.metrics, &process.snapshot,
-                      &error) != ERR_OK) {
+    if (keeper_new(&clock_system, &process.keeper, &no_keys) != ERR_OK) {
+        log_message(LOG_ERROR, "start_failed", "%s", no_keys.text);
+        goto done;
+    }
+    if (load(&process, 1, NULL, &process.snapshot, &error) != ERR_OK) {
         log_message(LOG_ERROR, "start_failed", "%s", error.text);
         goto done;
     }
@@ -437,14 +496,22 @@ done:
 
 static int check(const char *config_path)
 {
+    struct process process = { .config_path = config_path };
     struct snapshot_error error = { .text = "" };
     struct store_error trouble = { .text = "" };
+    struct keeper_error no_keys = { .text = "" };
     struct snapshot *snapshot;
 
-    if (snapshot_load(config_path, 1, NULL, NULL, &snapshot, &error) != ERR_OK) {
-        fprintf(stderr, "frugald: %s\n", error.text);
+    if (keeper_new(&clock_system, &process.keeper, &no_keys) != ERR_OK) {
+        fprintf(stderr, "frugald: %s\n", no_keys.text);
         return EXIT_FAILURE;
     }
+    if (load(&process, 1, NULL, &snapshot, &error) != ERR_OK) {
+        fprintf(stderr, "frugald: %s\n", error.text);
+        keeper_free(process.keeper);
+        return EXIT_FAILURE;
+    }
+    keeper_free(process.keeper);
     if (archive_check(snapshot->config, &trouble) != STORE_OK) {
         fprintf(stderr, "frugald: %s\n", trouble.text);
         snapshot_unref(snapshot);

@@ -62,6 +62,8 @@ enum api_fault {
       "no valid API key was given")                                                      \
     X(BUDGET, "budget_exceeded", 402, "insufficient_quota", "budget_exceeded", POLICY,   \
       "false", "no allowed expert can answer within the budget of this request")         \
+    X(KEY_BUDGET, "key_budget_spent", 402, "insufficient_quota", "insufficient_quota",   \
+      POLICY, "false", "the budget of this key is spent")                                \
     X(NO_FEEDBACK, "no_feedback", 403, INVALID_REQUEST, "feedback_off", POLICY, NULL,    \
       "this key may not score answers")                                                  \
     X(NO_ROUTE, "no_route", 404, INVALID_REQUEST, "unknown_url", CALLER, NULL,           \

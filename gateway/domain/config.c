@@ -40,6 +40,7 @@ static const struct setting top_settings[] = {
     { "store", SETTING_OTHER, .restart = true,
       .help = "SQLite file of keys, ledger and decisions: its path, or settings; "
               "absent: nothing is kept" },
+    { "keys", SETTING_OTHER, .help = "who may ask; absent: see the store's" },
     { "log_level", SETTING_WORD, AT(log_level), "info", .words = levels,
       .help = "lowest level that is written" },
     { "log_requests", SETTING_BOOL, AT(config.log_requests), "true",
@@ -49,6 +50,12 @@ static const struct setting top_settings[] = {
     { "embedders", SETTING_OTHER,
       .help = "evidence, at most 6 names; default [\"surface\", \"lexical\"]" },
     { "policies", SETTING_OTHER, .help = "virtual models, by name; absent: one, 'auto'" },
+};
+
+static const struct setting keys_settings[] = {
+    { "file", SETTING_PATH, offsetof(struct config, keys_file),
+      .help = "hashes of keys and what each may use, JSON or a key a line; reread on "
+              "SIGHUP" },
 };
 
 #define LIMIT(key, fallback, low, high, help)                                            \
@@ -150,6 +157,7 @@ static enum err read_addresses(const struct config_node *root, struct config *co
 static enum err read_top(const struct config_node *root, struct config *config)
 {
     struct config_node limits = config_child(root, "limits");
+    struct config_node keys = config_child(root, "keys");
     struct draft draft = { .log_level = 0 };
     enum err err = config_want_object(root);
     long processors;
@@ -171,6 +179,8 @@ static enum err read_top(const struct config_node *root, struct config *config)
             config->workers = MAX_WORKERS;
     }
     err = read_addresses(root, config);
+    if (err == ERR_OK)
+        err = config_settings(&keys, keys_settings, ARRAY_LEN(keys_settings), config);
     if (err != ERR_OK)
         return err;
     return config_settings(&limits, limit_settings, ARRAY_LEN(limit_settings),
@@ -371,6 +381,7 @@ int config_find_policy(const struct config *config, struct str name)
 void config_print_help(struct buf *out)
 {
     config_settings_help("", top_settings, ARRAY_LEN(top_settings), out);
+    config_settings_help("keys", keys_settings, ARRAY_LEN(keys_settings), out);
     config_settings_help("limits", limit_settings, ARRAY_LEN(limit_settings), out);
     config_store_help(out);
     config_experts_help(out);

@@ -247,6 +247,7 @@ struct config {
     const char *admin;  /* "host:port", or NULL: none */
     const char *bundle; /* resolved path, or NULL: no bundle */
     struct config_store store;
+    const char *keys_file; /* resolved path of the mounted file of keys, or NULL */
     int64_t workers;       /* 0 in the file means one per processor, resolved here */
     int64_t instance;      /* of this gateway among several, in ids */
     const char *log_level; /* "info" */

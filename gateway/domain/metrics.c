@@ -253,6 +253,18 @@ int64_t metrics_value(struct metrics *metrics, enum metric metric, size_t a, siz
     return sum;
 }
 
+const char *metric_refusal_word(enum metric_refusal refusal)
+{
+    static const char *const words[] = {
+#define X(name, word) word,
+        METRIC_REFUSALS_TABLE(X)
+#undef X
+    };
+
+    assert(refusal < METRIC_REFUSAL_COUNT);
+    return words[refusal];
+}
+
 static const char *label_value(const struct metrics *metrics, enum dimension dimension,
                                size_t i)
 {
@@ -294,6 +306,8 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         return types[i];
     case DIMENSION_SPEND:
         return spends[i];
+    case DIMENSION_REFUSAL:
+        return metric_refusal_word((enum metric_refusal)i);
     }
     return "";
 }

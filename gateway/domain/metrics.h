@@ -63,6 +63,24 @@
     X(GENERATION, "generation")                                                          \
     X(EVIDENCE, "evidence")
 
+/* Why a request was not let in by its key. NONE is never counted. */
+#define METRIC_REFUSALS_TABLE(X)                                                         \
+    X(NONE, "none")                                                                      \
+    X(MISSING, "missing")     /* no key was given */                                     \
+    X(MALFORMED, "malformed") /* not of a form that a key has */                         \
+    X(UNKNOWN, "unknown")                                                                \
+    X(EXPIRED, "expired")                                                                \
+    X(REVOKED, "revoked")                                                                \
+    X(REQUESTS, "requests") /* too many a minute */                                      \
+    X(TOKENS, "tokens")     /* too many a minute */                                      \
+    X(BUDGET, "budget")     /* spent */
+
+enum metric_refusal {
+#define X(name, word) METRIC_REFUSAL_##name,
+    METRIC_REFUSALS_TABLE(X)
+#undef X
+        METRIC_REFUSAL_COUNT
+};
 enum metric_route {
 #define X(name, word) METRIC_ROUTE_##name,
     METRIC_ROUTES(X)
@@ -97,7 +115,8 @@ enum metric_spend {
     X(REASON, "reason", REASON_COUNT)                                                    \
     X(ATTEMPT, "result", METRIC_ATTEMPT_COUNT)                                           \
     X(TOKEN_TYPE, "gen_ai_token_type", METRIC_TOKENS_COUNT)                              \
-    X(SPEND, "for", METRIC_SPEND_COUNT)
+    X(SPEND, "for", METRIC_SPEND_COUNT)                                                  \
+    X(REFUSAL, "why", METRIC_REFUSAL_COUNT)
 
 /* X(name, kind, exposed name, first dimension, second dimension, help). kind: COUNTER
  * counts, USD counts pico-USD and shows USD, GAUGE goes up and down, MONEY does so in
@@ -134,6 +153,11 @@ enum metric_spend {
       "Streams that an expert cut after the commit point")                               \
     X(CLIENTS_GONE, COUNTER, "frugal_clients_gone_total", NONE, NONE,                    \
       "Requests whose client left before the end")                                       \
+    X(REFUSALS, COUNTER, "frugal_key_refusals_total", REFUSAL, NONE,                     \
+      "Requests that were not let in by their key")                                      \
+    X(KEYS, GAUGE, "frugal_keys", NONE, NONE, "Keys in force")                           \
+    X(KEYS_FAILED, COUNTER, "frugal_keys_failed_total", NONE, NONE,                      \
+      "Times that changed keys could not be read and the old ones were kept")            \
     X(IN_FLIGHT, GAUGE, "frugal_requests_in_flight", NONE, NONE, "Requests under way")   \
     X(UPSTREAM_IN_FLIGHT, GAUGE, "frugal_expert_in_flight", EXPERT, NONE,                \
       "Calls of an expert under way")                                                    \
@@ -185,6 +209,8 @@ enum metric {
 #undef X
         METRIC_COUNT
 };
+
+const char *metric_refusal_word(enum metric_refusal refusal);
 
 struct metrics;       /* owned by main, outlives the workers */
 struct metrics_block; /* owned by its metrics; written by one thread */

@@ -43,23 +43,36 @@ static void put_expert(struct buf *out, const struct config_expert *expert,
     buf_put(out, "}}");
 }
 
-static void put_policy(struct buf *out, const struct config *config,
-                       const struct config_policy *policy, int64_t created)
+/* Who may answer under that policy. */
+static uint64_t experts_of(const struct config_policy *policy,
+                           const struct key_allow *allow)
 {
+    return (policy->experts | UINT64_C(1) << policy->default_expert) & allow->experts;
+}
+
+static void put_policy(struct buf *out, const struct config *config,
+                       const struct config_policy *policy, const struct key_allow *allow,
+                       int64_t created)
+{
+    uint64_t experts = experts_of(policy, allow);
+    size_t first_choice = policy->default_expert;
     char text[MONEY_TEXT_BYTES];
     bool first = true;
+
+    if ((experts >> first_choice & 1) == 0)
+        first_choice = (size_t)__builtin_ctzll(experts);
 
     put_head(out, policy->name, "frugal", created);
     buf_put(out, ",\"frugal\":{\"kind\":\"policy\",\"experts\":[");
     for (size_t i = 0; i < config->n_experts; i++) {
-        if ((policy->experts >> i & 1) == 0)
+        if ((policy->experts & experts & UINT64_C(1) << i) == 0)
             continue;
         buf_put(out, first ? "" : ",");
         buf_put_json(out, str_of(config->experts[i].name));
         first = false;
     }
     buf_put(out, "],\"default\":");
-    buf_put_json(out, str_of(config->experts[policy->default_expert].name));
+    buf_put_json(out, str_of(config->experts[first_choice].name));
     if (policy->value_pico != MONEY_NONE)
         buf_putf(out, ",\"value_usd\":%s", money_format(policy->value_pico, text));
     if (policy->budget_pico != MONEY_NONE)
@@ -67,19 +80,34 @@ static void put_policy(struct buf *out, const struct config *config,
     buf_put(out, "}}");
 }
 
-void models_list(const struct config *config, int64_t created_s, int64_t now_s,
-                 struct buf *out)
+static bool may_name(const struct config *config, const struct key_allow *allow,
+                     size_t policy)
+{
+    return (allow->policies >> policy & 1) != 0 &&
+           experts_of(&config->policies[policy], allow) != 0;
+}
+
+static bool may_ask(const struct config *config, const struct key_allow *allow,
+                    size_t expert)
+{
+    return (allow->experts >> expert & 1) != 0 && config->experts[expert].has_generator;
+}
+
+void models_list(const struct config *config, const struct key_allow *allow,
+                 int64_t created_s, int64_t now_s, struct buf *out)
 {
     bool first = true;
 
     buf_put(out, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < config->n_policies; i++) {
+        if (!may_name(config, allow, i))
+            continue;
         buf_put(out, first ? "" : ",");
-        put_policy(out, config, &config->policies[i], created_s);
+        put_policy(out, config, &config->policies[i], allow, created_s);
         first = false;
     }
     for (size_t i = 0; i < config->n_experts; i++) {
-        if (!config->experts[i].has_generator)
+        if (!may_ask(config, allow, i))
             continue;
         buf_put(out, first ? "" : ",");
         put_expert(out, &config->experts[i], created_s, now_s);
@@ -88,15 +116,15 @@ void models_list(const struct config *config, int64_t created_s, int64_t now_s,
     buf_put(out, "]}");
 }
 
-bool models_one(const struct config *config, struct str name, int64_t created_s,
-                int64_t now_s, struct buf *out)
+bool models_one(const struct config *config, const struct key_allow *allow,
+                struct str name, int64_t created_s, int64_t now_s, struct buf *out)
 {
     int policy = config_find_policy(config, name);
     int expert = config_find_expert(config, name);
 
-    if (policy >= 0)
-        put_policy(out, config, &config->policies[policy], created_s);
-    else if (expert >= 0 && config->experts[expert].has_generator)
+    if (policy >= 0 && may_name(config, allow, (size_t)policy))
+        put_policy(out, config, &config->policies[policy], allow, created_s);
+    else if (policy < 0 && expert >= 0 && may_ask(config, allow, (size_t)expert))
         put_expert(out, &config->experts[expert], created_s, now_s);
     else
         return false;

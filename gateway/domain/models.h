@@ -13,13 +13,14 @@
 #include "gateway/base/buf.h"
 #include "gateway/base/str.h"
 #include "gateway/domain/config.h"
+#include "gateway/domain/key.h"
 
-/* created_s: when this configuration was loaded; now_s: whose prices are shown; seconds since
- * 1970. */
-void models_list(const struct config *config, int64_t created_s, int64_t now_s,
-                 struct buf *out);
-/* False: no policy and no expert with a generator has that name. */
-bool models_one(const struct config *config, struct str name, int64_t created_s,
-                int64_t now_s, struct buf *out);
+/* allow: what the key may use, all else is left out. created_s: when this configuration was
+ * loaded; now_s: whose prices are shown; seconds since 1970. */
+void models_list(const struct config *config, const struct key_allow *allow,
+                 int64_t created_s, int64_t now_s, struct buf *out);
+/* False: no policy and no expert with a generator has that name, or it is not allowed. */
+bool models_one(const struct config *config, const struct key_allow *allow,
+                struct str name, int64_t created_s, int64_t now_s, struct buf *out);
 
 #endif

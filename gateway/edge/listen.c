@@ -119,3 +119,11 @@ out:
     freeaddrinfo(list);
     return result;
 }
+
+bool listen_is_loopback(const char *address)
+{
+    struct str s = str_of(address);
+
+    return str_starts(s, "127.") || str_starts(s, "[::1]:") ||
+           str_starts(s, "[::ffff:127.");
+}

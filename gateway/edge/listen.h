@@ -12,6 +12,8 @@
 #ifndef GATEWAY_EDGE_LISTEN_H
 #define GATEWAY_EDGE_LISTEN_H
 
+#include <stdbool.h>
+
 #include "gateway/base/err.h"
 
 #define LISTEN_ADDRESS_BYTES 80   /* "[v6]:65535" with room */
@@ -26,5 +28,8 @@ struct listen_error {
 NODISCARD int listen_open(const char *address, unsigned n, int *ret_fds,
                           char ret_address[LISTEN_ADDRESS_BYTES],
                           struct listen_error *error);
+
+/* Can only this machine reach it? address: numeric, as listen_open gave it. */
+bool listen_is_loopback(const char *address);
 
 #endif

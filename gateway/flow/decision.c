@@ -341,8 +341,7 @@ static bool is_barred(const struct decision *decision, size_t embedder)
 {
     size_t expert = decision->snapshot->config->embedders[embedder].expert;
 
-    return decision->order->ceiling_pico != MONEY_NONE &&
-           bars_has(decision->snapshot, expert);
+    return decision->order->capped && bars_has(decision->snapshot, expert);
 }
 
 static enum fuser_err open_session(struct decision *decision, struct fuser_error *error)
@@ -388,9 +387,10 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
         enum probe_state probe = atomic_load_explicit(
             &decision->snapshot->embedders[j].probe, memory_order_relaxed);
         bool remote = config->embedders[j].kind == CONFIG_EMBEDDER_REMOTE;
+        bool mine = !remote || (order->reachable >> config->embedders[j].expert & 1) != 0;
 
         embedders[j].allowed =
-            probe_state_usable(probe) &&
+            mine && probe_state_usable(probe) &&
             (!remote || (decision->text.n > 0 && !is_barred(decision, j)));
         decision->failed |= probe == PROBE_MISMATCH;
         if (remote) {

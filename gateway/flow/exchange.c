@@ -159,7 +159,7 @@ static enum step step_accept(struct exchange *x)
         (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
         return STEP_RESPOND;
     }
-    if (!wants_body(x->route))
+    if (!gate_enter(x) || !wants_body(x->route))
         return STEP_RESPOND;
     if (overloaded(x)) {
         x->error.retry_after = 1;
@@ -209,17 +209,14 @@ static bool needs_text(const struct exchange *x)
 
 static enum step step_admit(struct exchange *x)
 {
-    if (order_make(&x->order, exchange_config(x), &x->chat, &x->options,
+    if (order_make(&x->order, exchange_config(x), &x->chat, &x->options, &x->allow,
                    bars_mask(x->snapshot), clock_wall_s(&clock_system),
                    &x->error) != API_OK)
         return STEP_RESPOND;
-    purse_init(&x->purse, x->order.ceiling_pico, NULL);
+    purse_init(&x->purse, x->order.ceiling_pico, x->account);
     x->ordered = true;
-    /* Nothing is bought for a request that nobody could answer. */
-    if (!order_possible(&x->order, purse_remaining(&x->purse))) {
-        (void)order_too_dear(&x->order, 0, &x->error);
+    if (!gate_admit(x))
         return STEP_RESPOND;
-    }
     worker_new_id(x->worker, "dec", x->decision_id);
     if (!entry_begin(x))
         return STEP_RESPOND;
@@ -258,7 +255,7 @@ static enum step step_decide(struct exchange *x)
     x->decided_us = exchange_now_us();
     x->remaining_pico = purse_remaining(&x->purse);
     if (!forward_choose(x)) {
-        (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
+        gate_too_dear(x);
         return STEP_RESPOND;
     }
     explain_keep(x);
@@ -390,6 +387,7 @@ static enum step step_settle(struct exchange *x)
         atomic_fetch_sub(&worker_service(x->worker)->in_flight, 1);
         metrics_move(x->metrics, METRIC_IN_FLIGHT, 0, -1);
     }
+    gate_settle(x);
     settle_request(x);
     entry_settle(x);
     attempt_release(&x->attempt);
@@ -411,6 +409,7 @@ static void release(struct exchange *x)
     ledger_release(&x->ledger);
     buf_release(&x->text);
     arena_release(&x->arena);
+    gate_release(x);
     snapshot_unref(x->snapshot);
     free(x);
 }

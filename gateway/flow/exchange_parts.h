@@ -25,6 +25,8 @@
 #include "gateway/flow/attempt.h"
 #include "gateway/flow/decision.h"
 #include "gateway/flow/exchange.h"
+#include "gateway/flow/gate.h"
+#include "gateway/flow/keyring.h"
 #include "gateway/flow/ledger.h"
 #include "gateway/flow/order.h"
 #include "gateway/flow/purse.h"
@@ -56,6 +58,17 @@ struct exchange {
     struct str method, path, argument, peer; /* in the arena */
     struct str request_id;                   /* the client's own, or ours */
     char decision_id[ID_TEXT_BYTES];         /* empty: nothing was decided */
+
+    /* who asks: gate.c's */
+    struct keyring *keyring;     /* owned reference; NULL: none is published */
+    const struct key *key;       /* in the ring; NULL: none is asked for */
+    const struct key *bad_key;   /* in the ring: expired or revoked, for the log */
+    struct account *account;     /* of the key; in the book of the process */
+    struct key_allow allow;      /* what the key allows */
+    enum metric_refusal refusal; /* for the log */
+    struct account_rate requests_rate, tokens_rate;
+    int64_t tokens_taken; /* of the minute, not yet corrected */
+
     size_t n_forwarded;
     struct http_header forwarded[ATTEMPT_FORWARDED_MAX];
     struct scan scan;

@@ -60,7 +60,7 @@ bool forward_reserve(struct exchange *x)
         if (forward_choose(x))
             continue;
         if (x->attempt.end == ATTEMPT_IDLE)
-            (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
+            gate_too_dear(x);
         else
             forward_give_up(x);
         return false;

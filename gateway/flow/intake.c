@@ -30,6 +30,7 @@ static const char *const ours[] = {
     "trailer",
     "user-agent",
     "x-request-id",
+    "x-api-key",
     "cookie",
 };
 
@@ -109,6 +110,46 @@ enum err intake_head(struct exchange *x)
     if (err == ERR_OK)
         err = arena_copy(&x->arena, request->peer, &x->peer);
     return err;
+}
+
+/* The secret in one header; false: it is not one that carries a secret. An empty secret is
+ * one of a wrong form. */
+static bool secret_of(const struct exchange_header *header, struct str *ret_secret)
+{
+    static const char scheme[] = "bearer ";
+
+    if (str_eq_nocase(header->name, STR("x-api-key"))) {
+        *ret_secret = header->value;
+        return true;
+    }
+    if (!str_eq_nocase(header->name, STR("authorization")))
+        return false;
+    *ret_secret = (struct str){ 0 };
+    if (str_starts_nocase(header->value, scheme))
+        *ret_secret = str_trim(str_skip(header->value, sizeof scheme - 1));
+    return true;
+}
+
+enum intake_secret intake_secret(const struct exchange_request *request,
+                                 struct str *ret_secret)
+{
+    struct str found = { 0 };
+    bool given = false;
+
+    for (size_t i = 0; i < request->n_headers; i++) {
+        struct str secret;
+
+        if (!secret_of(&request->headers[i], &secret))
+            continue;
+        if (secret.n == 0 || (given && !str_eq(secret, found)))
+            return INTAKE_SECRET_BAD;
+        found = secret;
+        given = true;
+    }
+    if (!given)
+        return INTAKE_SECRET_NONE;
+    *ret_secret = found;
+    return INTAKE_SECRET_GIVEN;
 }
 
 static bool is_ours(struct str name)

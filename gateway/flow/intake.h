@@ -23,6 +23,12 @@ NODISCARD enum err intake_head(struct exchange *x);
  * arena, ends in a 0. */
 struct str intake_request_id(const struct exchange_request *request, struct arena *arena);
 
+/* The secret of a key: `Authorization: Bearer SECRET` or `x-api-key: SECRET`. Borrowed from
+ * the request. BAD: given in another form, more than once, or differently in the two. */
+enum intake_secret { INTAKE_SECRET_NONE, INTAKE_SECRET_GIVEN, INTAKE_SECRET_BAD };
+NODISCARD enum intake_secret intake_secret(const struct exchange_request *request,
+                                           struct str *ret_secret);
+
 /* Options of x-frugal-*, and the headers that travel on to experts: traceparent,
  * tracestate, and x-frugal-fwd-NAME as NAME. At most max of them; more are BAD_OPTION, as
  * are those that would forge what is ours (authorization, host, framing). */

@@ -86,10 +86,11 @@ void local_answer(struct exchange *x)
     buf_init(&out, LOCAL_BYTES);
     switch (x->route) {
     case EXCHANGE_MODELS:
-        models_list(config, x->snapshot->loaded_s, clock_wall_s(&clock_system), &out);
+        models_list(config, &x->allow, x->snapshot->loaded_s, clock_wall_s(&clock_system),
+                    &out);
         break;
     case EXCHANGE_MODEL:
-        if (!models_one(config, x->argument, x->snapshot->loaded_s,
+        if (!models_one(config, &x->allow, x->argument, x->snapshot->loaded_s,
                         clock_wall_s(&clock_system), &out)) {
             no_such_model(x);
             goto done;

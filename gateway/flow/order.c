@@ -28,11 +28,6 @@ size_t order_allowed_count(const struct order *order)
     return (size_t)__builtin_popcountll(order->allowed);
 }
 
-static bool capped(const struct order *order)
-{
-    return order->ceiling_pico != MONEY_NONE;
-}
-
 /* An expert whose context surely cannot hold the prompt only costs an attempt; but if no
  * other is left its own error says more than ours could. */
 static uint64_t drop_too_small(const struct order *order, uint64_t allowed)
@@ -49,27 +44,37 @@ static uint64_t drop_too_small(const struct order *order, uint64_t allowed)
     return left != 0 ? left : allowed;
 }
 
-static enum api_err choose_model(struct order *order, struct api_error *error)
+static enum api_err no_model(const struct order *order, const struct key_allow *key,
+                             struct api_error *error)
+{
+    struct str model = str_clip_utf8(order->chat->model, 100);
+    bool all = key->experts == UINT64_MAX && key->policies == UINT64_MAX;
+
+    return api_error_set(error, API_NO_MODEL, "model",
+                         "the model '" STR_FMT "' does not exist%s", STR_ARG(model),
+                         all ? "" : ", or this key may not use it");
+}
+
+static enum api_err choose_model(struct order *order, const struct key_allow *key,
+                                 struct api_error *error)
 {
     const struct config *config = order->config;
     struct str model = order->chat->model;
     int policy = config_find_policy(config, model);
     int expert = config_find_expert(config, model);
 
-    if (policy >= 0) {
+    if (policy >= 0 && (key->policies >> policy & 1) != 0) {
         order->policy = &config->policies[policy];
         order->allowed = order->policy->experts;
         order->preferred = order->policy->default_expert;
         order->allowed |= UINT64_C(1) << order->preferred;
-        return API_OK;
+    } else if (policy < 0 && expert >= 0 && config->experts[expert].has_generator) {
+        order->preferred = (size_t)expert;
+        order->allowed = UINT64_C(1) << expert;
     }
-    if (expert < 0 || !config->experts[expert].has_generator)
-        return api_error_set(error, API_NO_MODEL, "model",
-                             "the model '%.*s' does not exist",
-                             (int)(model.n > 100 ? 100 : model.n), model.p);
-    order->preferred = (size_t)expert;
-    order->allowed = UINT64_C(1) << expert;
-    return API_OK;
+    order->allowed &= key->experts;
+    order->reachable = key->experts;
+    return order->allowed != 0 ? API_OK : no_model(order, key, error);
 }
 
 static void prefer_among(struct order *order, uint64_t allowed)
@@ -166,24 +171,25 @@ static enum api_err cap(struct order *order, uint64_t barred, struct api_error *
 
 enum api_err order_make(struct order *order, const struct config *config,
                         const struct chat_request *chat,
-                        const struct frugal_options *options, uint64_t barred,
-                        int64_t now_s, struct api_error *error)
+                        const struct frugal_options *options, const struct key_allow *key,
+                        uint64_t barred, int64_t now_s, struct api_error *error)
 {
     enum api_err err;
 
     *order = (struct order){ .config = config,
                              .chat = chat,
                              .deadline_ms = config->limits.request_deadline_ms };
-    err = choose_model(order, error);
+    err = choose_model(order, key, error);
     if (err == API_OK)
         err = narrow(order, options, error);
     if (err != API_OK)
         return err;
     take_policy(order);
     take_options(order, options);
+    order->capped = order->ceiling_pico != MONEY_NONE || key->bounded;
     /* A second for the clocks of others, and one for what is left of the deadline's. */
     order->span = (struct price_span){ now_s - 1, now_s + order->deadline_ms / 1000 + 2 };
-    return capped(order) ? cap(order, barred, error) : API_OK;
+    return order->capped ? cap(order, barred, error) : API_OK;
 }
 
 /* The output limit of an untrimmed answer; 0: none. Without a ceiling the request goes on
@@ -191,7 +197,7 @@ enum api_err order_make(struct order *order, const struct config *config,
 static int64_t full_limit(const struct order *order, size_t expert)
 {
     return price_output_limit(generator_of(order, expert), order->chat,
-                              capped(order) ? order->policy_tokens : 0);
+                              order->capped ? order->policy_tokens : 0);
 }
 
 /* The shortest answer that is still worth its prompt. */
@@ -223,14 +229,14 @@ int64_t order_least_worst(const struct order *order, size_t expert)
     const struct config_generator *g = generator_of(order, expert);
     int64_t limit = full_limit(order, expert);
 
-    if (capped(order) && order->on_budget == CONFIG_ON_BUDGET_TRIM)
+    if (order->capped && order->on_budget == CONFIG_ON_BUDGET_TRIM)
         limit = least_limit(order, expert);
     return price_worst(g, order->chat, order->span, limit);
 }
 
 bool order_possible(const struct order *order, int64_t remaining_pico)
 {
-    if (!capped(order))
+    if (!order->capped)
         return true;
     for (size_t i = 0; i < order->config->n_experts; i++)
         if (order_allows(order, i) && order_least_worst(order, i) <= remaining_pico &&
@@ -245,7 +251,7 @@ int64_t order_evidence_pico(const struct order *order, int64_t remaining_pico)
     bool strict = order->on_budget == CONFIG_ON_BUDGET_REJECT;
     int64_t kept = strict ? 0 : MONEY_NONE;
 
-    if (!capped(order))
+    if (!order->capped)
         return MONEY_NONE;
     for (size_t i = 0; i < order->config->n_experts; i++) {
         int64_t worst;
@@ -267,7 +273,7 @@ bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
                                      price_worst(g, order->chat, order->span, full) };
     int64_t limit = full;
 
-    if (capped(order)) {
+    if (order->capped) {
         if (terms.worst_pico > remaining_pico || terms.worst_pico == MONEY_NONE) {
             if (order->on_budget != CONFIG_ON_BUDGET_TRIM)
                 return false;

@@ -19,6 +19,7 @@
 #include "gateway/domain/chat.h"
 #include "gateway/domain/config.h"
 #include "gateway/domain/frugal_headers.h"
+#include "gateway/domain/key.h"
 #include "gateway/domain/price.h"
 
 /* A trimmed answer may not be shorter than this (unless the client wants it shorter):
@@ -32,9 +33,11 @@ struct order {
     const struct chat_request *chat;
     const struct config_policy *policy; /* NULL: direct */
     uint64_t allowed;                   /* bit i: experts[i] may answer */
-    size_t preferred; /* the policy's default where allowed, or the direct expert */
+    uint64_t reachable; /* bit i: the embedding of experts[i] may be bought */
+    size_t preferred;   /* the policy's default where allowed, or the direct expert */
     double lambda, wait_per_s, min_quality, switch_z, gain_se;
     int64_t ceiling_pico; /* MONEY_NONE: none */
+    bool capped; /* there is a ceiling, or a budget of the key: worst cases matter */
     enum config_on_budget on_budget;
     int64_t deadline_ms;          /* of the whole request, from its first byte */
     int64_t decision_deadline_ms; /* of the evidence, from the parsed request */
@@ -42,12 +45,15 @@ struct order {
     struct price_span span;       /* when its calls take place */
 };
 
-/* barred: experts that are not to be called under a ceiling, since they have charged more
- * than their worst case. now_s: wall time, which says what prices hold. NO_MODEL, BAD_OPTION (also when no expert is left), UNPRICED and
- * BUDGET (under a ceiling). */
+/* key: what the request's key allows, *borrowed for the call*. barred: experts that are not
+ * to be called under a ceiling or a budget, since they have charged more than their worst
+ * case. now_s: wall time, which says what prices hold. NO_MODEL (also for a model that the
+ * key may not use: nobody learns that it is there), BAD_OPTION (also when no expert is left),
+ * UNPRICED and BUDGET (when capped). */
 NODISCARD enum api_err order_make(struct order *order, const struct config *config,
                                   const struct chat_request *chat,
-                                  const struct frugal_options *options, uint64_t barred,
+                                  const struct frugal_options *options,
+                                  const struct key_allow *key, uint64_t barred,
                                   int64_t now_s, struct api_error *error);
 
 bool order_allows(const struct order *order, size_t expert);

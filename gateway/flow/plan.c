@@ -100,8 +100,7 @@ static void ready_with_ranking(struct decision *decision, enum reason reason)
     const struct fuser_ranked *first = &verdict->ranked[0];
     const struct fuser_ranked *best = best_of(verdict);
 
-    if (decision->order->ceiling_pico != MONEY_NONE &&
-        decision->order->on_budget == CONFIG_ON_BUDGET_REJECT)
+    if (decision->order->capped && decision->order->on_budget == CONFIG_ON_BUDGET_REJECT)
         first = best;
     else if (first != best && !best->affordable)
         reason = REASON_CEILING;

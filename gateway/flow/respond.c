@@ -12,7 +12,7 @@
 #include "gateway/domain/jread.h"
 #include "gateway/flow/exchange_parts.h"
 
-#define FIELDS_MAX  24
+#define FIELDS_MAX  32
 #define ERROR_BYTES 4096
 #define TOLD_MORE   65536 /* frames of an answer in another API */
 
@@ -80,11 +80,44 @@ static void add_decision(struct head *head)
         add(head, "x-frugal-expert-request-id", str_of(x->attempt.expert_request_id));
 }
 
+/* As OpenAI writes it: "1.5s", "20ms", "1m12s"; to the millisecond, rounded up. */
+static void add_reset(struct head *head, const char *name, int64_t us)
+{
+    long long ms = (us + 999) / 1000, s = ms / 1000;
+
+    if (ms < 1000)
+        addf(head, name, "%lldms", ms);
+    else if (ms < 60000)
+        addf(head, name, ms % 1000 != 0 ? "%lld.%03llds" : "%llds", s, ms % 1000);
+    else
+        addf(head, name, "%lldm%llds", (s + (ms % 1000 != 0)) / 60,
+             (s + (ms % 1000 != 0)) % 60);
+}
+
+static void add_rates(struct head *head)
+{
+    const struct account_rate *requests = &head->x->requests_rate;
+    const struct account_rate *tokens = &head->x->tokens_rate;
+
+    if (requests->limit > 0) {
+        addf(head, "x-ratelimit-limit-requests", "%lld", (long long)requests->limit);
+        addf(head, "x-ratelimit-remaining-requests", "%lld",
+             (long long)requests->remaining);
+        add_reset(head, "x-ratelimit-reset-requests", requests->reset_us);
+    }
+    if (tokens->limit > 0) {
+        addf(head, "x-ratelimit-limit-tokens", "%lld", (long long)tokens->limit);
+        addf(head, "x-ratelimit-remaining-tokens", "%lld", (long long)tokens->remaining);
+        add_reset(head, "x-ratelimit-reset-tokens", tokens->reset_us);
+    }
+}
+
 static void head_begin(struct head *head, struct exchange *x)
 {
     head->x = x;
     head->n = 0;
     add(head, "x-request-id", x->request_id);
+    add_rates(head);
 }
 
 static void head_send(struct head *head, unsigned status, int64_t content_length)
@@ -120,6 +153,8 @@ static void add_error(struct head *head, enum api_err code, int64_t retry_after_
         add(head, "x-should-retry", str_of(retry));
     if (retry_after_s > 0)
         addf(head, "retry-after", "%lld", (long long)retry_after_s);
+    if (code == API_NO_KEY)
+        add(head, "www-authenticate", STR("Bearer realm=\"frugal\""));
 }
 
 void respond_error(struct exchange *x)

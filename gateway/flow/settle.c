@@ -326,6 +326,17 @@ static void log_decision(struct log_line *line, struct exchange *x)
     log_int(line, "attempts", x->attempts);
 }
 
+/* Ids only: a name is for people, and a secret for nobody. */
+static void log_key(struct log_line *line, const struct exchange *x)
+{
+    const struct key *key = x->key != NULL ? x->key : x->bad_key;
+
+    if (key != NULL)
+        log_text(line, "key", key->id);
+    if (x->refusal != METRIC_REFUSAL_NONE)
+        log_text(line, "key_refusal", metric_refusal_word(x->refusal));
+}
+
 static void log_request(struct exchange *x)
 {
     struct log_line line;
@@ -340,6 +351,7 @@ static void log_request(struct exchange *x)
     log_int(&line, "status",
             x->left ? api_error_status(API_CLIENT_GONE) : (int)x->status);
     log_text(&line, "result", api_error_word(x->error.code));
+    log_key(&line, x);
     log_decision(&line, x);
     if (x->error.code != API_OK && x->chosen >= 0)
         log_text(&line, "expert_end", x->attempt.word);

@@ -28,6 +28,7 @@ struct order_mail {
     struct loop_mail mail;
     struct worker *worker;
     struct snapshot *snapshot; /* publish; owned reference */
+    struct keyring *keyring;   /* the same */
     unsigned limit_ms;         /* drain */
 };
 
@@ -38,6 +39,7 @@ struct worker {
     struct http *http;
     struct metrics_block *metrics;
     struct snapshot *snapshot; /* owned reference */
+    struct keyring *keyring;   /* owned reference, or NULL */
     struct decider decider;
     struct id_source ids;
     struct log_collector log;
@@ -88,6 +90,11 @@ unsigned worker_index(const struct worker *worker)
 struct snapshot *worker_snapshot(struct worker *worker)
 {
     return worker->snapshot;
+}
+
+struct keyring *worker_keys(struct worker *worker)
+{
+    return worker->keyring;
 }
 
 struct decider *worker_decider(struct worker *worker)
@@ -173,6 +180,30 @@ enum err worker_publish(struct worker *worker, struct snapshot *snapshot)
         return ERR_NOMEM;
     order->snapshot = snapshot_ref(snapshot);
     loop_post(worker->loop, &order->mail);
+    return ERR_OK;
+}
+
+static void take_keys(void *arg)
+{
+    struct order_mail *order = arg;
+    struct keyring *before = order->worker->keyring;
+
+    order->worker->keyring = order->keyring;
+    keyring_unref(before);
+    free(order);
+}
+
+enum err worker_publish_keys(struct worker *worker, struct keyring *keyring)
+{
+    struct order_mail *order = order_new(worker, take_keys);
+
+    if (order == NULL)
+        return ERR_NOMEM;
+    order->keyring = keyring_ref(keyring);
+    if (worker->started)
+        loop_post(worker->loop, &order->mail);
+    else
+        take_keys(order);
     return ERR_OK;
 }
 
@@ -397,5 +428,6 @@ void worker_free(struct worker *worker)
     http_free(worker->http);
     loop_free(worker->loop);
     snapshot_unref(worker->snapshot);
+    keyring_unref(worker->keyring);
     free(worker);
 }

@@ -7,7 +7,7 @@
  *    main   w = worker_new(...)       server = edge's, listening, on worker_loop(w)
  *           worker_attach(w, ops, server)       once per listener, before the start
  *           worker_start(w)           the thread runs its loop
- *           worker_publish(w, snap)   any number of times
+ *           worker_publish(w, snap), worker_publish_keys(w, ring)   any number of times
  *           worker_drain(w, ms)       stops accepting; the thread ends when the last
  *                                     exchange has, or when the time is over
  *           worker_join(w), worker_free(w)
@@ -27,6 +27,7 @@
 #include "gateway/base/id.h"
 #include "gateway/domain/metrics.h"
 #include "gateway/flow/decider.h"
+#include "gateway/flow/keyring.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/io/http.h"
 #include "gateway/io/loop.h"
@@ -71,6 +72,9 @@ void worker_attach(struct worker *worker, const struct listener_ops *ops, void *
 NODISCARD enum err worker_start(struct worker *worker);
 /* Takes a reference of its own for the worker. */
 NODISCARD enum err worker_publish(struct worker *worker, struct snapshot *snapshot);
+/* The same for the keys. Before the start they are in force at once; without any every
+ * request is let in. */
+NODISCARD enum err worker_publish_keys(struct worker *worker, struct keyring *keyring);
 NODISCARD enum err worker_drain(struct worker *worker, unsigned limit_ms);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker); /* takes NULL; joins nothing */
@@ -98,6 +102,9 @@ void worker_enter(struct worker *worker, struct worker_seat *seat);
 void worker_leave(struct worker *worker, struct worker_seat *seat);
 size_t worker_exchanges(const struct worker *worker);
 bool worker_draining(const struct worker *worker);
+
+/* The keys in force; the same. NULL: none were published. */
+struct keyring *worker_keys(struct worker *worker);
 
 struct decider *worker_decider(struct worker *worker);
 /* A new id of this worker; */

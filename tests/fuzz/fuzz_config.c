@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     LAW(!error.set);
     is_complete(config);
     buf_init(&models, 1 << 20);
-    models_list(config, 1, 1, &models);
+    models_list(config, &key_allow_all, 1, 1, &models);
     LAW(!models.failed);
     buf_release(&models);
     config_unref(config);

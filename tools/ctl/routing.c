@@ -96,7 +96,8 @@ static enum fault_err make_order(struct routing *routing, const char *operand,
     if (err != FAULT_OK)
         return err;
     if (order_make(&routing->order, config, question_chat(routing->question),
-                   &routing->wishes, 0, clock_wall_s(&clock_system), &error) != API_OK)
+                   &routing->wishes, &key_allow_all, 0, clock_wall_s(&clock_system),
+                   &error) != API_OK)
         return fault_set(fault, FAULT_INPUT, "the gateway would refuse this: %s",
                          error.message);
     purse_init(&routing->purse, routing->order.ceiling_pico, NULL);

@@ -202,7 +202,7 @@ static void models_list_is_json_in_openai_shape(void **state)
     (void)state;
     assert_int_equal(config_load("config/frugal.example.json", &config, NULL), ERR_OK);
     buf_init(&out, 65536);
-    models_list(config, 1700000000, 1700000000, &out);
+    models_list(config, &key_allow_all, 1700000000, 1700000000, &out);
     assert_false(out.failed);
     list = json_loadb(out.p, out.n, JSON_REJECT_DUPLICATES, NULL);
     data = json_object_get(list, "data");
@@ -218,9 +218,9 @@ static void models_list_is_json_in_openai_shape(void **state)
     }
     json_decref(list);
     buf_clear(&out);
-    assert_true(models_one(config, STR("large"), 1, 1, &out));
+    assert_true(models_one(config, &key_allow_all, STR("large"), 1, 1, &out));
     assert_non_null(memmem(out.p, out.n, "\"usd_per_million_cached_input\":1.25", 35));
-    assert_false(models_one(config, STR("none"), 1, 1, &out));
+    assert_false(models_one(config, &key_allow_all, STR("none"), 1, 1, &out));
     buf_release(&out);
     config_unref(config);
 }

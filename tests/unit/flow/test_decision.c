@@ -77,7 +77,7 @@ static void begin(struct desk *desk, const char *body, const char *text)
 
     request_init(&desk->request, body);
     assert_int_equal(order_make(&desk->order, desk->snapshot->config, &desk->request.chat,
-                                &desk->request.options, 0, 1000, &error),
+                                &desk->request.options, &key_allow_all, 0, 1000, &error),
                      API_OK);
     purse_init(&desk->purse, desk->order.ceiling_pico, NULL);
     decision_begin(&desk->decision, &tools, desk->snapshot, &desk->order, &desk->purse,

@@ -55,8 +55,8 @@ static enum api_err make(struct fixture *f, const char *body, uint64_t barred)
 {
     memset(f, 0, sizeof *f);
     request_init(&f->request, body);
-    return order_make(&f->order, config, &f->request.chat, &f->request.options, barred,
-                      1000, &f->error);
+    return order_make(&f->order, config, &f->request.chat, &f->request.options,
+                      &key_allow_all, barred, 1000, &f->error);
 }
 
 static void end(struct fixture *f)

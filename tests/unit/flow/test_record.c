@@ -59,7 +59,7 @@ static void open_record(struct fixture *f, const char *body)
     request_init(&f->request, body);
     f->snapshot.config = config;
     assert_int_equal(order_make(&f->order, config, &f->request.chat, &f->request.options,
-                                0, 1000, &f->error),
+                                &key_allow_all, 0, 1000, &f->error),
                      API_OK);
     purse_init(&f->purse, f->order.ceiling_pico, NULL);
     f->record = (struct record){

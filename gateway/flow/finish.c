@@ -42,7 +42,8 @@ static bool acknowledged(struct exchange *x, unsigned status)
     if (!ledger_binds(&x->ledger))
         return true;
     if (!x->ledger.settled) {
-        x->status = status;
+        if (!x->head_sent)
+            x->status = status; /* what it is going to be */
         entry_settle(x);
     }
     return x->gone || !ledger_waiting(&x->ledger);

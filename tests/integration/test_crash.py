@@ -1,5 +1,6 @@
 """kill -9: what was acknowledged is in the ledger, but for a stated bound, and in full durability without one."""
 
+import json
 import os
 import random
 import threading
@@ -7,7 +8,8 @@ import time
 
 import pytest
 
-from harness import SLOW, Cut, Ledger, config, expert, scripts, with_store
+from harness import SLOW, Cut, Ledger, Stream, config, expert, scripts, with_store
+from harness.wire import request_bytes
 
 ROUNDS = int(os.environ.get("FRUGAL_KILLS", "5"))
 CLIENTS = 8
@@ -143,19 +145,41 @@ def test_a_reservation_is_on_the_disk_before_the_call_is_made(run, ledger):
     assert row["bound_pico"] == row["worst_pico"] >= 100 * 2_000_000
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-def test_a_settlement_is_on_the_disk_before_the_last_byte(run, ledger, streamed):
+USER = [{"role": "user", "content": "hello"}]
+SURFACES = {  # path, body, what the last event of a stream says
+    "chat": ("/v1/chat/completions", {"model": "auto", "messages": USER, "max_tokens": 100}, "[DONE]"),
+    "messages": ("/v1/messages", {"model": "auto", "messages": USER, "max_tokens": 100}, "message_stop"),
+    "responses": ("/v1/responses", {"model": "auto", "input": "hello", "max_output_tokens": 100}, "response.completed"),
+}
+
+
+def settled_by_then(ledger, id):
+    row = ledger.decision(id)
+    assert (row["state"], row["status"], row["spent_pico"]) == ("settled", 200, ANSWER_PICO)
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_settlement_is_on_the_disk_before_the_last_byte(run, ledger, surface):
+    path, body, _ = SURFACES[surface]
     whole = config({"small": expert(run.expert(scripts.answer()))})
     gateway = run.gateway(with_store(whole, ledger.store, durability="full", commit_ms=60000))
     for _ in range(20):
-        if streamed:
-            with gateway.stream(max_tokens=100) as stream:
-                for data in stream:
-                    if data == "[DONE]":
-                        row = ledger.decision(stream["x-frugal-decision-id"])
-        else:
-            row = ledger.decision(gateway.chat(max_tokens=100)["x-frugal-decision-id"])
-        assert (row["state"], row["status"], row["spent_pico"]) == ("settled", 200, ANSWER_PICO)
+        answer = gateway.post(path, body)
+        assert answer.status == 200, answer
+        settled_by_then(ledger, answer["x-frugal-decision-id"])
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_settlement_is_on_the_disk_before_the_last_event(run, ledger, surface):
+    path, body, last = SURFACES[surface]
+    whole = config({"small": expert(run.expert(scripts.answer()))})
+    gateway = run.gateway(with_store(whole, ledger.store, durability="full", commit_ms=60000))
+    for _ in range(20):
+        wire = gateway.connect()
+        wire.send(request_bytes("POST", path, (), json.dumps({**body, "stream": True}).encode()))
+        with Stream(wire) as stream:
+            assert any(last in data and settled_by_then(ledger, stream["x-frugal-decision-id"]) is None
+                       for data in stream)
 
 
 def test_a_failure_is_on_the_disk_before_it_is_told(run, ledger):

@@ -98,13 +98,14 @@ def test_a_client_that_leaves_is_charged_what_may_have_been_spent(run, store, le
     assert row["status"] == 499
 
 
-def routed(run, router, store, price=0.01, script=None, **settings):
+def routed(run, router, store, price=0.01, script=None, policy=None, **settings):
     """A gateway that buys an embedding, at a price, before it decides."""
     switch = Switch(router.embeddings)
     experts = {name: expert(run.expert(scripts.answer()), price=PRICES[name]) for name in PRICES}
     experts["embedder"] = expert(run.expert(embeddings=switch), generator=False, timeouts_ms=QUICK,
                                  embedding=embedding(dim=router.dim, price=price))
-    gateway = run.gateway(with_store(router.config(experts, "remote"), store, **settings))
+    policies = {"auto": {"value_usd": 0.02, "default": "sage", "max_output_tokens": 1000, **(policy or {})}}
+    gateway = run.gateway(with_store(router.config(experts, "remote", policies=policies), store, **settings))
     gateway.wait_probed()
     switch.script = script or switch.script
     return gateway
@@ -137,6 +138,34 @@ def test_a_decision_without_a_generation_pays_for_its_evidence(run, router, stor
         {"role": "user", "content": held_out("poems", 1)[0]}]}).status == 200
     (row,) = settled(gateway, ledger)
     assert [charge["kind"] for charge in ledger.charges(row["id"])] == ["embedding"]
+
+
+def test_evidence_is_on_the_disk_before_it_is_bought(run, router, store, ledger):
+    seen = []
+
+    def script(call):
+        seen.extend(ledger.rows("SELECT kind, fate, bound_pico, worst_pico FROM charges"))
+        router.embeddings(call)
+
+    gateway = routed(run, router, store, script=script, durability="full")
+    assert gateway.chat(held_out("poems", 1)[0], max_tokens=100)["x-frugal-queried"] == "embedder"
+    ((charge,), (row,)) = seen, settled(gateway, ledger)
+    assert (charge["kind"], charge["fate"]) == ("embedding", "open")
+    assert charge["bound_pico"] == charge["worst_pico"] > 0
+    assert [one["fate"] for one in ledger.charges(row["id"])] == ["reported", "reported"]
+
+
+def test_evidence_that_waits_for_the_disk_too_long_is_done_without(run, router, store, ledger):
+    gateway = routed(run, router, store, durability="full", on_failure="continue", policy={"decision_deadline_ms": 50})
+    lock = ledger.lock()
+    answer = gateway.chat(held_out("poems", 1)[0], max_tokens=100)
+    assert (answer.status, answer["x-frugal-reason"]) == (200, "decision_timeout")
+    lock.close()
+    gateway.log.wait(event="store_working")
+    (row,) = settled(gateway, ledger)
+    evidence, generation = ledger.charges(row["id"])
+    assert (evidence["kind"], evidence["fate"], evidence["bound_pico"]) == ("embedding", "free", 0)
+    assert (generation["kind"], generation["fate"]) == ("generation", "reported")
 
 
 def test_a_request_that_is_refused_before_a_decision_leaves_no_trace(run, store, ledger):

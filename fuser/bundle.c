@@ -129,6 +129,23 @@ static uint32_t reach_of(const struct fuser_bundle *bundle)
     return (uint32_t)fmin(reach, (double)cells->n);
 }
 
+/* Means over domains: what a generator may be expected to do where none of them is met. A mean over rows
+ * leans on the domains that happen to have many. */
+static enum fuser_err expect_evenly(struct fuser_bundle *bundle)
+{
+    size_t n = bundle->domains.n;
+    struct prior_vote *votes = calloc(n ? n : 1, sizeof *votes);
+
+    if (!votes)
+        return FUSER_NOMEM;
+    for (size_t d = 0; d < n; d++)
+        votes[d] = (struct prior_vote){ (uint32_t)d, 1.0f / (float)n };
+    for (size_t g = 0; g < bundle->cells.n_generators; g++)
+        bundle->even[g] = prior_expect(&bundle->prior, votes, n, g, KERNEL_NO_ROW);
+    free(votes);
+    return FUSER_OK;
+}
+
 enum fuser_err bundle_derive(struct fuser_bundle *bundle)
 {
     enum fuser_err err =
@@ -146,6 +163,7 @@ enum fuser_err bundle_derive(struct fuser_bundle *bundle)
         bundle->mean_input[g] = sum / (double)cells->n;
     }
     head_estimate_blind(bundle, INFINITY, bundle->blind);
+    err = expect_evenly(bundle);
     bundle->settings.reach = reach_of(bundle);
     for (size_t e = 0; !err && !bundle->approximate && e < bundle->n_embedders; e++)
         err = coarse_init(&bundle->coarse[e], index_vectors(bundle->index[e]), cells->n,

@@ -95,6 +95,8 @@ struct fuser_bundle {
     struct prior prior;
     double mean_input[FUSER_MAX_GENERATORS];          /* tokens */
     struct head_estimate blind[FUSER_MAX_GENERATORS]; /* what is expected of any prompt */
+    struct prior_mean even[FUSER_MAX_GENERATORS]; /* ... when any domain is as likely as
+                                                      another: this chooses the default */
     const struct head *head;
     void *head_state;
     struct loo loo;

@@ -287,7 +287,8 @@ struct fuser_ask {
     double wait;        /* loss per second of waiting; >= 0 */
     double min_quality; /* 0: none */
     /* Standard errors by which the gain over the best fixed generator must exceed 0 for another
-     * to stand first: of the paired differences among the neighbours; 0: none. */
+     * to stand first: of the paired differences among the neighbours; 0: none. The best fixed one is
+     * that of the mean over domains: a prompt that nothing like it is known of may be of any. */
     double switch_z;
     /* The same for the purchase of evidence that costs anything; 0: as in the paper. */
     double gain_se;

@@ -107,15 +107,15 @@ static void rank(const struct fuser_session *session,
 
 /* -- switching: routing.md, point 5 ------------------------------------------------- */
 
-/* Utility of a generator when nothing is known of the prompt. */
-static double blind_utility(const struct fuser_session *session, size_t g)
+/* Utility of a generator for a prompt that may be of any domain, each as likely. */
+static double even_utility(const struct fuser_session *session, size_t g)
 {
-    const struct head_estimate *blind = &session->fuser->bundle->blind[g];
+    const struct prior_mean *even = &session->fuser->bundle->even[g];
     const struct fuser_ask_generator *asked = &session->asked[g];
-    double tokens = fmin(blind->output_tokens, session->terms.output_limit);
-    double waiting = isnan(blind->latency_ms) ? 0 : blind->latency_ms / 1000;
+    double tokens = fmin(even->output_tokens, session->terms.output_limit);
+    double waiting = isnan(even->latency_ms) ? 0 : even->latency_ms / 1000;
 
-    return blind->quality - session->wait * waiting -
+    return even->quality - session->wait * waiting -
            session->lambda * 1e-12 *
                ((double)asked->prompt_pico + (double)asked->output_pico * tokens);
 }
@@ -136,7 +136,7 @@ static size_t place_of_default(const struct fuser_session *session,
 
     for (size_t i = 0; i < verdict->n_ranked; i++) {
         double utility =
-            blind_utility(session, bundle_generator(session, &verdict->ranked[i]));
+            even_utility(session, bundle_generator(session, &verdict->ranked[i]));
 
         if (class_of(&verdict->ranked[i]) == class_of(&verdict->ranked[0]) &&
             utility > best_utility) {

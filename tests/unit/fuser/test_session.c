@@ -397,9 +397,10 @@ static void a_calibration_prompt_lies_on_its_own_row(void **state)
     fuser_session_free(session);
 }
 
-/* Two kinds of prompts, 60 rows each: x takes 0.1 s on the one and 1 s on the other, y half a
- * second on both, and both are always right. */
-static struct fuser *two_speeds(void)
+typedef struct fuser_cell cell_fn(bool second, size_t generator);
+
+/* Prompts of two kinds that lie apart, each with its label; x and y do on them as `cell` says. */
+static struct fuser *two_kinds(size_t n_first, size_t n_second, cell_fn *cell)
 {
     static const char *const generators[] = { "x", "y" }, *const embedders[] = { "e" };
     struct fuser_embedder_info info = { .name = "e", .model = "m", .dim = 2 };
@@ -410,20 +411,21 @@ static struct fuser *two_speeds(void)
     struct fuser *fuser = NULL;
 
     assert_int_equal(fuser_rows_new(generators, 2, &info, 1, &rows, NULL), FUSER_OK);
-    for (size_t i = 0; i < 120; i++) {
-        bool slow = i % 2;
-        float v[2] = { slow ? 0.01f * (float)i : 10, slow ? 10 : 0.01f * (float)i };
-        struct fuser_cell x = { 1, 10, 10, slow ? 1000 : 100 }, y = { 1, 10, 10, 500 };
+    for (size_t i = 0; i < n_first + n_second; i++) {
+        bool second = i >= n_first;
+        float v[2] = { second ? 0.01f * (float)i : 10, second ? 10 : 0.01f * (float)i };
         char id[8];
         size_t row;
 
         (void)snprintf(id, sizeof id, "r%03zu", i);
         assert_int_equal(
-            fuser_rows_add(rows, id, slow ? "slow" : "fast", NULL, 0, &row, NULL),
+            fuser_rows_add(rows, id, second ? "second" : "first", NULL, 0, &row, NULL),
             FUSER_OK);
         assert_int_equal(fuser_rows_set_vector(rows, row, 0, v, 2, NULL), FUSER_OK);
-        assert_int_equal(fuser_rows_set_cell(rows, row, 0, &x, NULL), FUSER_OK);
-        assert_int_equal(fuser_rows_set_cell(rows, row, 1, &y, NULL), FUSER_OK);
+        for (size_t g = 0; g < 2; g++) {
+            struct fuser_cell known = cell(second, g);
+            assert_int_equal(fuser_rows_set_cell(rows, row, g, &known, NULL), FUSER_OK);
+        }
     }
     assert_int_equal(fuser_bundle_build(rows, &how, &bundle, NULL), FUSER_OK);
     assert_int_equal(fuser_new(bundle, &names, &fuser, NULL), FUSER_OK);
@@ -432,13 +434,14 @@ static struct fuser *two_speeds(void)
     return fuser;
 }
 
-static void verdict_at(struct fuser *fuser, double wait, const float *vector,
-                       struct fuser_verdict *ret)
+static void verdict_at(struct fuser *fuser, double wait, double switch_z,
+                       const float *vector, struct fuser_verdict *ret)
 {
     struct fuser_ask_generator generators[2] = { { .allowed = true },
                                                  { .allowed = true } };
     struct fuser_ask_embedder embedder = { .allowed = true };
     struct fuser_ask ask = { .wait = wait,
+                             .switch_z = switch_z,
                              .ceiling_pico = INT64_MAX,
                              .generators = generators,
                              .embedders = &embedder };
@@ -455,25 +458,54 @@ static void verdict_at(struct fuser *fuser, double wait, const float *vector,
     fuser_session_free(session);
 }
 
+/* x takes 0.1 s on the first kind and 1 s on the second, y half a second on both; always right. */
+static struct fuser_cell of_two_speeds(bool second, size_t generator)
+{
+    return (struct fuser_cell){ 1, 10, 10, generator == 1 ? 500 : second ? 1000 : 100 };
+}
+
 static void waiting_is_priced_by_the_latency_of_prompts_like_this(void **state)
 {
     static const float fast[2] = { 1, 0 }, slow[2] = { 0, 1 };
-    struct fuser *fuser = two_speeds();
+    struct fuser *fuser = two_kinds(60, 60, of_two_speeds);
     struct fuser_verdict v;
 
     (void)state;
-    verdict_at(fuser, 0.5, fast, &v);
+    verdict_at(fuser, 0.5, 0, fast, &v);
     assert_int_equal(v.ranked[0].generator, 0);
     assert_true(v.ranked[0].latency_ms < 200);
     assert_true(fabs(v.ranked[0].utility -
                      (v.ranked[0].quality - 0.5 * v.ranked[0].latency_ms / 1000)) < 1e-9);
-    verdict_at(fuser, 0.5, slow, &v);
+    verdict_at(fuser, 0.5, 0, slow, &v);
     assert_int_equal(v.ranked[0].generator, 1);
     assert_true(fabs(v.ranked[0].latency_ms - 500) < 1);
     assert_true(v.ranked[1].latency_ms > 900);
-    verdict_at(fuser, 0, slow,
-               &v); /* who does not mind waiting takes the first of equals */
+    /* Who does not mind waiting takes the first of equals. */
+    verdict_at(fuser, 0, 0, slow, &v);
     assert_int_equal(v.ranked[0].generator, 0);
+    fuser_unref(fuser);
+}
+
+/* x is better on the kind that has most rows, y by far on the other: .67 to .63 over rows, .62 to .68 over
+ * kinds. */
+static struct fuser_cell of_two_weights(bool second, size_t generator)
+{
+    static const float quality[2][2] = { { 0.7f, 0.6f }, { 0.5f, 0.8f } };
+    return (struct fuser_cell){ quality[second][generator], 10, 10, NAN };
+}
+
+static void the_default_is_best_where_each_domain_counts_alike(void **state)
+{
+    static const float first[2] = { 1, 0 };
+    struct fuser *fuser = two_kinds(100, 20, of_two_weights);
+    struct fuser_verdict v;
+
+    (void)state;
+    verdict_at(fuser, 0, 0, first, &v);
+    assert_int_equal(v.ranked[0].generator, 0);
+    verdict_at(fuser, 0, 100, first, &v);
+    assert_int_equal(v.ranked[0].generator, 1);
+    assert_true(v.kept_default);
     fuser_unref(fuser);
 }
 
@@ -493,6 +525,7 @@ int main(void)
         cmocka_unit_test(a_strange_prompt_is_too_far_or_says_nothing),
         cmocka_unit_test(a_calibration_prompt_lies_on_its_own_row),
         cmocka_unit_test(waiting_is_priced_by_the_latency_of_prompts_like_this),
+        cmocka_unit_test(the_default_is_best_where_each_domain_counts_alike),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -48,7 +48,7 @@ UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS)) $(B)/unit/faiss
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
-.PHONY: all demo check unit integration acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
+.PHONY: all demo check unit integration soak acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
 .DEFAULT_GOAL := all
 
 # A make inside make: quiet, and on all processors unless the caller said how many.
@@ -151,7 +151,11 @@ unit: tests ## unit tests, parser cases and the fuzz corpus
 	$(Q)tests/run-units $(B)
 
 integration: programs ## the whole program with scripted experts and the official SDKs
-	$(Q)tests/run-pytest $(B) tests/integration
+	$(Q)tests/run-pytest $(B) tests/integration tests/soak
+
+soak: programs ## ceilings against the experts' own invoices, SOAK_SECONDS (600) over ever new worlds
+	$(Q)tools/install-deps build test
+	$(Q)SOAK_SECONDS=$(or $(SOAK_SECONDS),600) tests/run-pytest $(B) tests/soak -o timeout=0 -s
 
 acceptance: ## what needs real outcomes and real upstreams: make acceptance DATA=DIR
 	$(Q)tools/install-deps build test

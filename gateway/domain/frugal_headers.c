@@ -11,6 +11,7 @@
 
 #define PREFIX         "x-frugal-"
 #define FORWARD        "x-frugal-fwd-"
+#define UNDERSCORED    "x_frugal_" /* what some proxies and people make of it */
 #define MAX_DEADLINE   INT64_C(86400000)
 #define MAX_KEY_BYTES  32
 #define MAX_LIST_BYTES ((CONFIG_MAX_NAME + 2) * CONFIG_MAX_EXPERTS) /* of tags: less */
@@ -368,12 +369,15 @@ enum api_err frugal_options_header(struct frugal_options *options, struct str na
     char param[64], key[MAX_KEY_BYTES];
     struct str rest;
 
-    if (!str_starts_nocase(name, PREFIX) || str_starts_nocase(name, FORWARD))
+    bool underscored = str_starts_nocase(name, UNDERSCORED);
+
+    if ((!str_starts_nocase(name, PREFIX) && !underscored) ||
+        str_starts_nocase(name, FORWARD))
         return API_OK;
     show_name(param, sizeof(param), "", name);
     s.param = param;
     rest = str_skip(str_of(param), strlen(PREFIX));
-    if (rest.n >= sizeof(key) || memchr(rest.p, '_', rest.n))
+    if (rest.n >= sizeof(key) || underscored || memchr(rest.p, '_', rest.n))
         return fail_unknown(error, param, rest, true);
     memcpy(key, rest.p, rest.n);
     for (size_t i = 0; i < rest.n; i++)

@@ -142,7 +142,7 @@ enum metric_spend {
     X(ABSURD_USAGE, COUNTER, "frugal_usage_not_believed_total", EXPERT, NONE,            \
       "Answers whose reported tokens cannot be: their worst case counts")                \
     X(OVER_BOUND, COUNTER, "frugal_usage_over_reservation_total", EXPERT, NONE,          \
-      "Answers that cost more than was reserved for them")                               \
+      "Answers above their reservation or output limit")                                 \
     X(EXPERTS_BARRED, GAUGE, "frugal_expert_barred", EXPERT, NONE,                       \
       "1 while an expert that broke its worst case is not asked under ceilings")         \
     X(RESERVED, MONEY, "frugal_reserved_usd", NONE, NONE,                                \

@@ -109,6 +109,7 @@ static enum attempt_end end_of_transport(const struct http_result *result)
     case HTTP_NOMEM:
         return ATTEMPT_NOMEM;
     case HTTP_CUT:
+        return result->stale ? ATTEMPT_STALE : ATTEMPT_CUT;
     case HTTP_OK:
         break;
     }
@@ -321,7 +322,11 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
                               .output_limit = spec->limit_tokens,
                               .limit_field = expert->generator.limit_field };
     struct iovec *pieces = arena_array(spec->arena, CHAT_MAX_PIECES, sizeof *pieces);
-    struct http_spec call = { .method = "POST", .headers = headers, .key = expert->key };
+    struct http_spec call = { .method = "POST",
+                              .headers = headers,
+                              .key = expert->key,
+                              .once = true,
+                              .fresh = spec->fresh };
     size_t bytes;
 
     *attempt = (struct attempt){ .spec = *spec,

@@ -8,7 +8,8 @@
  *
  * A streamed 200 is fed into the relay as it comes. Everything else is collected in
  * attempt.body, within a limit. When it is over, `end` says how: the table below is the
- * one place that says which ends let another expert try, which are shown to the client,
+ * one place that says which ends let another expert try (STALE, a kept connection that the
+ * expert had just closed: the same one first), which are shown to the client,
  * and what may have been bought.
  *
  * All of the spec is *borrowed until the attempt is over*. Threads: the worker's own.
@@ -56,6 +57,7 @@ enum attempt_fate {
     X(TIMEOUT_CONNECT, "timeout_connect", TIMEOUT, EXPERT_TIMEOUT, true, FREE)           \
     X(TIMEOUT, "timeout", TIMEOUT, EXPERT_TIMEOUT, true, UNKNOWN)                        \
     X(CUT, "cut", CUT, EXPERT_BROKEN, true, UNKNOWN)                                     \
+    X(STALE, "stale", CUT, EXPERT_BROKEN, true, UNKNOWN)                                 \
     X(MALFORMED, "malformed", MALFORMED, EXPERT_BROKEN, true, UNKNOWN)                   \
     X(NOMEM, "no_memory", CANCELLED, NOMEM, false, UNKNOWN)                              \
     X(CANCELLED, "cancelled", CANCELLED, CLIENT_GONE, false, UNKNOWN)
@@ -84,6 +86,7 @@ struct attempt_spec {
     unsigned turn; /* of its endpoints, see upstream.h */
     const struct chat_request *chat;
     int64_t limit_tokens; /* output limit to send; 0: as the client has it */
+    bool fresh;           /* on no kept connection */
     struct str request_id;
     const struct http_header
         *forwarded; /* of the client; at most ATTEMPT_FORWARDED_MAX */

@@ -3,15 +3,17 @@
 
 #include "gateway/base/log.h"
 
-void bars_set(struct snapshot *snapshot, size_t expert, struct metrics_block *block)
+void bars_set(struct snapshot *snapshot, size_t expert, enum bars_why why,
+              struct metrics_block *block)
 {
     size_t slot = snapshot->slots[expert];
 
     metrics_add(block, METRIC_OVER_BOUND, slot, 0, 1);
     log_message(LOG_WARN, "over_reservation",
-                "expert '%s' charged more than its worst case; it is not asked under "
-                "ceilings any more",
-                snapshot->config->experts[expert].name);
+                "expert '%s' %s; it is not asked under ceilings any more",
+                snapshot->config->experts[expert].name,
+                why == BARS_OVER_WORST ? "charged more than its worst case"
+                                       : "does not honour its output limit");
     if (!atomic_exchange(&snapshot->gauges[expert]->liar, true))
         metrics_move(block, METRIC_EXPERTS_BARRED, slot, 1);
 }

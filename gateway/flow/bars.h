@@ -1,7 +1,7 @@
 /* bars.h - experts that broke a ceiling's promise, and are not asked under one any more.
  *
  * A ceiling holds for experts that honour their output limit and report what they charge. One
- * that charged more than its worst case is barred: no request with a ceiling reaches it, as
+ * that charged more than its worst case, or reports far more output than was allowed, is barred: no request with a ceiling reaches it, as
  * generator or embedder, until an operator lifts the bar. Requests without a ceiling do.
  * A bar belongs to the expert's name: it outlives reloads. Any thread.
  */
@@ -15,8 +15,14 @@
 #include "gateway/domain/metrics.h"
 #include "gateway/flow/snapshot.h"
 
-/* It charged more than its worst case: counted, logged, barred. block: the thread's own. */
-void bars_set(struct snapshot *snapshot, size_t expert, struct metrics_block *block);
+enum bars_why {
+    BARS_OVER_WORST, /* it charged more than was reserved */
+    BARS_OVER_LIMIT, /* it reported far more output than it was allowed */
+};
+
+/* Counted, logged, barred. block: the thread's own. */
+void bars_set(struct snapshot *snapshot, size_t expert, enum bars_why why,
+              struct metrics_block *block);
 /* False: it was not barred. */
 bool bars_lift(struct snapshot *snapshot, size_t expert, struct metrics_block *block);
 bool bars_has(const struct snapshot *snapshot, size_t expert);

@@ -136,18 +136,11 @@ static const char *embedder_word(const struct embedder_answer *answer)
                                          : embedder_result_label(answer->result);
 }
 
-static void bar_embedder(struct decision *decision)
-{
-    const struct config *config = decision->snapshot->config;
-
-    bars_set(decision->snapshot, config->embedders[decision->embedder].expert,
-             decision->tools.metrics);
-}
-
 /* An embedder that refused has sold nothing; one that broke may have. A text has tokens: who
  * reports none has not counted. */
 static void pay(struct decision *decision, const struct embedder_answer *answer)
 {
+    const struct config *config = decision->snapshot->config;
     enum store_fate fate = STORE_FATE_UNKNOWN;
     const struct config_embedding *embedding = embedding_of(decision, decision->embedder);
     int64_t expected =
@@ -159,7 +152,8 @@ static void pay(struct decision *decision, const struct embedder_answer *answer)
         if (purse_settle(decision->purse, &decision->hold,
                          price_embedding_settle(embedding, decision->asked_s,
                                                 answer->prompt_tokens)))
-            bar_embedder(decision);
+            bars_set(decision->snapshot, config->embedders[decision->embedder].expert,
+                     BARS_OVER_WORST, decision->tools.metrics);
         fate = STORE_FATE_REPORTED;
     } else if (!answer->sent ||
                (answer->result == EMBEDDER_STATUS && answer->status < 500)) {
@@ -199,6 +193,14 @@ static void answered(void *arg, const struct embedder_answer *answer)
 
     decision->call = NULL;
     pay(decision, answer);
+    if (answer->stale && !decision->again) {
+        /* The kept connection had just been closed: asked and paid for once more. */
+        decision->again = true;
+        count_call(decision, how, spent);
+        decision->state = DECISION_QUERY;
+        decision->wake(decision->arg);
+        return;
+    }
     if (how == METRIC_ATTEMPT_OK &&
         fuser_tell(decision->session, decision->embedder, answer->vectors, answer->dim,
                    decision->purse->spent_pico - spent,
@@ -323,6 +325,7 @@ void decision_buy(struct decision *decision)
     const struct config *config = decision->snapshot->config;
     size_t expert = config->embedders[decision->embedder].expert;
     struct embedder_text text = { .p = decision->text.p, .n = decision->text.n };
+    struct http_header id = { "x-request-id", decision->tools.request_id.p };
     struct embedder_spec spec;
 
     assert(decision->state == DECISION_QUERY && decision->reserved);
@@ -331,7 +334,19 @@ void decision_buy(struct decision *decision)
                  decision->snapshot->slots[expert], 1);
     decision->state = DECISION_WAITING;
     spec = upstream_embedder_spec(decision->snapshot, decision->embedder, &text, 1, 0);
+    spec.headers = &id;
+    spec.n_headers = decision->tools.request_id.n > 0;
+    spec.once = decision->hold.worst_pico > 0;
+    spec.fresh = decision->again;
     decision->call = embedder_start(decision->tools.http, &spec, answered, decision);
+    if (decision->call == NULL) {
+        held_drop(decision->tools.metrics, &decision->hold);
+        purse_release(decision->purse, &decision->hold);
+        ledger_close(decision->tools.ledger, decision->purse, STORE_FATE_FREE, -1, -1);
+        not_delivered(decision, decision->purse->spent_pico, "no_memory");
+        count_call(decision, METRIC_ATTEMPT_CANCELLED, decision->purse->spent_pico);
+        go_on(decision);
+    }
 }
 
 /* -- begin and end ----------------------------------------------------------------------- */

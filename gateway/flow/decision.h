@@ -88,6 +88,7 @@ struct decision {
     int64_t asked_s;       /* wall time of the call: its price */
     bool late;             /* the deadline has passed */
     bool ended;            /* nobody waits for the search that is still away */
+    bool again;            /* a closed connection was made up for */
     bool failed;           /* an embedder did not deliver */
     unsigned undelivered;  /* bit j: embedders[j] was asked and gave nothing */
     int64_t evidence_pico; /* spent on evidence */

@@ -298,12 +298,14 @@ enum http_flow exchange_progressed(void *arg)
     return x->paused ? HTTP_PAUSE : HTTP_CONTINUE;
 }
 
-/* Who comes after a failed attempt: the same expert's next endpoint, or the next expert.
+/* Who comes after a failed attempt: the same one on a fresh connection, the same expert's next endpoint, or the next expert.
  * False: nobody. */
 static bool next_in_line(struct exchange *x)
 {
     size_t failed = x->snapshot->slots[x->expert];
 
+    if (forward_again(x))
+        return true;
     if (!attempt_retry(x->attempt.end) ||
         x->attempts >= exchange_config(x)->limits.attempts)
         return false;

@@ -92,6 +92,7 @@ struct exchange {
     unsigned attempts;  /* calls made so far */
     unsigned turn;      /* of the expert's endpoints */
     unsigned endpoints; /* of them tried */
+    bool again;         /* a closed connection was made up for */
     bool passed_over;   /* a better choice was not affordable */
     bool failed_over;   /* a better choice failed */
     struct order_terms terms;
@@ -167,6 +168,10 @@ bool forward_choose(struct exchange *x);
 /* The same expert at its next endpoint, after an end that says nothing of it; false: all
  * of its endpoints were tried. */
 bool forward_next_endpoint(struct exchange *x);
+/* The same endpoint once more, since its kept connection had just been closed: what that try
+ * may have cost is settled, and this one is paid for like any other. False: it was another
+ * end, or the second of this kind. */
+bool forward_again(struct exchange *x);
 /* Reserves the worst case of who was chosen, or of who can be afforded instead; false:
  * nobody can, x->error says why. */
 bool forward_reserve(struct exchange *x);

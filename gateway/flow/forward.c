@@ -75,6 +75,18 @@ bool forward_reserve(struct exchange *x)
     return false;
 }
 
+bool forward_again(struct exchange *x)
+{
+    const struct plan_choice *choice = exchange_choice(x);
+
+    if (x->attempt.end != ATTEMPT_STALE || x->again ||
+        !order_fit(&x->order, x->expert, purse_remaining(&x->purse),
+                   (double)choice->output_tokens, &x->terms))
+        return false;
+    x->again = true;
+    return true;
+}
+
 static void cost_of_usage(void *arg, const struct usage *usage, struct usage_cost *ret)
 {
     settle_cost(arg, usage, ret);
@@ -105,6 +117,7 @@ void forward_ask(struct exchange *x)
         .turn = x->turn,
         .chat = &x->chat,
         .limit_tokens = x->terms.limit_tokens,
+        .fresh = x->attempt.end == ATTEMPT_STALE,
         .request_id = x->request_id,
         .forwarded = x->forwarded,
         .n_forwarded = x->n_forwarded,

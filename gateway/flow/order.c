@@ -107,6 +107,7 @@ static void take_policy(struct order *order)
 
     order->ceiling_pico = MONEY_NONE;
     order->on_budget = CONFIG_ON_BUDGET_TRIM;
+    order->policy_tokens = ORDER_DIRECT_TOKENS;
     if (policy == NULL)
         return;
     order->lambda = policy->lambda;

@@ -25,6 +25,8 @@
 /* A trimmed answer may not be shorter than this (unless the client wants it shorter):
  * nobody pays for a prompt in order to get three tokens. */
 #define ORDER_LEAST_TOKENS 16
+/* Output limit under a ceiling where neither the client nor a policy sets one. */
+#define ORDER_DIRECT_TOKENS 4096
 /* Output taken as expected where neither calibration nor a limit says anything. */
 #define ORDER_EXPECTED_TOKENS 256
 
@@ -41,8 +43,8 @@ struct order {
     enum config_on_budget on_budget;
     int64_t deadline_ms;          /* of the whole request, from its first byte */
     int64_t decision_deadline_ms; /* of the evidence, from the parsed request */
-    int64_t policy_tokens;        /* output limit of the policy; 0: none */
-    struct price_span span;       /* when its calls take place */
+    int64_t policy_tokens;  /* output limit where the client sets none; under a ceiling */
+    struct price_span span; /* when its calls take place */
 };
 
 /* key: what the request's key allows, *borrowed for the call*. barred: experts that are not

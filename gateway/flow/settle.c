@@ -12,6 +12,8 @@
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/held.h"
 
+#define LIMIT_SLACK_TOKENS 32 /* of an answer above its limit: not yet worth a bar */
+
 static size_t slot_of(const struct exchange *x)
 {
     return x->snapshot->slots[x->expert];
@@ -62,6 +64,18 @@ static int64_t estimate(const struct exchange *x, bool whole)
     return pico < x->hold.worst_pico ? pico : x->hold.worst_pico;
 }
 
+/* Far more tokens than it was allowed: also where a wide bound on the prompt hides it in the
+ * price. Some count an end or a marker more; that is no sign of a limit that is not kept. */
+static bool broke_limit(const struct exchange *x, const struct usage *usage)
+{
+    int64_t limit =
+        x->terms.limit_tokens > 0 ? x->terms.limit_tokens : x->chat.output_limit;
+
+    return limit > 0 &&
+           usage->output_tokens >
+               money_mul(money_add(money_mul(limit, 2), LIMIT_SLACK_TOKENS), x->chat.n);
+}
+
 static void settle_bought(struct exchange *x)
 {
     struct usage usage = reported(x);
@@ -84,7 +98,9 @@ static void settle_bought(struct exchange *x)
     metrics_add(x->metrics, METRIC_TOKENS, slot, METRIC_TOKENS_OUTPUT,
                 (uint64_t)usage.output_tokens);
     if (purse_settle(&x->purse, &x->hold, price_settle(x->price, &usage)))
-        bars_set(x->snapshot, x->expert, x->metrics);
+        bars_set(x->snapshot, x->expert, BARS_OVER_WORST, x->metrics);
+    else if (broke_limit(x, &usage))
+        bars_set(x->snapshot, x->expert, BARS_OVER_LIMIT, x->metrics);
 }
 
 static void count_attempt(struct exchange *x, int64_t spent)

@@ -114,6 +114,7 @@ static void on_done(void *arg, const struct http_result *result)
         .transport = result->code,
         .status = result->status,
         .sent = result->sent,
+        .stale = result->stale,
         .prompt_tokens = -1,
         .elapsed_us = result->timings.done_us,
     };
@@ -203,6 +204,8 @@ embedder_start(struct http *http, const struct embedder_spec *spec,
         .max_answer_bytes = most,
         .ca_file = spec->ca_file,
         .tls_unverified = spec->tls_unverified,
+        .once = spec->once,
+        .fresh = spec->fresh,
     };
     call->call = http_start(http, &request, &events, call);
     if (call->call == NULL)

@@ -60,6 +60,7 @@ struct embedder_spec {
     size_t n_texts;
     struct http_timeouts timeouts;
     size_t max_answer_bytes; /* 0: 1 MiB per text */
+    bool once, fresh;        /* as in http.h */
 };
 
 struct embedder_answer {
@@ -68,6 +69,7 @@ struct embedder_answer {
     unsigned status;                 /* HTTP status, 0 = none */
     const char *detail;              /* borrowed for the event; no text, no key in it */
     bool sent;                       /* see http_result.sent: was it possibly bought? */
+    bool stale;                      /* see http_result.stale */
     /* OK only. n x dim floats, row i for text i, borrowed for the event. */
     const float *vectors;
     size_t n;

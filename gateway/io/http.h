@@ -27,7 +27,8 @@
  * whose event it is.
  *
  * A request on a kept connection that the expert has closed meanwhile is sent once more on
- * a fresh one, never after a byte of an answer.
+ * a fresh one, never after a byte of an answer, unless the spec forbids it: what costs money
+ * is sent again only by who counts it.
  *
  * Threads: everything on the loop's thread. curl_global_init() is http_global_init()'s.
  */
@@ -101,6 +102,8 @@ struct http_spec {
     size_t max_answer_bytes; /* of the body; 0 = no limit */
     const char *ca_file;     /* PEM; NULL: the system's; copied */
     bool tls_unverified;     /* certificate and name of an https host are not checked */
+    bool once;               /* it is never sent a second time: see http_result.stale */
+    bool fresh;              /* on no kept connection */
 };
 
 struct http_timings { /* microseconds since http_start(); 0 = not reached */
@@ -115,6 +118,8 @@ struct http_result {
      * True with code != OK: its fate is unknown. */
     bool sent;
     bool reused; /* on a kept connection */
+    bool stale;  /* with CUT and spec.once: a kept connection ended before a byte of an
+                    answer, most probably before the request came through */
     uint64_t body_bytes;
     struct http_timings timings;
 };

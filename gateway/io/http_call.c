@@ -86,6 +86,8 @@ void http_call_reset(struct http_call *call, const struct http_spec *spec)
     call->failed = HTTP_OK;
     call->detail[0] = '\0';
     call->conn = NULL;
+    call->once = spec->once;
+    call->fresh = spec->fresh;
     memset(&call->result, 0, sizeof call->result);
     call->max_answer_bytes = spec->max_answer_bytes;
 }

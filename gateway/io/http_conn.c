@@ -9,7 +9,7 @@
  *     no system call a request. So a reader reads until the socket is drained, and an idle
  *     connection with anything to tell (EOF, bytes nobody asked for) is closed.
  *   - A request whose kept connection dies before a byte of answer is sent once more, on a
- *     fresh one; all of the body is still lent to us.
+ *     fresh one, unless that was forbidden; all of the body is still lent to us.
  *   - After an event the connection may have lost its call: every path looks.
  */
 #include "gateway/io/http_conn.h"
@@ -173,6 +173,11 @@ static void hang_up(struct http_conn *conn, int error)
     conn->hung_up = true;
     if (conn->in_body && error == 0 && answer_close(&conn->answer) == ANSWER_END) {
         finish(conn, false);
+        return;
+    }
+    if (conn->reused && !conn->got_bytes && call->once) {
+        call->result.stale = true;
+        fail(conn, HTTP_CUT, "a kept connection was closed");
         return;
     }
     if (conn->reused && !conn->got_bytes && !call->retried) {

@@ -117,6 +117,11 @@ static int on_connected(void *clientp, char *remote, char *local, int remote_por
     (void)remote, (void)local, (void)remote_port, (void)local_port;
     if (call->dead || call->failed != HTTP_OK)
         return CURL_PREREQFUNC_ABORT;
+    if (call->once && call->result.sent) {
+        call->failed = HTTP_CUT;
+        call->result.stale = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
     http_call_connected(call);
     return CURL_PREREQFUNC_OK;
 }
@@ -327,6 +332,9 @@ bool http_curl_fill(struct http_call *call, const struct http_spec *spec)
         return false;
     call->n_fields = 0;
     call->curl_paused = false;
+    if (curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, call->fresh ? 1L : 0L) !=
+        CURLE_OK)
+        return false;
     return set_ca_file(call, spec->ca_file) && set_verify(call, !spec->tls_unverified) &&
            fill_headers(call, spec) && gather_body(call) &&
            curl_easy_setopt(call->easy, CURLOPT_URL, spec->url) == CURLE_OK &&

@@ -182,7 +182,7 @@ static bool begin(struct http_call *call)
         http_plain_unlink(stale);
         http_conn_close(stale);
     }
-    struct http_conn *conn = origin->first;
+    struct http_conn *conn = call->fresh ? NULL : origin->first;
     if (conn != NULL)
         http_plain_unlink(conn);
     else

@@ -393,6 +393,7 @@ static void call_send(struct call *call)
         .max_answer_bytes = ASKER_ANSWER_BYTES,
         .ca_file = expert->ca_file,
         .tls_unverified = !expert->tls_verify,
+        .once = true,
     };
     buf_clear(&call->body);
     call->http = http_start(call->asker->settings.http, &spec, &events, call);

@@ -17,7 +17,7 @@
 
 enum { BURST_BYTES = 16384 }; /* events without a pause between them go out together */
 
-enum route { CHAT, EMBEDDINGS, MODELS, HEALTH, STATS, WRONG_METHOD, UNKNOWN };
+enum route { CHAT, EMBEDDINGS, MODELS, HEALTH, STATS, INVOICES, WRONG_METHOD, UNKNOWN };
 
 static const struct {
     const char *method, *path;
@@ -28,6 +28,7 @@ static const struct {
     { "GET", "/v1/models", MODELS },
     { "GET", "/healthz", HEALTH },
     { "GET", "/stats", STATS },
+    { "GET", "/invoices", INVOICES },
 };
 
 struct job {
@@ -39,6 +40,7 @@ struct job {
     struct buf body, out;
     struct play *play; /* owned */
     struct stats_model *stats;
+    struct invoice invoice; /* its id; the rest when it is over */
     struct loop_timer wake;
     uint64_t due_us;     /* nothing is said before */
     enum play_step step; /* of the last thing said */
@@ -93,6 +95,15 @@ static void suspend(struct job *job, uint64_t due_us)
         job_gone(job); /* no memory for a timer: better cut than hang */
 }
 
+static void take_id(struct job *job)
+{
+    const char *id =
+        MHD_lookup_connection_value(job->connection, MHD_HEADER_KIND, "x-request-id");
+    (void)snprintf(job->invoice.id, sizeof job->invoice.id, "%s", id != NULL ? id : "");
+    for (char *p = job->invoice.id; *p != 0; p++)
+        *p = *p < ' ' || *p > '~' ? '?' : *p;
+}
+
 struct job *job_new(struct lane *lane, struct caller *caller,
                     struct MHD_Connection *connection, const char *method,
                     const char *url)
@@ -111,6 +122,7 @@ struct job *job_new(struct lane *lane, struct caller *caller,
     buf_init(&job->body, SERVICE_BODY_BYTES);
     buf_init(&job->out, PLAY_BODY_BYTES);
     caller->job = job;
+    take_id(job);
     return job;
 }
 
@@ -127,11 +139,20 @@ void job_gone(struct job *job)
         resume(job);
 }
 
+static void bill(struct job *job)
+{
+    job->invoice.model = job->stats->name;
+    if (job->lane->invoices != NULL && play_bill(job->play, &job->invoice))
+        invoices_add(job->lane->invoices, &job->invoice);
+}
+
 void job_over(struct job *job, bool sent_all)
 {
     if (job == NULL)
         return;
     assert(!job->suspended);
+    if (job->play != NULL && job->stats != NULL)
+        bill(job);
     if (job->stats != NULL) {
         bool cut = job->step == PLAY_CUT && !job->gone;
         bool whole = job->step == PLAY_END && sent_all && !job->gone;
@@ -346,6 +367,13 @@ static void put_models(struct buf *out)
                  "\"owned_by\":\"frugal-experts\"}]}\n");
 }
 
+static uint64_t after_of(struct job *job)
+{
+    const char *after =
+        MHD_lookup_connection_value(job->connection, MHD_GET_ARGUMENT_KIND, "after");
+    return after != NULL ? strtoull(after, NULL, 10) : 0;
+}
+
 enum MHD_Result job_answer(struct job *job)
 {
     if (job->gone)
@@ -369,6 +397,11 @@ enum MHD_Result job_answer(struct job *job)
         return queue_out(job, 200, "application/json");
     case STATS:
         stats_render(job->lane->stats, &job->out);
+        return queue_out(job, 200, "application/json");
+    case INVOICES:
+        if (job->lane->invoices == NULL)
+            break;
+        invoices_render(job->lane->invoices, after_of(job), &job->out);
         return queue_out(job, 200, "application/json");
     case WRONG_METHOD:
         error.status = 405;

@@ -28,6 +28,7 @@ struct lane {
     struct loop_watch readable; /* the daemon's epoll descriptor */
     struct loop_task run;       /* MHD_run at the end of the turn */
     struct stats *stats;        /* shared */
+    struct invoices *invoices;  /* shared; NULL: none are written */
     struct job *waiting;        /* list of suspended jobs */
     bool closing;               /* no job may wait any more */
     uint64_t number;            /* of the last job; starts at the lane's own offset */
@@ -43,8 +44,8 @@ struct caller {
 };
 
 /* listen_fd is taken, also on failure. */
-NODISCARD enum err lane_new(int listen_fd, struct stats *stats, uint64_t first,
-                            uint64_t stride, struct lane **ret_lane);
+NODISCARD enum err lane_new(int listen_fd, struct stats *stats, struct invoices *invoices,
+                            uint64_t first, uint64_t stride, struct lane **ret_lane);
 void lane_run(struct lane *lane);  /* until lane_stop() */
 void lane_stop(struct lane *lane); /* any thread */
 void lane_free(struct lane *lane); /* takes NULL; the lane is not running any more */

@@ -82,10 +82,13 @@ static void raise_descriptors(void)
 
 static int serve(int argc, char **argv)
 {
-    struct option options[] = { { "--listen", "127.0.0.1:0" }, { "--threads", "1" } };
-    double threads = 1;
-    if (read_options(argc, argv, options, 2) != 0 ||
-        read_number(&options[1], 1, SERVICE_THREADS_MAX, &threads) != 0)
+    struct option options[] = { { "--listen", "127.0.0.1:0" },
+                                { "--threads", "1" },
+                                { "--invoices", "0" } };
+    double threads = 1, invoices = 0;
+    if (read_options(argc, argv, options, 3) != 0 ||
+        read_number(&options[1], 1, SERVICE_THREADS_MAX, &threads) != 0 ||
+        read_number(&options[2], 0, 1, &invoices) != 0)
         return EXIT_USAGE;
     raise_descriptors();
     /* Blocked before the threads start, so that all of them leave signals to this one. */
@@ -98,8 +101,8 @@ static int serve(int argc, char **argv)
     (void)sigaction(SIGPIPE, &ignore, NULL);
     struct service *service = NULL;
     char error[256];
-    if (service_new(options[0].value, (int)threads, &service, error, sizeof error) !=
-        ERR_OK) {
+    if (service_new(options[0].value, (int)threads, invoices > 0, &service, error,
+                    sizeof error) != ERR_OK) {
         (void)complain("%s", error);
         return EXIT_FAILURE;
     }
@@ -152,8 +155,10 @@ static int help(int argc, char **argv);
 static int version(int argc, char **argv);
 
 static const struct command commands[] = {
-    { "serve", "[--listen ADDR:PORT] [--threads N]",
-      "the experts over the OpenAI API; port 0 draws a free one, told on stdout", serve },
+    { "serve", "[--listen ADDR:PORT] [--threads N] [--invoices 1]",
+      "the experts over the OpenAI API; port 0 draws a free one, told on stdout; with "
+      "invoices, GET /invoices tells what each request would be billed",
+      serve },
     { "questions", "[--n N] [--seed S] [--mixed SHARE] [--skip M]",
       "N questions with references as JSON lines; the same seed, the same questions",
       questions },

@@ -23,10 +23,11 @@ struct play {
     size_t tokens;  /* of one choice */
     bool cut_short; /* by max_tokens */
     enum phase phase;
-    int chunk;      /* content chunks of the current choice so far */
-    int choice;     /* whose turn it is */
-    size_t at;      /* bytes of text that were sent */
-    size_t written; /* tokens of all choices that were sent */
+    int chunk;       /* content chunks of the current choice so far */
+    int choice;      /* whose turn it is */
+    size_t at;       /* bytes of text that were sent */
+    size_t written;  /* tokens of all choices that were sent */
+    size_t reasoned; /* of them, reasoning */
 };
 
 struct play *play_new(struct request *request, uint64_t number)
@@ -51,8 +52,12 @@ struct play *play_new(struct request *request, uint64_t number)
     } else {
         play->tokens = request->script.empty != 0 ? 0 : (size_t)request->script.chunks;
     }
-    if (request->max_tokens >= 0 && play->tokens > (size_t)request->max_tokens) {
-        play->tokens = (size_t)request->max_tokens;
+    if (request->max_tokens >= 0 && request->script.ignore_limit == 0 &&
+        play->tokens + (size_t)request->script.reasoning > (size_t)request->max_tokens) {
+        /* Reasoning is output, and comes first. */
+        if ((int64_t)request->script.reasoning > request->max_tokens)
+            request->script.reasoning = (int)request->max_tokens;
+        play->tokens = (size_t)(request->max_tokens - request->script.reasoning);
         play->cut_short = true;
         if (play->text != NULL)
             play->text_bytes = tokens_prefix(play->text, play->text_bytes, play->tokens);
@@ -83,6 +88,35 @@ size_t play_completion_tokens(const struct play *play)
     return play->written;
 }
 
+static int64_t up_to(int64_t wanted, size_t there)
+{
+    return wanted < (int64_t)there ? wanted : (int64_t)there;
+}
+
+bool play_bill(const struct play *play, struct invoice *invoice)
+{
+    const struct request *request = &play->request;
+    const struct script *script = &request->script;
+    size_t choices = (size_t)request->choices;
+    bool refused =
+        script->status >= 400 && (script->status < 500 || script->status == 503);
+    if (refused)
+        return false;
+    invoice->embedding = request->embeddings;
+    invoice->prompt_tokens = (int64_t)request->prompt_tokens;
+    invoice->cached_tokens = up_to(script->cached, request->prompt_tokens);
+    invoice->cache_write_tokens = up_to(
+        script->cache_write, request->prompt_tokens - (size_t)invoice->cached_tokens);
+    invoice->completion_tokens = (int64_t)play->written;
+    invoice->reasoning_tokens = (int64_t)play->reasoned;
+    if (script->bill_all != 0 && !request->embeddings) {
+        invoice->reasoning_tokens = (int64_t)(choices * (size_t)script->reasoning);
+        invoice->completion_tokens =
+            invoice->reasoning_tokens + (int64_t)(choices * play->tokens);
+    }
+    return true;
+}
+
 static struct str text_of(const char *p, size_t n)
 {
     return (struct str){ p, n };
@@ -103,10 +137,26 @@ static void put_usage(const struct play *play, struct buf *out)
     size_t completion = script->tokens >= 0 ? (size_t)script->tokens : play->written;
     if (script->usage == SCRIPT_USAGE_WRONG)
         completion *= 10;
+    if (script->usage == SCRIPT_USAGE_ZERO)
+        prompt = completion = 0;
+    if (script->usage == SCRIPT_USAGE_ABSURD)
+        prompt = SIZE_MAX / 4;
+    const char *sign = script->usage == SCRIPT_USAGE_NEGATIVE ? "-" : "";
+    const char *quote = script->usage == SCRIPT_USAGE_TEXT ? "\"" : "";
     buf_putf(out,
-             "\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,"
-             "\"total_tokens\":%zu}",
-             prompt, completion, prompt + completion);
+             "\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%s%s%zu%s,"
+             "\"total_tokens\":%zu",
+             prompt, quote, sign, completion, quote, prompt + completion);
+    struct invoice truth = { .model = "" };
+    if (script->cached + script->cache_write > 0 && play_bill(play, &truth))
+        buf_putf(out,
+                 ",\"prompt_tokens_details\":{\"cached_tokens\":%lld,"
+                 "\"cache_write_tokens\":%lld}",
+                 (long long)truth.cached_tokens, (long long)truth.cache_write_tokens);
+    if (script->reasoning > 0)
+        buf_putf(out, ",\"completion_tokens_details\":{\"reasoning_tokens\":%zu}",
+                 play->reasoned);
+    buf_put(out, "}");
 }
 
 /* The words of a script's chunk: "w17 ", filled up with "." to the length asked for. By
@@ -173,8 +223,10 @@ static void close_delta(const struct play *play, const char *finish, struct buf 
         buf_putf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]", finish);
     else
         buf_put(out, "},\"logprobs\":null,\"finish_reason\":null}]");
-    bool rides = finish != NULL && play->choice == play->request.choices - 1 &&
-                 play->request.script.usage == SCRIPT_USAGE_WITH_CHOICES;
+    enum script_usage usage = (enum script_usage)play->request.script.usage;
+    bool rides = usage == SCRIPT_USAGE_RUNNING ||
+                 (finish != NULL && play->choice == play->request.choices - 1 &&
+                  usage == SCRIPT_USAGE_WITH_CHOICES);
     if (rides) {
         buf_put(out, ",");
         put_usage(play, out);
@@ -268,6 +320,7 @@ static enum play_step say(struct play *play, struct buf *out, int *ret_wait_ms)
         buf_putf(out, "\"reasoning_content\":\"r%d \"", play->chunk);
         close_delta(play, NULL, out);
         play->written++;
+        play->reasoned++;
         play->chunk++;
         if (play->chunk >= script->reasoning) {
             play->chunk = 0;
@@ -342,6 +395,7 @@ static void put_message(struct play *play, struct buf *out)
             buf_putf(out, "r%d ", i);
         buf_put(out, "\"");
         play->written += (size_t)play->request.script.reasoning;
+        play->reasoned += (size_t)play->request.script.reasoning;
     }
     buf_put(out, "}");
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "gateway/base/buf.h"
+#include "tools/experts/invoices.h"
 #include "tools/experts/request.h"
 
 #define PLAY_BODY_BYTES (256u << 20) /* an answer is never longer */
@@ -37,6 +38,8 @@ void play_free(struct play *play); /* takes NULL */
 const struct request *play_request(const struct play *play);
 /* Tokens as they would be invoiced for what was sent so far. */
 size_t play_completion_tokens(const struct play *play);
+/* The invoice, but for the id. False: nothing is to be paid, the request was refused. */
+bool play_bill(const struct play *play, struct invoice *invoice);
 
 enum play_step play_next(struct play *play, struct buf *out, int *ret_wait_ms);
 enum play_step play_body(struct play *play, struct buf *out);

@@ -24,10 +24,11 @@ static const struct {
     const char *name;
     enum script_usage usage;
 } usages[] = {
-    { "none", SCRIPT_USAGE_NONE },
-    { "wrong", SCRIPT_USAGE_WRONG },
-    { "late", SCRIPT_USAGE_LATE },
-    { "with_choices", SCRIPT_USAGE_WITH_CHOICES },
+    { "none", SCRIPT_USAGE_NONE },       { "wrong", SCRIPT_USAGE_WRONG },
+    { "late", SCRIPT_USAGE_LATE },       { "with_choices", SCRIPT_USAGE_WITH_CHOICES },
+    { "running", SCRIPT_USAGE_RUNNING }, { "negative", SCRIPT_USAGE_NEGATIVE },
+    { "absurd", SCRIPT_USAGE_ABSURD },   { "zero", SCRIPT_USAGE_ZERO },
+    { "text", SCRIPT_USAGE_TEXT },
 };
 
 void script_init(struct script *script)

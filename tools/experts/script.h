@@ -35,7 +35,12 @@
     X(prompt_tokens, -1, "prompt tokens to report; -1: the true count")                  \
     X(usage, 0,                                                                          \
       "none: say none; wrong: ten times the truth; late: after a pause of its "          \
-      "own; with_choices: on the finish chunk")                                          \
+      "own; with_choices: on the finish chunk; running: on every chunk; negative, "      \
+      "absurd, zero, text: numbers that cannot be")                                      \
+    X(cached, 0, "prompt tokens read from a cache, as far as there are any")             \
+    X(cache_write, 0, "prompt tokens written to a cache, as far as there are any")       \
+    X(ignore_limit, 0, "1: output limits are not honoured")                              \
+    X(bill_all, 0, "1: what was cut off or left is invoiced to its end")                 \
     X(empty, 0, "1: no content at all: a bare [DONE], a body of 0 bytes")                \
     X(comments, 0, "1: a comment line before each chunk")                                \
     X(crlf, 0, "1: lines end in CR LF")                                                  \
@@ -52,6 +57,11 @@ enum script_usage {
     SCRIPT_USAGE_WRONG,
     SCRIPT_USAGE_LATE,
     SCRIPT_USAGE_WITH_CHOICES,
+    SCRIPT_USAGE_RUNNING,
+    SCRIPT_USAGE_NEGATIVE,
+    SCRIPT_USAGE_ABSURD,
+    SCRIPT_USAGE_ZERO,
+    SCRIPT_USAGE_TEXT,
 };
 
 struct script {

@@ -12,11 +12,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tools/experts/invoices.h"
 #include "tools/experts/lane.h"
 
 struct service {
     char address[NI_MAXHOST + NI_MAXSERV + 4];
     struct stats *stats;
+    struct invoices *invoices; /* NULL: none */
     int n_lanes, n_running;
     struct lane *lanes[SERVICE_THREADS_MAX];
     pthread_t threads[SERVICE_THREADS_MAX];
@@ -102,16 +104,16 @@ static enum err open_lanes(struct service *service, const struct addrinfo *where
             }
             name_address(service, (struct sockaddr *)&address, bytes);
         }
-        if (lane_new(fd, service->stats, (uint64_t)l, (uint64_t)threads,
-                     &service->lanes[l]) != ERR_OK)
+        if (lane_new(fd, service->stats, service->invoices, (uint64_t)l,
+                     (uint64_t)threads, &service->lanes[l]) != ERR_OK)
             return ERR_IO;
         service->n_lanes++;
     }
     return ERR_OK;
 }
 
-enum err service_new(const char *listen, int threads, struct service **ret_service,
-                     char *error, size_t error_bytes)
+enum err service_new(const char *listen, int threads, bool invoices,
+                     struct service **ret_service, char *error, size_t error_bytes)
 {
     struct addrinfo *where = NULL;
     enum err err = ERR_OK;
@@ -123,6 +125,11 @@ enum err service_new(const char *listen, int threads, struct service **ret_servi
         goto out;
     }
     service->stats = stats;
+    service->invoices = invoices ? invoices_new() : NULL;
+    if (invoices && service->invoices == NULL) {
+        err = fail(error, error_bytes, "out of memory");
+        goto out;
+    }
     where = look_up(listen);
     if (where == NULL) {
         err = fail(error, error_bytes, "cannot read the address '%s'", listen);
@@ -165,5 +172,6 @@ void service_free(struct service *service)
     for (int l = 0; l < service->n_lanes; l++)
         lane_free(service->lanes[l]);
     stats_free(service->stats);
+    invoices_free(service->invoices);
     free(service);
 }

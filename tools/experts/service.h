@@ -1,6 +1,6 @@
 /* service.h - the experts behind OpenAI's API on a socket.
  *
- *     service_new("127.0.0.1:0", threads, &service, error, sizeof error)
+ *     service_new("127.0.0.1:0", threads, invoices, &service, error, sizeof error)
  *     service_address(service)                     with the real port
  *     ... until it should end ...
  *     service_free(service)                        cuts what is in flight
@@ -9,11 +9,12 @@
  * in external mode. A lane knows nothing of the others but for the counters.
  *
  *     POST /v1/chat/completions   POST /v1/embeddings   GET /v1/models
- *     GET /healthz                GET /stats
+ *     GET /healthz                GET /stats                 GET /invoices?after=N
  */
 #ifndef TOOLS_EXPERTS_SERVICE_H
 #define TOOLS_EXPERTS_SERVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "gateway/base/err.h"
@@ -24,7 +25,8 @@
 
 struct service;
 
-NODISCARD enum err service_new(const char *listen, int threads,
+/* invoices: whether they are written. */
+NODISCARD enum err service_new(const char *listen, int threads, bool invoices,
                                struct service **ret_service, char *error,
                                size_t error_bytes);
 const char *service_address(const struct service *service); /* "127.0.0.1:43121" */

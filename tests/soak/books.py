@@ -1,0 +1,45 @@
+"""The experts' invoices against what the gateway believes."""
+
+import collections
+import decimal
+import json
+import urllib.request
+
+from harness import eventually
+
+
+def get(experts, path):
+    with urllib.request.urlopen(experts.url.removesuffix("/v1") + path) as answer:
+        return json.load(answer)
+
+
+def invoices(experts):
+    """All that was billed, by request, once nothing is under way any more; without the probes of embedders, which
+    belong to no request."""
+    eventually(lambda: all(model["in_flight"] == 0 for model in get(experts, "/stats")["models"].values()),
+               "experts are still answering")
+    after, bills = 0, collections.defaultdict(list)
+    while True:
+        page = get(experts, f"/invoices?after={after}")
+        assert page["lost"] == 0
+        for invoice in page["invoices"]:
+            if invoice["id"]:
+                bills[invoice["id"]].append(invoice)
+        if page["next"] == after:
+            return bills
+        after = page["next"]
+
+
+def pico(usd):
+    return int(decimal.Decimal(usd).scaleb(12))
+
+
+def idle(gateway):
+    """Nothing is under way, and no reservation was left behind."""
+    names = ["frugal_requests_in_flight", "frugal_reservations", "frugal_reserved_usd"]
+    eventually(lambda: all(gateway.metrics().value(name) == 0 for name in names), "a reservation is left behind")
+
+
+def lines(gateway):
+    """The log's line of each request that was decided."""
+    return {line["request_id"]: line for line in gateway.log.lines(event="request") if "cost_usd" in line}

@@ -1,0 +1,152 @@
+"""A world out of a seed: experts with prices and manners, policies, and what a crowd of clients asks of them.
+
+All money here is counted again, from the experts' invoices and the price list alone, in integers of pico-USD:
+nothing of the gateway's own arithmetic is used to judge it.
+"""
+
+import dataclasses
+import datetime
+import random
+
+# What an expert does beside answering well. Its output limit is honoured by all of these.
+MANNERS = [
+    "", "", "delay_ms=15", "chunk_ms=3", "cut_after=3", "cut_after=0", "cut_head=1", "stall_after=2", "stall_head=1",
+    "status=429", "status=500", "status=503", "status=500,bill_all=1", "usage=late", "usage=with_choices", "usage=none",
+    "usage=negative", "usage=absurd", "usage=zero", "usage=text", "usage=running", "error_event_at=2",
+    "malformed_at=1", "no_done=1", "slice_bytes=40", "cut_after=4,bill_all=1", "reasoning=5", "cached=9,cache_write=4",
+    "cached=1000,usage=late", "reasoning=900", "tool_calls=1", "empty=1", "chunk_ms=40,bill_all=1"]
+EMBEDDERS = ["dim=16", "dim=16,delay_ms=20", "dim=16,delay_ms=200"]
+WORDS = "why does the sum of a garden and an old friend equal 17 plus moonlight minus 4 in free verse".split()
+
+
+def usd_per_million(pico):
+    return pico / 1e6
+
+
+@dataclasses.dataclass
+class Price:
+    """Pico-USD a token."""
+    input: int
+    output: int
+    cached: int
+    write: int
+    reasoning: int
+    fee: int
+    above: int = 0      # tokens; 0: no second tier
+    factor: int = 1     # of that tier, in quarters: it may be cheaper
+
+    def cost(self, bill):
+        prompt, cached, written = bill["prompt_tokens"], bill["cached_tokens"], bill["cache_write_tokens"]
+        output, reasoning = bill["completion_tokens"], bill["reasoning_tokens"]
+        pico = ((prompt - cached - written) * self.input + cached * self.cached + written * self.write
+                + (output - reasoning) * self.output + reasoning * self.reasoning)
+        if self.above and prompt > self.above:
+            pico = pico * self.factor // 4  # all rates are multiples of 4
+        return pico + self.fee
+
+    def written(self):
+        entry = {"input": usd_per_million(self.input), "output": usd_per_million(self.output),
+                 "cached_input": usd_per_million(self.cached), "cache_write": usd_per_million(self.write),
+                 "reasoning": usd_per_million(self.reasoning), "request": self.fee / 1e12}
+        if self.above:
+            entry["above"] = {"tokens": self.above, **{name: entry[name] * self.factor / 4 for name in
+                              ("input", "output", "cached_input", "cache_write", "reasoning")}}
+            entry["above"] = {name: round(value, 6) for name, value in entry["above"].items()}
+        return entry
+
+
+def draw_price(draw):
+    rate = lambda top: 4 * int(10 ** draw.uniform(2, top))  # noqa: E731
+    price = Price(rate(6.5), rate(7), 0, 0, 0, draw.choice([0, 0, 10 ** 7, 123456789]))
+    price.cached = draw.choice([price.input, price.input // 40 * 4, price.input * 2])
+    price.write = draw.choice([price.input, price.input * 2])
+    price.reasoning = draw.choice([price.output, price.output * 3, price.output // 8 * 4])
+    if draw.random() < 0.4:
+        price.above, price.factor = draw.randint(5, 60), draw.choice([2, 8, 10])
+    return price
+
+
+def by_date(draw, price):
+    """The same price now; another one until yesterday, and perhaps a dearer one from next month on."""
+    if draw.random() < 0.6:
+        return price.written()
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    day = lambda n: (today + datetime.timedelta(days=n)).isoformat()  # noqa: E731
+    prices = [draw_price(draw).written(), {**price.written(), "from": day(-1)}]
+    if draw.random() < 0.5:
+        prices.append({**draw_price(draw).written(), "from": day(30)})
+    return prices
+
+
+class World:
+    def __init__(self, seed, requests, liar=False):
+        self.seed = seed
+        self.draw = random.Random(seed)
+        self.requests = requests
+        names = ["mathy", "poet", "sage"] + [f"more{i}" for i in range(self.draw.randint(1, 5))]
+        self.prices = {name: draw_price(self.draw) for name in names}
+        self.models = {name: self.model(i, self.draw.choice(MANNERS)) for i, name in enumerate(names)}
+        if liar:
+            self.models["sage"] = self.model(len(names), "ignore_limit=1,chunks=400")
+        self.embedder_price = 4 * int(10 ** self.draw.uniform(1, 5))
+        self.embedder_model = "script:" + self.draw.choice(EMBEDDERS)
+
+    def model(self, i, manner):
+        """`dim` means nothing to a chat, and makes the name of each expert its own."""
+        length = "" if "chunks" in manner else f"chunks={self.draw.randint(1, 60)},"
+        return f"script:{length}{manner}{',' if manner else ''}dim={100 + i}"
+
+    def expert_of(self, model):
+        return next(name for name, own in self.models.items() if own == model)
+
+    def cost(self, invoice):
+        if invoice["embedding"]:
+            return invoice["prompt_tokens"] * self.embedder_price
+        return self.prices[self.expert_of(invoice["model"])].cost(invoice)
+
+    def config(self, url, bundle, **more):
+        timeouts = {"connect": 1000, "first_byte": 300, "idle": 250, "total": 2000}
+        experts = {name: {"endpoints": [url], "max_in_flight": self.draw.choice([20, 1000]), "timeouts_ms": timeouts,
+                          "generator": {"model": self.models[name], "price": by_date(self.draw, price),
+                                        "output_limit_field": self.draw.choice(["any", "max_tokens",
+                                                                                "max_completion_tokens"])}}
+                   for name, price in self.prices.items()}
+        experts["embedder"] = {"endpoints": [url], "timeouts_ms": timeouts, "max_in_flight": 1000, "embedding": {
+            "model": self.embedder_model, "dim": 16, "price": usd_per_million(self.embedder_price)}}
+        policies = {name: {"value_usd": value, "default": self.draw.choice(list(self.prices)), "gain_se": 0,
+                           "max_output_tokens": self.draw.choice([20, 100, 4000]), "decision_deadline_ms": 100,
+                           **({"budget_usd": 0.002} if name == "capped" else {})}
+                    for name, value in (("auto", 0.02), ("rich", 50), ("capped", 1))}
+        return {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 2, "bundle": str(bundle), "experts": experts,
+                "embedders": self.draw.choice([["embedder"], ["surface", "lexical", "embedder"]]), "policies": policies,
+                "limits": {"attempts": self.draw.choice([1, 3, 6])}, **more}
+
+    def ask(self, i):
+        """One client: body, headers, when it leaves (None: it stays), and its ceiling in pico-USD."""
+        draw = random.Random(f"{self.seed}/{i}")
+        body = {"model": draw.choice(["auto", "auto", "rich", "capped", *self.prices]),
+                "messages": [{"role": "user", "content": " ".join(draw.choices(WORDS, k=draw.randint(1, 60)))}]}
+        headers = {"x-request-id": f"soak-{self.seed}-{i}"}
+        if draw.random() < 0.5:
+            body["stream"] = True
+            if draw.random() < 0.7:
+                body["stream_options"] = {"include_usage": True}
+        if draw.random() < 0.6:
+            body[draw.choice(["max_tokens", "max_completion_tokens"])] = int(10 ** draw.uniform(0, 2.5))
+        if draw.random() < 0.25:
+            body["n"] = draw.randint(2, 4)
+        ceiling = int(10 ** draw.uniform(7, 11)) if draw.random() < 0.9 else None
+        if ceiling is not None:
+            if draw.random() < 0.5:
+                headers["x-frugal-budget-usd"] = f"{ceiling // 10 ** 12}.{ceiling % 10 ** 12:012d}"
+            else:
+                body["frugal"] = {"budget_usd": ceiling / 1e12}
+                ceiling = round(body["frugal"]["budget_usd"] * 1e12)
+            if draw.random() < 0.5:
+                headers["x-frugal-on-budget"] = draw.choice(["trim", "downgrade", "reject"])
+        if body["model"] == "capped":
+            ceiling = min(ceiling or 2 * 10 ** 9, 2 * 10 ** 9)
+        if draw.random() < 0.2:
+            headers["x-frugal-deadline-ms"] = str(draw.randint(50, 1500))
+        leaves = draw.uniform(0, 0.3) ** 2 * 3 if draw.random() < 0.25 else None
+        return body, headers, leaves, ceiling

@@ -301,6 +301,15 @@ static void done(void *arg)
     recall->wake(recall->arg);
 }
 
+void recall_look(struct recall *recall, struct store_view *view)
+{
+    assert(recall->ask != RECALL_SCORE);
+    buf_init(&recall->out, RECALL_BYTES);
+    run(recall, view);
+    if (recall->out.failed)
+        (void)api_error_set(&recall->error, API_NOMEM, NULL, NULL);
+}
+
 bool recall_start(struct recall *recall, struct store *store, struct loop *loop)
 {
     assert(!recall->away);

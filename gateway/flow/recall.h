@@ -60,4 +60,7 @@ NODISCARD bool recall_start(struct recall *recall, struct store *store,
                             struct loop *loop);
 void recall_release(struct recall *recall); /* takes a zeroed one */
 
+/* The same answer without a store's threads, here and now; for frugalctl. ONE and LIST. */
+void recall_look(struct recall *recall, struct store_view *view);
+
 #endif

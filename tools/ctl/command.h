@@ -26,6 +26,9 @@
     X(route, "route", "show how a prompt would be routed, and why")                      \
     X(explain_graph, "explain-graph",                                                    \
       "draw the walk through the evidence and the shortest path")                        \
+    X(decisions, "decisions", "list what the gateway decided, and what it cost")         \
+    X(why, "why", "tell the story of one decision")                                      \
+    X(spend, "spend", "sum up what was paid, and what was saved")                        \
     X(eval_routing, "eval routing", "measure a router on recorded outcomes")             \
     X(eval_classification, "eval classification", "measure fusers of class outputs")
 

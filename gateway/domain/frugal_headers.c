@@ -211,8 +211,9 @@ static bool tag_fits(struct str text, size_t max, const char *others)
 }
 
 /* Into its place among the names; false: there are too many, or it stands there with
- * another value. */
-static bool tag_add(struct frugal_options *options, struct frugal_tag tag)
+ * another value, which `replace` allows. */
+static bool tag_add(struct frugal_options *options, struct frugal_tag tag, size_t max,
+                    bool replace)
 {
     size_t at = 0;
     int order = 1;
@@ -226,15 +227,40 @@ static bool tag_add(struct frugal_options *options, struct frugal_tag tag)
         if (order <= 0)
             break;
     }
-    if (at < options->n_tags && order == 0)
+    if (at < options->n_tags && order == 0) {
+        if (replace)
+            options->tags[at] = tag;
         return str_eq(tag.value, options->tags[at].value);
-    if (options->n_tags == FRUGAL_MAX_TAGS)
+    }
+    if (options->n_tags >= max)
         return false;
     memmove(&options->tags[at + 1], &options->tags[at],
             (options->n_tags - at) * sizeof tag);
     options->tags[at] = tag;
     options->n_tags++;
     return true;
+}
+
+/* False: it is no tag. */
+static bool tag_read(struct str part, struct frugal_tag *ret_tag)
+{
+    part = str_trim(part);
+    if (!str_cut(&part, '=', &ret_tag->name) || part.p == NULL)
+        return false;
+    ret_tag->value = part;
+    return tag_fits(ret_tag->name, FRUGAL_MAX_TAG_NAME, "-_.") &&
+           tag_fits(ret_tag->value, FRUGAL_MAX_TAG_VALUE, "!#$%&'*+-./:;?@[]^_{|}~()<>");
+}
+
+void frugal_options_key_tags(struct frugal_options *options, struct str tags)
+{
+    struct frugal_tag tag;
+    struct str part;
+
+    for (size_t n = 0; n < FRUGAL_MAX_TAGS && str_cut(&tags, ',', &part); n++) {
+        if (tag_read(part, &tag))
+            (void)tag_add(options, tag, ARRAY_LEN(options->tags), true);
+    }
 }
 
 static enum api_err take_tags(const struct source *s, struct str value)
@@ -246,15 +272,10 @@ static enum api_err take_tags(const struct source *s, struct str value)
     while (str_cut(&kept, ',', &part)) {
         struct frugal_tag tag;
 
-        part = str_trim(part);
-        if (!str_cut(&part, '=', &tag.name) || part.p == NULL)
-            return fail(s, "name=value, separated by commas");
-        tag.value = part;
-        if (!tag_fits(tag.name, FRUGAL_MAX_TAG_NAME, "-_.") ||
-            !tag_fits(tag.value, FRUGAL_MAX_TAG_VALUE, "!#$%&'*+-./:;?@[]^_{|}~()<>"))
+        if (!tag_read(part, &tag))
             return fail(s, "name=value: a name of 1 to 32 letters, digits and -_., a "
                            "value of 1 to 64 visible ASCII characters");
-        if (!tag_add(s->options, tag))
+        if (!tag_add(s->options, tag, FRUGAL_MAX_TAGS, false))
             return fail(s, "at most 8 names, each with one value");
     }
     return API_OK;

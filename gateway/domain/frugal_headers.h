@@ -51,9 +51,9 @@ enum frugal_option {
 };
 
 #define FRUGAL_MAX_CONVERSATION 128 /* bytes of a conversation id */
-#define FRUGAL_MAX_TAGS         8
-#define FRUGAL_MAX_TAG_NAME     32 /* bytes; letters, digits, - _ . */
-#define FRUGAL_MAX_TAG_VALUE    64 /* bytes; visible ASCII but for , and = */
+#define FRUGAL_MAX_TAGS         8   /* of a request, and of a key */
+#define FRUGAL_MAX_TAG_NAME     32  /* bytes; letters, digits, - _ . */
+#define FRUGAL_MAX_TAG_VALUE    64  /* bytes; visible ASCII but for , and = */
 
 struct frugal_options {
     unsigned given;      /* bit o: option o was given in header or body */
@@ -70,7 +70,7 @@ struct frugal_options {
     size_t n_tags; /* of header and body together, sorted by name */
     struct frugal_tag {
         struct str name, value; /* in the arena */
-    } tags[FRUGAL_MAX_TAGS];
+    } tags[2 * FRUGAL_MAX_TAGS];
 
     unsigned in_header, in_body; /* private: what each source gave */
 };
@@ -88,6 +88,11 @@ NODISCARD enum api_err frugal_options_header(struct frugal_options *options,
 NODISCARD enum api_err frugal_options_body(struct frugal_options *options,
                                            struct str object, struct arena *arena,
                                            struct api_error *error);
+
+/* Adds the tags of a key, "team=search,env=prod"; they stand in the place of the request's
+ * own of the same name, so that nobody books on another's account. What is no tag is left
+ * out, and so is what is one too many. Borrowed. */
+void frugal_options_key_tags(struct frugal_options *options, struct str tags);
 
 /* The allow list as a mask over config->experts; all bits where none was given. An
  * unknown name is a 400 that names it. */

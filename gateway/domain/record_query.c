@@ -164,10 +164,6 @@ enum api_err record_query_end(const struct record_query *query, struct api_error
         record_query_given(query, RECORD_AFTER))
         return api_error_set(error, API_BAD_VALUE, "after",
                              "'before' and 'after' do not go together");
-    if (record_query_given(query, RECORD_REQUEST_ID) &&
-        record_query_given(query, RECORD_RESPONSE_ID))
-        return api_error_set(error, API_BAD_VALUE, "response_id",
-                             "'request_id' and 'response_id' do not go together");
     return API_OK;
 }
 

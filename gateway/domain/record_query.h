@@ -36,8 +36,8 @@
     X(LIMIT, "limit", "decisions on a page, 1 to 500")                                   \
     X(BEFORE, "before", "id: the page of those older than it, newest first")             \
     X(AFTER, "after", "id: the page of those newer than it, oldest first")               \
-    X(REQUEST_ID, "request_id", "the newest decision with this x-request-id")            \
-    X(RESPONSE_ID, "response_id", "the newest decision with this id of its answer")
+    X(REQUEST_ID, "request_id", "with this x-request-id")                                \
+    X(RESPONSE_ID, "response_id", "whose answer has this id")
 
 enum record_param {
 #define X(name, key, help) RECORD_##name,

@@ -39,6 +39,8 @@ bool entry_begin(struct exchange *x)
         entry_refuse(x);
         return false;
     }
+    if (x->key != NULL)
+        frugal_options_key_tags(&x->options, str_of(x->key->tags));
     x->entry = (struct store_decision){
         .key = explain_record(x).key,
         .id = str_of(x->decision_id),

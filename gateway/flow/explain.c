@@ -30,6 +30,7 @@ struct record explain_record(const struct exchange *x)
         .options = &x->options,
         .decision_id = str_of(x->decision_id),
         .request_id = x->request_id,
+        .key = str_of(x->key != NULL ? x->key->id : NULL),
         .model = x->chat.model,
         .chosen = x->chosen,
         .decided = x->decided_us != 0,

@@ -16,11 +16,11 @@
 
 #define RECORD_DEPTH 16 /* of a record's JSON */
 
-static void no_such_decision(struct recall *recall, struct str id)
+static void no_such_decision(struct recall *recall)
 {
     (void)api_error_set(&recall->error, API_NO_DECISION, "id",
                         "there is no decision '" STR_FMT "'",
-                        STR_ARG(str_clip_utf8(id, 100)));
+                        STR_ARG(str_clip_utf8(recall->id, 100)));
 }
 
 static void store_trouble(struct recall *recall, enum store_err err)
@@ -30,12 +30,11 @@ static void store_trouble(struct recall *recall, enum store_err err)
 }
 
 /* The decision, if it is there and the caller may see it. */
-static struct store_row *find(struct recall *recall, struct store_view *view,
-                              enum store_find_by by, struct str text)
+static struct store_row *find(struct recall *recall, struct store_view *view)
 {
     struct store_error error = { "" };
     struct store_row *row = NULL;
-    enum store_err err = store_find(view, by, text, &row, &error);
+    enum store_err err = store_find(view, STORE_BY_ID, recall->id, &row, &error);
 
     if (err == STORE_OK && !recall->everyone &&
         !str_eq(store_row_as_decision(row)->key, recall->owner)) {
@@ -45,7 +44,7 @@ static struct store_row *find(struct recall *recall, struct store_view *view,
     if (err == STORE_OK)
         return row;
     if (err == STORE_ABSENT)
-        no_such_decision(recall, text);
+        no_such_decision(recall);
     else
         store_trouble(recall, err);
     return NULL;
@@ -53,7 +52,7 @@ static struct store_row *find(struct recall *recall, struct store_view *view,
 
 static void show_one(struct recall *recall, struct store_view *view)
 {
-    struct store_row *row = find(recall, view, STORE_BY_ID, recall->id);
+    struct store_row *row = find(recall, view);
     struct store_error error = { "" };
     enum store_err err;
 
@@ -94,23 +93,6 @@ static bool put_listed(void *context, const struct store_decision *decision)
     return true;
 }
 
-static enum store_err list_found(struct recall *recall, struct store_view *view,
-                                 struct page *page)
-{
-    const struct record_query *q = &recall->query;
-    const bool by_request = record_query_given(q, RECORD_REQUEST_ID);
-    struct store_row *row =
-        find(recall, view, by_request ? STORE_BY_REQUEST : STORE_BY_RESPONSE,
-             by_request ? q->request_id : q->response_id);
-
-    if (row != NULL)
-        (void)put_listed(page, store_row_as_decision(row));
-    else if (recall->error.code == API_NO_DECISION)
-        recall->error = (struct api_error){ .code = API_OK }; /* an empty list */
-    store_row_free(row);
-    return STORE_OK;
-}
-
 static enum store_err list_page(struct recall *recall, struct store_view *view,
                                 struct page *page)
 {
@@ -127,6 +109,8 @@ static enum store_err list_page(struct recall *recall, struct store_view *view,
         .policy = q->policy,
         .tag_name = q->tag_name,
         .tag_value = q->tag_value,
+        .request_id = q->request_id,
+        .response_id = q->response_id,
         .brief = true,
         .limit = q->limit + 1,
     };
@@ -145,11 +129,7 @@ static void show_list(struct recall *recall, struct store_view *view)
     jput_open(&page.j, NULL, '{');
     jput_text(&page.j, "object", "list");
     jput_open(&page.j, "data", '[');
-    if (record_query_given(q, RECORD_REQUEST_ID) ||
-        record_query_given(q, RECORD_RESPONSE_ID))
-        err = list_found(recall, view, &page);
-    else
-        err = list_page(recall, view, &page);
+    err = list_page(recall, view, &page);
     jput_close(&page.j, ']');
     jput_bool(&page.j, "has_more", page.more);
     jput_text(&page.j, "first_id", page.n > 0 ? page.first : NULL);
@@ -255,7 +235,7 @@ static bool was_answered(const struct store_decision *d)
 
 static void score(struct recall *recall, struct store_view *view)
 {
-    struct store_row *row = find(recall, view, STORE_BY_ID, recall->id);
+    struct store_row *row = find(recall, view);
     const struct store_decision *d;
 
     if (row == NULL)

@@ -36,7 +36,10 @@ static enum api_err take_score(struct exchange *x, struct recall *recall)
 {
     const struct config_store *settings = &exchange_config(x)->store;
 
-    if (!x->admin && settings->feedback == CONFIG_FEEDBACK_OFF)
+    const bool off = x->key != NULL ? x->key->feedback == KEY_FEEDBACK_OFF
+                                    : settings->feedback == CONFIG_FEEDBACK_OFF;
+
+    if (!x->admin && off)
         return api_error_set(&x->error, API_NO_FEEDBACK, NULL, NULL);
     recall->scores_per_day = settings->feedback_per_day;
     return record_feedback_read(buf_str(&x->body), &recall->score, &x->error);
@@ -57,6 +60,7 @@ static bool ask(struct exchange *x)
                                                  : RECALL_SCORE;
     recall->id = x->argument;
     recall->everyone = x->admin;
+    recall->owner = str_of(x->key != NULL ? x->key->id : NULL);
     recall->now_us = clock_wall_us(&clock_system);
     recall->wake = exchange_woke;
     recall->arg = x;

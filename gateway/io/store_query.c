@@ -326,6 +326,10 @@ enum store_err store_list(struct store_view *view, const struct store_filter *fi
         say_text(&asking, " AND expert = ?", filter->expert);
     if (filter->policy.n > 0)
         say_text(&asking, " AND policy = ?", filter->policy);
+    if (filter->request_id.n > 0)
+        say_text(&asking, " AND request_id = ?", filter->request_id);
+    if (filter->response_id.n > 0)
+        say_text(&asking, " AND response_id = ?", filter->response_id);
     if (filter->tag_name.n > 0) {
         say_text(&asking,
                  " AND (SELECT value FROM json_each(iif(json_valid(tags), tags, '{}'))"

@@ -38,16 +38,17 @@ NODISCARD enum store_err store_find(struct store_view *view, enum store_find_by 
                                     struct str text, struct store_row **ret_row,
                                     struct store_error *error);
 
-struct store_filter {               /* {0} and a limit: the newest of all */
-    struct str before;              /* id: only older ones; empty: from the newest */
-    struct str after;               /* id: only newer ones, oldest first; empty: any */
-    int64_t since_us, until_us;     /* at_us >= since, < until; 0: no bound */
-    struct str key;                 /* with any_key false */
-    bool by_key;                    /* only this key's, also the empty one */
-    struct str expert, policy;      /* empty: any */
-    struct str tag_name, tag_value; /* with this tag; name empty: any */
-    bool brief;                     /* without `record`, which is long */
-    int64_t limit;                  /* > 0 */
+struct store_filter {           /* {0} and a limit: the newest of all */
+    struct str before;          /* id: only older ones; empty: from the newest */
+    struct str after;           /* id: only newer ones, oldest first; empty: any */
+    int64_t since_us, until_us; /* at_us >= since, < until; 0: no bound */
+    struct str key;             /* with any_key false */
+    bool by_key;                /* only this key's, also the empty one */
+    struct str expert, policy;  /* empty: any */
+    struct str request_id, response_id; /* the same */
+    struct str tag_name, tag_value;     /* with this tag; name empty: any */
+    bool brief;                         /* without `record`, which is long */
+    int64_t limit;                      /* > 0 */
 };
 /* False ends the list. */
 typedef bool (*store_decision_fn)(void *context, const struct store_decision *decision);

@@ -6,13 +6,14 @@ import struct
 import pytest
 
 from harness import config, embedding, eventually, expert, scripts
+from harness.keys import Key, key_file
 from harness.routers import PRICES, held_out
 
 BAD_QUERIES = {
     "unknown": ("expret=small", "expret"), "repeated": ("limit=1&limit=2", "limit"), "limit": ("limit=0", "limit"),
     "limit: too many": ("limit=501", "limit"), "limit: words": ("limit=all", "limit"), "since": ("since=yesterday", "since"),
     "until": ("until=2026-02-30", "until"), "tag": ("tag=team", "tag"), "both ways": ("before=a&after=b", "after"),
-    "two ids": ("request_id=a&response_id=b", "response_id"), "empty": ("expert=", "expert"), "bare": ("policy", "policy"),
+    "empty": ("expert=", "expert"), "bare": ("policy", "policy"),
     "key": ("key=somebody", "key"), "escaped": ("%65xpret=1", "expret"),
 }
 
@@ -376,3 +377,66 @@ def test_scores_can_be_refused(run):
     gateway = run.gateway(kept(run.expert(scripts.answer()), store={"path": "frugal.db", "feedback": "off"}))
     said = gateway.post(f"/v1/decisions/{gateway.chat()['x-frugal-decision-id']}/feedback", {"score": 1})
     assert (said.status, said.error["code"]) == (403, "feedback_off")
+
+
+# -- keys
+
+def two_keys(run, **more):
+    """A gateway for two teams, and their keys."""
+    ours, theirs = Key("ours", tags="team=us,env=prod", feedback="own"), Key("theirs")
+    whole = kept(run.expert(scripts.answer()), keys={"file": "keys.json"}, **more)
+    return run.gateway(whole, files={"keys.json": key_file(ours, theirs)}), ours, theirs
+
+
+def test_a_key_sees_its_own_records_alone_and_the_operator_all(run):
+    gateway, ours, theirs = two_keys(run)
+    mine = gateway.chat(headers=[*ours.headers, ("x-request-id", "mine")])["x-frugal-decision-id"]
+    other = gateway.chat(headers=[*theirs.headers, ("x-request-id", "other")])["x-frugal-decision-id"]
+    assert gateway.get(f"/v1/decisions/{mine}", headers=ours.headers).json()["key"] == "ours"
+    for query, found in (("", [mine]), ("?request_id=other", []), ("?request_id=mine", [mine]),
+                         ("?response_id=chatcmpl-scripted", [mine]), (f"?after={min(mine, other)[:14]}", [mine])):
+        listed = gateway.get("/v1/decisions" + query, headers=ours.headers).json()
+        assert "theirs" not in str(listed) and other not in str(listed)
+        assert ids(listed) == found
+    assert sorted(ids(gateway.get("/v1/decisions", admin=True).json())) == sorted([mine, other])
+    assert ids(gateway.get("/v1/decisions?key=theirs", admin=True).json()) == [other]
+
+
+def test_another_keys_record_is_answered_like_one_that_is_not_there(run):
+    gateway, ours, theirs = two_keys(run)
+    other = gateway.chat(headers=theirs.headers)["x-frugal-decision-id"]
+    body = lambda answer, decision: (answer.status, answer.body.replace(decision.encode(), b"ID"))
+    foreign, absent = other, other[:-1] + ("0" if other[-1] != "0" else "1")
+    for ask in (lambda decision: gateway.get(f"/v1/decisions/{decision}", headers=ours.headers),
+                lambda decision: gateway.post(f"/v1/decisions/{decision}/feedback", {"score": 1}, headers=ours.headers)):
+        assert body(ask(foreign), foreign) == body(ask(absent), absent)
+        assert ask(foreign).status == 404
+    assert gateway.get(f"/v1/decisions/{other}", admin=True).json()["feedback"] == []
+
+
+def test_records_ask_for_a_key_where_there_are_keys(run):
+    gateway, _, _ = two_keys(run)
+    for answer in (gateway.get("/v1/decisions"), gateway.get("/v1/decisions/x"),
+                   gateway.post("/v1/decisions/x/feedback", {"score": 1})):
+        assert answer.status == 401
+
+
+def test_tags_of_a_key_stand_in_the_place_of_the_requests_own(run):
+    gateway, ours, _ = two_keys(run)
+    answer = gateway.chat(headers=[*ours.headers, ("x-frugal-tags", "team=somebody,job=nightly")])
+    record = gateway.get(f"/v1/decisions/{answer['x-frugal-decision-id']}", headers=ours.headers).json()
+    assert record["tags"] == {"env": "prod", "job": "nightly", "team": "us"}
+
+
+def test_a_key_says_whether_its_scores_are_taken(run):
+    gateway, ours, theirs = two_keys(run)
+    for key, status in ((ours, 200), (theirs, 403)):
+        made = gateway.chat(headers=key.headers)["x-frugal-decision-id"]
+        assert gateway.post(f"/v1/decisions/{made}/feedback", {"score": 1}, headers=key.headers).status == status
+
+
+def test_each_key_has_its_own_number_of_scores(run):
+    gateway, ours, _ = two_keys(run, store={"path": "frugal.db", "feedback_per_day": 1})
+    made = [gateway.chat(headers=ours.headers)["x-frugal-decision-id"] for _ in range(2)]
+    assert [gateway.post(f"/v1/decisions/{decision}/feedback", {"score": 1}, headers=ours.headers).status
+            for decision in made] == [200, 429]

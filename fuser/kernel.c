@@ -26,7 +26,7 @@
 #define UNWANTED                                                                         \
     1024.0f             /* more than any utility, yet leaves a float its fourth decimal */
 #define AHEAD        12 /* rows fetched before their turn: they lie far apart */
-#define SORT_ROOM    512       /* what is sorted by ranks; more is rare */
+#define SORT_ROOM    1024      /* what is sorted by ranks; more is rare */
 #define CLASSES      64        /* classes looked at together */
 #define BOUND_COARSE (1 << 14) /* the last bits of a bound: a five-hundredth */
 

@@ -230,12 +230,18 @@ static void find_candidates(struct fuser_session *session, size_t e)
     const struct fuser_bundle *bundle = session->fuser->bundle;
     const float *vector = session->vectors[e];
 
-    session->n_listed += approx_find(bundle->approx[e], vector, APPROX_OVER,
-                                     session->near + session->n_listed);
-    session->n_listed = bundle_unite(session->near, session->n_listed);
+    size_t before = session->n_listed, before_table = session->n_listed_table;
+
+    session->n_listed +=
+        approx_find(bundle->approx[e], vector, APPROX_OVER, session->near + before);
     session->n_listed_table += approx_find(bundle->approx_table[e], vector, APPROX_TABLE,
-                                           session->near_table + session->n_listed_table);
-    session->n_listed_table = bundle_unite(session->near_table, session->n_listed_table);
+                                           session->near_table + before_table);
+    /* Each list names a row once. */
+    if (before > 0)
+        session->n_listed = bundle_unite(session->near, session->n_listed);
+    if (before_table > 0)
+        session->n_listed_table =
+            bundle_unite(session->near_table, session->n_listed_table);
 }
 
 /* Adds embedder e's coarse distances for every session that is due: each vector of the bundle

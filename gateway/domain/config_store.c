@@ -65,7 +65,7 @@ enum err config_read_store(const struct config_node *node)
     const char *path = NULL;
     enum err err = ERR_OK;
 
-    if (node->json && json_is_string(node->json)) {
+    if (json_is_string(node->json)) {
         err = config_path(node, &path);
         settings.json = NULL;
     } else if (node->json && !json_is_object(node->json)) {

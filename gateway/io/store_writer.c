@@ -261,7 +261,7 @@ static void commit(struct writer *w)
     err = write_rows(w, first, number, &refused);
     if (err == STORE_OK) {
         committed(w, number, begun_us);
-    } else if (err == STORE_REFUSED) {
+    } else if (err == STORE_REFUSED && refused) {
         lose_row(w, refused);
     } else {
         failed(w);

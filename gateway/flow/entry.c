@@ -27,18 +27,11 @@ static struct str tags(struct exchange *x)
     return kept;
 }
 
-bool entry_begin(struct exchange *x)
+void entry_begin(struct exchange *x)
 {
     const struct fuser *fuser = x->snapshot->fuser;
     const struct config_policy *policy = x->order.policy;
 
-    if (x->ledger.store == NULL)
-        return true;
-    if (!ledger_admit(&x->ledger)) {
-        x->decision_id[0] = '\0'; /* nobody will find it */
-        entry_refuse(x);
-        return false;
-    }
     if (x->key != NULL)
         frugal_options_key_tags(&x->options, str_of(x->key->tags));
     x->entry = (struct store_decision){
@@ -57,7 +50,6 @@ bool entry_begin(struct exchange *x)
     };
     if (fuser != NULL)
         x->entry.bundle = str_of(fuser_bundle_id(fuser_bundle_of(fuser)));
-    return true;
 }
 
 static void take_baselines(struct store_decision *entry, const struct record *record)

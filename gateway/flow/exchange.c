@@ -1,10 +1,10 @@
 /* exchange.c - one request's life, as a list of steps. The only file that knows them all.
  *
- *   accept --> parse --> admit --> decide --> forward --> respond --> settle --> over
- *                                   |  ^         |           ^
- *                                   v  |         +--failover |
- *                                  embed                     |
- *      any of them --- error, deadline, client gone ---------+
+ *   accept --> parse --> admit --> enter --> decide --> forward --> respond --> settle --> over
+ *                                             |  ^         |           ^
+ *                                             v  |         +--failover |
+ *                                            embed                     |
+ *      any of them --- error, deadline, client gone -------------------+
  *
  * Each step is a function that returns the step to be in: itself, when it waits. go() is
  * the only place where the step changes, run() the only place that calls steps. Events
@@ -34,6 +34,7 @@
     X(ACCEPT, accept)   /* the head is here: id, route, options, limits */               \
     X(PARSE, parse)     /* the body arrives and is checked as it does */                 \
     X(ADMIT, admit)     /* policy, experts, prices, ceiling, deadline */                 \
+    X(ENTER, enter)     /* a place in the ledger */                                      \
     X(DECIDE, decide)   /* the fuser chooses, or asks for evidence */                    \
     X(EMBED, embed)     /* a piece of evidence is bought */                              \
     X(FORWARD, forward) /* an expert is asked, and the next if it fails */               \
@@ -217,14 +218,27 @@ static enum step step_admit(struct exchange *x)
     x->ordered = true;
     if (!gate_admit(x))
         return STEP_RESPOND;
-    worker_new_id(x->worker, "dec", x->decision_id);
-    if (!entry_begin(x))
-        return STEP_RESPOND;
     exchange_arm(x, &x->deadline, x->accepted_us + (uint64_t)x->order.deadline_ms * 1000);
     buf_init(&x->text, ROUTING_TEXT_MAX);
     if (needs_text(x) && routing_text(&x->chat, &x->text) != ERR_OK)
         (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
-    return x->error.code == API_OK ? STEP_DECIDE : STEP_RESPOND;
+    return x->error.code == API_OK ? STEP_ENTER : STEP_RESPOND;
+}
+
+/* A place in the ledger, before anything is spent. What is begun from here on has an id. */
+static enum step step_enter(struct exchange *x)
+{
+    switch (ledger_admit(&x->ledger)) {
+    case LEDGER_WAITING:
+        return STEP_ENTER;
+    case LEDGER_REFUSED:
+        entry_refuse(x);
+        return STEP_RESPOND;
+    case LEDGER_SECURED:
+        worker_new_id(x->worker, "dec", x->decision_id);
+        entry_begin(x);
+    }
+    return STEP_DECIDE;
 }
 
 /* -- decide and embed -------------------------------------------------------------------- */

@@ -182,8 +182,7 @@ void forward_ask(struct exchange *x);
 void forward_give_up(struct exchange *x);
 
 /* entry.c: writes entry, and error where the request is refused. */
-/* False: it could not be recorded and is refused. */
-bool entry_begin(struct exchange *x);
+void entry_begin(struct exchange *x);
 void entry_refuse(struct exchange *x); /* the disk fails: 503 */
 /* Hands it over, once; everything is settled. */
 void entry_settle(struct exchange *x);

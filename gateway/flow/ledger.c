@@ -24,11 +24,45 @@ void ledger_init(struct ledger *ledger, struct store *store, struct loop *loop,
                                .arg = arg };
 }
 
-bool ledger_admit(struct ledger *ledger)
+/* -- a place ----------------------------------------------------------------------------- */
+
+static void wait_for_room(struct ledger *ledger);
+
+/* The place is taken here and not by whoever is woken: who has left meanwhile gives it back
+ * (ledger_release), and the next is told. */
+static void roomy(void *arg, bool room)
 {
-    if (ledger->store == NULL || store_admit(ledger->store, &ledger->place))
-        return true;
-    return !store_refuses(ledger->store);
+    struct ledger_paper *paper = arg;
+    struct ledger *ledger = paper->ledger;
+
+    if (room && !store_admit(ledger->store, &ledger->place)) {
+        wait_for_room(ledger); /* another one was quicker */
+        return;
+    }
+    paper->state = room ? LEDGER_WRITTEN : LEDGER_FAILED;
+    ledger->wake(ledger->arg);
+}
+
+static void wait_for_room(struct ledger *ledger)
+{
+    struct ledger_paper *paper = &ledger->admission;
+
+    paper->state = LEDGER_AWAY;
+    paper->ledger = ledger;
+    paper->wait = (struct store_wait){ .fn = roomy, .arg = paper, .loop = ledger->loop };
+    store_wait_room(ledger->store, &paper->wait);
+}
+
+enum ledger_secured ledger_admit(struct ledger *ledger)
+{
+    if (ledger->store == NULL || ledger->place.held)
+        return LEDGER_SECURED;
+    if (ledger->admission.state == LEDGER_IDLE) {
+        if (store_admit(ledger->store, &ledger->place) || !store_refuses(ledger->store))
+            return LEDGER_SECURED;
+        wait_for_room(ledger);
+    }
+    return ledger->admission.state == LEDGER_FAILED ? LEDGER_REFUSED : LEDGER_WAITING;
 }
 
 /* -- charges ----------------------------------------------------------------------------- */
@@ -209,7 +243,8 @@ bool ledger_waiting(const struct ledger *ledger)
 
 bool ledger_busy(const struct ledger *ledger)
 {
-    return ledger_waiting(ledger) || ledger->reservation.state == LEDGER_AWAY;
+    return ledger_waiting(ledger) || ledger->reservation.state == LEDGER_AWAY ||
+           ledger->admission.state == LEDGER_AWAY;
 }
 
 void ledger_release(struct ledger *ledger)

@@ -1,6 +1,7 @@
 /* ledger.h - what one request pays: a charge for every paid call, on its way to the store.
  *
- *   ledger_admit()                      before anything is spent; false: 503
+ *   ledger_admit()                      before anything is spent: a place in the queue
+ *       LEDGER_WAITING                  ... wake; ask again
  *   before each paid call, its money reserved:
  *       ledger_open(kind, expert, worst)
  *       ledger_secure()                 full durability: the reservation goes to the disk
@@ -62,7 +63,8 @@ struct ledger {
     struct store_charge *charges; /* in the arena, in the order of the calls */
     bool open;                    /* the last one is */
     bool settled;                 /* the decision was handed over */
-    struct ledger_paper reservation, settlement;
+    struct ledger_paper admission, reservation,
+        settlement;                 /* admission: a place for a row */
     int64_t spent_pico, bound_pico; /* in the purse when the last one was opened */
 };
 
@@ -71,19 +73,21 @@ struct ledger {
 void ledger_init(struct ledger *ledger, struct store *store, struct loop *loop,
                  struct arena *arena, struct store_decision *head,
                  void (*wake)(void *arg), void *arg);
-/* False: the request could not be recorded and is not to be begun. */
-NODISCARD bool ledger_admit(struct ledger *ledger);
+enum ledger_secured {
+    LEDGER_SECURED, /* go on */
+    LEDGER_WAITING, /* wake is to come */
+    LEDGER_REFUSED, /* the disk fails: do not */
+};
+
+/* A place for the decision, so that whatever is spent can be told. */
+NODISCARD enum ledger_secured ledger_admit(struct ledger *ledger);
 /* NOMEM: the call is not to be made. worst: PURSE_UNBOUNDED where no bound is known, then
  * expected stands for it. expert is borrowed, as long as the ledger. */
 NODISCARD enum err ledger_open(struct ledger *ledger, const struct purse *purse,
                                enum store_kind kind, const char *expert,
                                int64_t worst_pico, int64_t expected_pico);
 
-enum ledger_secured {
-    LEDGER_SECURED, /* make the call */
-    LEDGER_WAITING, /* wake is to come */
-    LEDGER_REFUSED, /* the disk fails: do not */
-};
+/* The call may be made. */
 NODISCARD enum ledger_secured ledger_secure(struct ledger *ledger);
 /* Without an open charge nothing happens. Tokens -1: not reported. */
 void ledger_close(struct ledger *ledger, const struct purse *purse, enum store_fate fate,

@@ -35,8 +35,7 @@ void store_notify(const struct store *store, enum store_notice notice, int64_t n
 static bool has_room(const struct store *store, size_t places)
 {
     return places < (size_t)store->settings.queue_rows &&
-           atomic_load_explicit(&store->bytes, memory_order_relaxed) <
-               (size_t)store->settings.queue_bytes;
+           atomic_load(&store->bytes) < (size_t)store->settings.queue_bytes;
 }
 
 /* Under the lock: rows up to this one are committed as soon as can be. */
@@ -83,6 +82,52 @@ void store_forgo(struct store *store, struct store_place *place)
         return;
     place->held = false;
     atomic_fetch_sub(&store->places, 1);
+    store_tell_room(store, 1, true);
+}
+
+void store_tell_room(struct store *store, size_t n, bool room)
+{
+    struct store_wait *first, **end = &first, *next;
+
+    if (atomic_load(&store->n_rooms) == 0)
+        return;
+    pthread_mutex_lock(&store->lock);
+    first = store->rooms;
+    for (; n > 0 && *end != NULL; n--) {
+        end = &(*end)->next;
+        atomic_fetch_sub(&store->n_rooms, 1);
+    }
+    store->rooms = *end;
+    *end = NULL;
+    if (store->rooms == NULL)
+        store->rooms_last = &store->rooms;
+    pthread_mutex_unlock(&store->lock);
+    for (; first != NULL; first = next) {
+        next = first->next;
+        store_answer(first, room);
+    }
+}
+
+/* Whoever gives room looks for those who wait after it, and whoever waits looks for room
+ * once more under the lock: so neither misses the other. */
+void store_wait_room(struct store *store, struct store_wait *wait)
+{
+    bool failing, room;
+
+    pthread_mutex_lock(&store->lock);
+    atomic_fetch_add(&store->n_rooms, 1);
+    failing = store_failing(store);
+    room = has_room(store, atomic_load(&store->places));
+    if (failing || room) {
+        atomic_fetch_sub(&store->n_rooms, 1);
+    } else {
+        wait->next = NULL;
+        *store->rooms_last = wait;
+        store->rooms_last = &wait->next;
+    }
+    pthread_mutex_unlock(&store->lock);
+    if (failing || room)
+        store_answer(wait, !failing);
 }
 
 /* The place becomes the row's. */
@@ -330,6 +375,7 @@ enum store_err store_open(const struct store_settings *settings, struct store **
     store->lock_fd = -1;
     store->last = &store->first;
     store->waits_last = &store->waits;
+    store->rooms_last = &store->rooms;
     store->jobs_last = &store->jobs;
     store->path = strdup(settings->path);
     if (store->path == NULL)
@@ -368,6 +414,7 @@ void store_close(struct store *store)
         return;
     end_threads(store);
     assert(store->first == NULL && store->waits == NULL && store->jobs == NULL);
+    assert(store->rooms == NULL);
     store_file_close(store->in);
     store_file_close(store->out); /* the last one moves the log into the file */
     if (store->lock_fd >= 0)

@@ -29,7 +29,8 @@
  * rows stay in memory and are tried again for ever; store_failing() says so, the notice is
  * given, those who wait are told `false`. The queue is bounded: with `refuse` store_admit
  * is false while it fails, and whoever has a place can always put; with `continue` a row
- * that finds no room is lost, counted and noticed. Never silently.
+ * that finds no room is lost, counted and noticed. Never silently. A queue that is full
+ * only since more comes than can be written is waited for, not refused.
  *
  * Reading. A job runs after a barrier: it sees every row that was put before store_read.
  * While the store fails it sees what is committed, and store_find() also what is in memory.
@@ -100,8 +101,9 @@ struct store_place {
     bool held;
 };
 
-/* Takes a place. False: there is none, or the store refuses because it fails: the request
- * is not to be begun (STORE settings say `refuse`), or goes on without a place. */
+/* Takes a place. False: there is none, or the store fails and refuses. With `continue` the
+ * request then goes on without one; with `refuse` it waits (store_wait_room), or is not
+ * begun where store_failing(). */
 NODISCARD bool store_admit(struct store *store, struct store_place *place);
 /* Nothing is put after all. Harmless without a place. */
 void store_forgo(struct store *store, struct store_place *place);
@@ -127,6 +129,10 @@ struct store_wait {
 /* The same as store_put; true: fn will be called, once. */
 NODISCARD bool store_put_wait(struct store *store, struct store_row **row,
                               struct store_place *place, struct store_wait *wait);
+
+/* fn is called, once, with true when there may be room again, to be asked for by
+ * store_admit, first come, first served; with false when the store fails. */
+void store_wait_room(struct store *store, struct store_wait *wait);
 
 /* -- reading ----------------------------------------------------------------------------- */
 

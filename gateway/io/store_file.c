@@ -24,7 +24,8 @@ struct store_file {
 #define MAKING "PRAGMA auto_vacuum = INCREMENTAL"
 #define USING                                                                            \
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"                            \
-    " PRAGMA journal_size_limit = 16777216; PRAGMA foreign_keys = ON"
+    " PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000;"           \
+    " PRAGMA cache_size = -16384; PRAGMA foreign_keys = ON"
 
 static enum store_err prepare(struct store_file *file, enum store_file_mode mode,
                               struct store_error *error)

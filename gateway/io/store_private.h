@@ -70,14 +70,16 @@ struct store {
     uint64_t urgent;                 /* up to here somebody waits */
     int64_t oldest_us;               /* when row taken + 1 was put */
     struct store_wait *waits, **waits_last; /* by number */
+    struct store_wait *rooms, **rooms_last; /* who waits for room */
     struct store_job *jobs, **jobs_last;
     size_t n_jobs;
     bool idle;    /* the writer sleeps: wake it for the first row */
     bool closing; /* the writer ends when everything is written */
     bool ended;   /* the writer has ended: the reader ends when no job waits */
 
-    atomic_size_t places; /* rows in the list, and places held */
-    atomic_size_t bytes;  /* of the rows in the list */
+    atomic_size_t places;  /* rows in the list, and places held */
+    atomic_size_t bytes;   /* of the rows in the list */
+    atomic_size_t n_rooms; /* waits in `rooms` */
     atomic_bool failing;
     atomic_uint_fast64_t lost;
 };
@@ -86,15 +88,26 @@ int64_t store_now_us(const struct store *store); /* monotonic */
 void store_notify(const struct store *store, enum store_notice notice, int64_t n,
                   const char *text);
 
+/* There is room for n more: as many of who waits for it are told. */
+void store_tell_room(struct store *store, size_t n, bool room);
 /* Calls the wait's fn on its loop. */
 void store_answer(struct store_wait *wait, bool written);
 
 void *store_writer_main(void *store);
 void *store_reader_main(void *store);
 
-/* store_rows.c: one row into its tables; in a transaction of the caller's. */
+/* store_rows.c: one row into its tables; in a transaction of the caller's. What it adds to
+ * `spend` stays in sums, whose texts are the rows', until it is flushed before the commit. */
+#define STORE_SUMS 256
+struct store_sums {                     /* zeroed for each transaction */
+    struct store_spend all[STORE_SUMS]; /* kind empty: none */
+};
 NODISCARD enum store_err store_rows_write(struct store_file *file,
+                                          struct store_sums *sums,
                                           const struct store_row *row,
+                                          struct store_error *error);
+NODISCARD enum store_err store_rows_flush(struct store_file *file,
+                                          struct store_sums *sums,
                                           struct store_error *error);
 NODISCARD enum store_err store_rows_begin(struct store_file *file,
                                           struct store_error *error);

@@ -148,77 +148,139 @@ static bool bind_charge(sqlite3_stmt *s, struct str decision, size_t n,
                                                                                     " " ADD("input_tokens") ", " ADD("output_tokens") ", " ADD( \
                                                                                         "best_pico") ", " ADD("cheapest_pico")
 
+/* The sums of a transaction, before they are added to the table: as many rows, one UPDATE. */
 static const char spend_sql[] =
     "INSERT INTO spend (" SPEND_COLUMNS
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)" SPEND_ADD;
-
-struct addition {
-    int64_t at_us;
-    struct str expert;
-    enum store_kind kind;
-    int64_t requests, calls;
-    int64_t spent_pico, bound_pico;
-    int64_t input_tokens, output_tokens;
-    int64_t best_pico, cheapest_pico;
-};
 
 static int64_t at_least_0(int64_t value)
 {
     return value > 0 ? value : 0;
 }
 
-static enum store_err add_spend(struct store_file *file, const struct store_decision *d,
-                                const struct addition *a, struct store_error *error)
+static enum store_err write_sum(struct store_file *file, const struct store_spend *a,
+                                struct store_error *error)
 {
     sqlite3_stmt *s = store_file_ready(file, spend_sql);
     bool bound =
-        s != NULL && store_bind_int(s, 1, store_day(a->at_us)) &&
-        store_bind_str(s, 2, or_empty(d->key)) &&
-        store_bind_str(s, 3, or_empty(d->policy)) &&
-        store_bind_str(s, 4, or_empty(a->expert)) &&
-        store_bind_text(s, 5, store_kind_word(a->kind)) &&
-        store_bind_int(s, 6, a->requests) && store_bind_int(s, 7, a->calls) &&
-        store_bind_int(s, 8, a->spent_pico) && store_bind_int(s, 9, a->bound_pico) &&
-        store_bind_int(s, 10, at_least_0(a->input_tokens)) &&
-        store_bind_int(s, 11, at_least_0(a->output_tokens)) &&
-        store_bind_int(s, 12, a->best_pico) && store_bind_int(s, 13, a->cheapest_pico);
+        s != NULL && store_bind_int(s, 1, a->day) && store_bind_str(s, 2, a->key) &&
+        store_bind_str(s, 3, a->policy) && store_bind_str(s, 4, a->expert) &&
+        store_bind_str(s, 5, a->kind) && store_bind_int(s, 6, a->requests) &&
+        store_bind_int(s, 7, a->calls) && store_bind_int(s, 8, a->spent_pico) &&
+        store_bind_int(s, 9, a->bound_pico) && store_bind_int(s, 10, a->input_tokens) &&
+        store_bind_int(s, 11, a->output_tokens) && store_bind_int(s, 12, a->best_pico) &&
+        store_bind_int(s, 13, a->cheapest_pico);
 
     return store_file_run(file, bound ? s : NULL, error);
 }
 
+static uint32_t mixed(uint32_t hash, struct str text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        hash = (hash ^ (unsigned char)text.p[i]) * 16777619u;
+    return (hash ^ 0xff) * 16777619u;
+}
+
+static size_t slot_of(const struct store_spend *a)
+{
+    uint32_t hash = 2166136261u ^ (uint32_t)a->day;
+
+    hash = mixed(hash, a->key);
+    hash = mixed(hash, a->policy);
+    hash = mixed(hash, a->expert);
+    return mixed(hash, a->kind) % STORE_SUMS;
+}
+
+static bool same_sum(const struct store_spend *a, const struct store_spend *b)
+{
+    return a->day == b->day && str_eq(a->key, b->key) && str_eq(a->policy, b->policy) &&
+           str_eq(a->expert, b->expert) && str_eq(a->kind, b->kind);
+}
+
+static void add_to(int64_t *sum, int64_t value)
+{
+    if (__builtin_add_overflow(*sum, value, sum))
+        *sum = MONEY_NONE;
+}
+
+/* Added up in memory where the same sum is there already; whoever else has its place is
+ * written first. */
+static enum store_err add_spend(struct store_file *file, struct store_sums *sums,
+                                const struct store_spend *a, struct store_error *error)
+{
+    struct store_spend *sum = &sums->all[slot_of(a)];
+    enum store_err err = STORE_OK;
+
+    if (sum->kind.n > 0 && !same_sum(sum, a)) {
+        err = write_sum(file, sum, error);
+        sum->kind.n = 0;
+    }
+    if (sum->kind.n == 0) {
+        *sum = *a;
+        return err;
+    }
+    add_to(&sum->requests, a->requests);
+    add_to(&sum->calls, a->calls);
+    add_to(&sum->spent_pico, a->spent_pico);
+    add_to(&sum->bound_pico, a->bound_pico);
+    add_to(&sum->input_tokens, a->input_tokens);
+    add_to(&sum->output_tokens, a->output_tokens);
+    add_to(&sum->best_pico, a->best_pico);
+    add_to(&sum->cheapest_pico, a->cheapest_pico);
+    return STORE_OK;
+}
+
+enum store_err store_rows_flush(struct store_file *file, struct store_sums *sums,
+                                struct store_error *error)
+{
+    enum store_err err = STORE_OK;
+
+    for (size_t i = 0; err == STORE_OK && i < STORE_SUMS; i++) {
+        if (sums->all[i].kind.n > 0)
+            err = write_sum(file, &sums->all[i], error);
+    }
+    return err;
+}
+
 /* The request itself counts where it was answered, or would have been. Against a baseline
  * that is not known nothing was saved. */
-static enum store_err add_request(struct store_file *file, const struct store_decision *d,
+static enum store_err add_request(struct store_file *file, struct store_sums *sums,
+                                  const struct store_decision *d,
                                   struct store_error *error)
 {
     const int64_t best = d->best_pico, cheapest = d->cheapest_pico;
-    struct addition a = { .at_us = d->at_us,
-                          .expert = d->expert,
-                          .kind = STORE_KIND_GENERATION,
-                          .requests = 1,
-                          .best_pico = best != MONEY_NONE ? best : d->spent_pico,
-                          .cheapest_pico =
-                              cheapest != MONEY_NONE ? cheapest : d->spent_pico };
+    struct store_spend a = { .day = store_day(d->at_us),
+                             .key = or_empty(d->key),
+                             .policy = or_empty(d->policy),
+                             .expert = or_empty(d->expert),
+                             .kind = str_of(store_kind_word(STORE_KIND_GENERATION)),
+                             .requests = 1,
+                             .best_pico = best != MONEY_NONE ? best : d->spent_pico,
+                             .cheapest_pico =
+                                 cheapest != MONEY_NONE ? cheapest : d->spent_pico };
 
-    return add_spend(file, d, &a, error);
+    return add_spend(file, sums, &a, error);
 }
 
-static enum store_err add_charge(struct store_file *file, const struct store_decision *d,
+static enum store_err add_charge(struct store_file *file, struct store_sums *sums,
+                                 const struct store_decision *d,
                                  const struct store_charge *c, struct store_error *error)
 {
-    struct addition a = { .at_us = c->at_us,
-                          .expert = c->expert,
-                          .kind = c->kind,
-                          .calls = 1,
-                          .spent_pico = c->spent_pico,
-                          .bound_pico = c->bound_pico,
-                          .input_tokens = c->input_tokens,
-                          .output_tokens = c->output_tokens };
+    struct store_spend a = { .day = store_day(c->at_us),
+                             .key = or_empty(d->key),
+                             .policy = or_empty(d->policy),
+                             .expert = or_empty(c->expert),
+                             .kind = str_of(store_kind_word(c->kind)),
+                             .calls = 1,
+                             .spent_pico = c->spent_pico,
+                             .bound_pico = c->bound_pico,
+                             .input_tokens = at_least_0(c->input_tokens),
+                             .output_tokens = at_least_0(c->output_tokens) };
 
-    return add_spend(file, d, &a, error);
+    return add_spend(file, sums, &a, error);
 }
 
-static enum store_err write_decision(struct store_file *file,
+static enum store_err write_decision(struct store_file *file, struct store_sums *sums,
                                      const struct store_decision *d,
                                      struct store_error *error)
 {
@@ -235,10 +297,10 @@ static enum store_err write_decision(struct store_file *file,
             s = NULL;
         err = store_file_run(file, s, error);
         if (err == STORE_OK && settled)
-            err = add_charge(file, d, &d->charges[i], error);
+            err = add_charge(file, sums, d, &d->charges[i], error);
     }
     if (err == STORE_OK && settled)
-        err = add_request(file, d, error);
+        err = add_request(file, sums, d, error);
     return err;
 }
 
@@ -277,12 +339,12 @@ static enum store_err write_feedback(struct store_file *file,
     return store_file_run(file, bound ? s : NULL, error);
 }
 
-enum store_err store_rows_write(struct store_file *file, const struct store_row *row,
-                                struct store_error *error)
+enum store_err store_rows_write(struct store_file *file, struct store_sums *sums,
+                                const struct store_row *row, struct store_error *error)
 {
     switch (row->sort) {
     case STORE_SORT_DECISION:
-        return write_decision(file, &row->decision, error);
+        return write_decision(file, sums, &row->decision, error);
     case STORE_SORT_FEEDBACK:
         return write_feedback(file, &row->feedback, error);
     case STORE_SORT_LOST:

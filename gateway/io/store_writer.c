@@ -8,6 +8,7 @@
  *        refused  one row that the tables do not take: it is lost, the rest tried again
  *        failed   the rows stay, waits are told `false`, tried again after a while
  */
+#include <string.h>
 #include <time.h>
 
 #include "gateway/io/store_private.h"
@@ -29,6 +30,7 @@ struct writer {
     int64_t removed; /* by retention, not yet noticed */
     uint64_t lost_told;
     struct store_error error; /* of the last commit */
+    struct store_sums sums;   /* of the transaction */
 };
 
 static void count(const struct store *store, enum metric metric, uint64_t n)
@@ -109,14 +111,17 @@ static enum store_err write_rows(struct writer *w, struct store_row *row, uint64
     struct store *store = w->store;
     enum store_err err = store_rows_begin(store->out, &w->error);
 
+    memset(&w->sums, 0, sizeof w->sums);
     while (err == STORE_OK) {
-        err = store_rows_write(store->out, row, &w->error);
+        err = store_rows_write(store->out, &w->sums, row, &w->error);
         if (err == STORE_REFUSED)
             *ret_refused = row;
         if (row->number == taken)
             break;
         row = row->next;
     }
+    if (err == STORE_OK)
+        err = store_rows_flush(store->out, &w->sums, &w->error);
     if (err == STORE_OK)
         err = store_rows_commit(store->out, &w->error);
     if (err != STORE_OK)
@@ -179,6 +184,7 @@ static size_t drop_rows(struct store *store, uint64_t number, bool written)
     atomic_fetch_sub(&store->places, n);
     atomic_fetch_sub(&store->bytes, bytes);
     answer_waits(waits, written);
+    store_tell_room(store, n, true);
     return n;
 }
 
@@ -227,6 +233,7 @@ static void failed(struct writer *w)
     pthread_mutex_unlock(&store->lock);
     pthread_cond_signal(&store->asked);
     answer_waits(waits, false);
+    store_tell_room(store, SIZE_MAX, false);
 }
 
 static void committed(struct writer *w, uint64_t number, int64_t begun_us)

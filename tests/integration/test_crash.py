@@ -58,20 +58,16 @@ class Load:
                     self.changed.notify_all()
 
     def _whole(self):
-        """A full queue refuses, before anything is spent: that is no answer."""
         answer = self.gateway.chat(max_tokens=100)
-        return answer["x-frugal-decision-id"] if answer.status == 200 else self._refused(answer.status)
+        assert answer.status == 200, answer
+        return answer["x-frugal-decision-id"]
 
     def _streamed(self):
         with self.gateway.stream(max_tokens=100) as stream:
-            if stream.status != 200:
-                return self._refused(stream.status)
+            assert stream.status == 200
             for _ in stream:
                 pass
             return stream["x-frugal-decision-id"] if stream.done and not stream.cut else None
-
-    def _refused(self, status):
-        assert status == 503
 
     def wait(self, n):
         with self.changed:

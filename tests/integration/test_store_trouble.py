@@ -146,6 +146,26 @@ def test_a_client_that_leaves_while_the_disk_is_waited_for_costs_nothing(run, st
     assert (row["state"], row["bound_pico"], ledger.charges(row["id"])[0]["fate"]) == ("settled", 0, "free")
 
 
+def test_a_queue_that_is_full_is_waited_for(run, store, ledger):
+    gateway, _ = gateway_with(run, store, queue_rows=16)
+    statuses = []
+
+    def ask():
+        for _ in range(5):
+            statuses.append(gateway.chat().status)
+
+    clients = [threading.Thread(target=ask) for _ in range(40)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert statuses == [200] * 200
+    assert gateway.metrics().value("frugal_store_requests_refused_total") == 0
+    eventually(lambda: gateway.metrics().value("frugal_store_queue_rows") == 0, "every place is given back")
+    gateway.stop()
+    assert len(ledger.ids()) == 200 and ledger.is_consistent()
+
+
 def test_frugalctl_or_anyone_may_read_while_the_gateway_writes(run, store, ledger):
     gateway, _ = gateway_with(run, store)
     stop, failures = threading.Event(), []

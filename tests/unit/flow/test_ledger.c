@@ -104,7 +104,7 @@ static void without_a_store_every_call_may_be_made(void **state)
 
     (void)state;
     open_desk(&desk, NULL);
-    assert_true(ledger_admit(&desk.ledger));
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_SECURED);
     reserve(&desk, "small", 100);
     assert_int_equal(ledger_secure(&desk.ledger), LEDGER_SECURED);
     settle_call(&desk, 50);
@@ -120,7 +120,7 @@ static void a_charge_is_what_the_purse_booked_meanwhile(void **state)
 
     (void)state;
     open_desk(&desk, &with);
-    assert_true(ledger_admit(&desk.ledger));
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_SECURED);
     reserve(&desk, "small", 100);
     settle_call(&desk, 40);
     reserve(&desk, "large", 1000);
@@ -254,7 +254,7 @@ static void while_the_disk_fails_no_call_is_made(void **state)
 
     (void)state;
     open_desk(&desk, &with);
-    assert_true(ledger_admit(&desk.ledger));
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_SECURED);
     lock = make_it_fail(&desk);
     reserve(&desk, "small", 100);
     assert_int_equal(secured(&desk), LEDGER_REFUSED);
@@ -276,7 +276,7 @@ static void who_goes_on_while_the_disk_fails_makes_the_call(void **state)
     with.refuse = false;
     open_desk(&desk, &with);
     lock = make_it_fail(&desk);
-    assert_true(ledger_admit(&desk.ledger));
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_SECURED);
     reserve(&desk, "small", 100);
     assert_int_equal(secured(&desk), LEDGER_SECURED);
     settle_call(&desk, 40);
@@ -297,9 +297,72 @@ static void a_request_that_cannot_be_recorded_is_not_begun(void **state)
     (void)state;
     open_desk(&desk, &with);
     lock = make_it_fail(&desk);
-    assert_false(ledger_admit(&desk.ledger));
+    while (ledger_admit(&desk.ledger) == LEDGER_WAITING)
+        loop_turn(desk.loop, -1);
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_REFUSED);
     works_again(&desk, lock);
-    assert_true(ledger_admit(&desk.ledger));
+    close_desk(&desk);
+}
+
+static void who_finds_no_room_waits_until_there_is_some(void **state)
+{
+    struct store_settings with = settings();
+    struct store_place others[2] = { { false } };
+    struct desk desk;
+
+    (void)state;
+    with.queue_rows = 2;
+    open_desk(&desk, &with);
+    assert_true(store_admit(desk.store, &others[0]));
+    assert_true(store_admit(desk.store, &others[1]));
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_WAITING);
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_WAITING);
+    store_forgo(desk.store, &others[0]);
+    while (desk.woken == 0)
+        loop_turn(desk.loop, -1);
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_SECURED);
+    assert_false(store_admit(desk.store, &others[0]));
+    store_forgo(desk.store, &others[1]);
+    close_desk(&desk);
+}
+
+static void a_commit_makes_room_for_who_waits(void **state)
+{
+    struct store_settings with = settings();
+    struct desk desk;
+
+    (void)state;
+    with.queue_rows = 2;
+    open_desk(&desk, &with);
+    assert_true(put_id(desk.store, "dec_a"));
+    assert_true(put_id(desk.store, "dec_b"));
+    while (ledger_admit(&desk.ledger) == LEDGER_WAITING)
+        loop_turn(desk.loop, -1);
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_SECURED);
+    ledger_release(&desk.ledger);
+    flush(desk.store);
+    close_desk(&desk);
+}
+
+static void who_waits_for_room_is_refused_when_the_disk_fails(void **state)
+{
+    struct store_settings with = settings();
+    struct store_place other = { false };
+    struct desk desk;
+    sqlite3 *lock = NULL;
+
+    (void)state;
+    with.queue_rows = 2;
+    open_desk(&desk, &with);
+    assert_true(store_admit(desk.store, &other));
+    assert_int_equal(sqlite3_open(path, &lock), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(lock, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_true(put_id(desk.store, "dec_a"));
+    while (ledger_admit(&desk.ledger) == LEDGER_WAITING)
+        loop_turn(desk.loop, -1);
+    assert_int_equal(ledger_admit(&desk.ledger), LEDGER_REFUSED);
+    store_forgo(desk.store, &other);
+    works_again(&desk, lock);
     close_desk(&desk);
 }
 
@@ -333,6 +396,9 @@ int main(void)
         TEST(while_the_disk_fails_no_call_is_made),
         TEST(who_goes_on_while_the_disk_fails_makes_the_call),
         TEST(a_request_that_cannot_be_recorded_is_not_begun),
+        TEST(who_finds_no_room_waits_until_there_is_some),
+        TEST(a_commit_makes_room_for_who_waits),
+        TEST(who_waits_for_room_is_refused_when_the_disk_fails),
         TEST(a_decision_is_handed_over_once),
     };
 

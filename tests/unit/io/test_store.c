@@ -141,6 +141,34 @@ static void spend_is_added_to_once_however_often_a_decision_is_put(void **state)
     assert_int_equal(number_in_file("SELECT count(*) FROM spend WHERE day = 20000"), 2);
 }
 
+#define KEYS 600 /* more than sums that are kept in memory */
+
+static void the_spend_of_many_keys_in_one_commit_is_each_ones_own(void **state)
+{
+    struct store_settings with = settings();
+    struct store *store;
+    struct store_decision decision = a_decision("x");
+    char id[32], key[32];
+
+    (void)state;
+    with.queue_rows = 10000;
+    store = opened(&with);
+    for (int i = 0; i < 2 * KEYS; i++) {
+        (void)snprintf(id, sizeof id, "dec_%04d", i);
+        (void)snprintf(key, sizeof key, "key_%03d", i % KEYS);
+        decision.id = str_of(id);
+        decision.key = str_of(key);
+        (void)put_decision(store, &decision, NULL);
+    }
+    store_close(store);
+    assert_int_equal(number_in_file("SELECT count(DISTINCT key) FROM spend"), KEYS);
+    assert_int_equal(
+        number_in_file("SELECT min(requests) FROM spend WHERE expert = 'large'"), 2);
+    assert_int_equal(number_in_file("SELECT max(bound_pico) FROM spend"), 2000);
+    assert_int_equal(number_in_file("SELECT sum(bound_pico) FROM spend"),
+                     2 * KEYS * 1030);
+}
+
 static void a_charge_counts_on_the_day_it_was_reserved(void **state)
 {
     struct store_settings with = settings();
@@ -527,6 +555,7 @@ int main(void)
         TEST(who_waits_is_told_when_the_row_is_in_the_file),
         TEST(who_waits_is_told_on_the_loop_he_names),
         TEST(spend_is_added_to_once_however_often_a_decision_is_put),
+        TEST(the_spend_of_many_keys_in_one_commit_is_each_ones_own),
         TEST(a_charge_counts_on_the_day_it_was_reserved),
         TEST(sums_that_grow_too_large_stop_growing),
         TEST(a_row_that_the_tables_refuse_is_lost_alone_and_said),

@@ -34,6 +34,8 @@ void entry_begin(struct exchange *x)
 
     if (x->key != NULL)
         frugal_options_key_tags(&x->options, str_of(x->key->tags));
+    if (x->ledger.store == NULL)
+        return;
     x->entry = (struct store_decision){
         .key = explain_record(x).key,
         .id = str_of(x->decision_id),

@@ -211,8 +211,7 @@ static void reload(struct process *process)
         if (worker_publish(process->workers[i], snapshot) != ERR_OK)
             log_message(LOG_ERROR, "no_memory", "worker %u keeps the old snapshot", i);
     }
-    (void)!keeper_publish(process->keeper, process->workers, process->n_workers,
-                          process->metrics);
+    (void)!keeper_publish(process->keeper);
     process->snapshot = snapshot;
     snapshot_unref(before);
     metrics_add(process->metrics, METRIC_RELOADS, 0, 0, 1);
@@ -408,8 +407,8 @@ static int start(struct process *process)
     if (config->admin != NULL &&
         open_listener(process, config->admin, ROUTE_ADMIN, 1) != 0)
         return -1;
-    if (keeper_publish(process->keeper, process->workers, process->n_workers,
-                       process->metrics) != ERR_OK)
+    if (keeper_serve(process->keeper, process->workers, process->n_workers,
+                     process->metrics) != ERR_OK)
         return -1;
     for (unsigned i = 0; i < process->n_workers; i++) {
         if (worker_start(process->workers[i]) != ERR_OK) {
@@ -432,18 +431,19 @@ static void stop(struct process *process)
     }
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_join(process->workers[i]);
+    keeper_rest(process->keeper);
     store_close(service->store); /* answers to loops that no longer run, but still are */
     pool_free(service->pool);
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_free(process->workers[i]);
     resolve_free(service->resolve);
-    keeper_free(process->keeper);
     snapshot_unref(process->snapshot);
     if (process->loop != NULL) {
         loop_turn(process->loop, 0);
         signals_free(process->signals);
         loop_free(process->loop);
     }
+    keeper_free(process->keeper);
     metrics_free(service->metrics);
 }
 
@@ -481,8 +481,13 @@ static int serve(const char *config_path)
         log_message(LOG_ERROR, "start_failed", "%s", trouble.text);
         goto done;
     }
+    if (keeper_store(process.keeper, process.service.store, &no_keys) != ERR_OK) {
+        log_message(LOG_ERROR, "start_failed", "%s", no_keys.text);
+        goto done;
+    }
     if (start(&process) != 0)
         goto done;
+    keeper_watch(process.keeper, process.loop);
     log_snapshot(process.snapshot, "ready");
     loop_run(process.loop);
     log_message(LOG_INFO, "ended", "every request is settled");

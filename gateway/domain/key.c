@@ -93,6 +93,52 @@ enum err key_set_add(struct key_set *set, const struct key *key)
     return err;
 }
 
+static bool list_same(const struct key_list *a, const struct key_list *b)
+{
+    if (a->given != b->given || a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++) {
+        if (strcmp(a->names[i], b->names[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool limits_same(const struct key_limits *a, const struct key_limits *b)
+{
+    for (int w = 0; w < KEY_WINDOW_COUNT; w++) {
+        if (a->budget_pico[w] != b->budget_pico[w])
+            return false;
+    }
+    return a->requests_per_minute == b->requests_per_minute &&
+           a->tokens_per_minute == b->tokens_per_minute;
+}
+
+static bool key_same(const struct key *a, const struct key *b)
+{
+    for (size_t i = 0; i < a->n_hashes && i < b->n_hashes; i++) {
+        if (!key_hash_same(a->hashes[i], b->hashes[i]))
+            return false;
+    }
+    return strcmp(a->id, b->id) == 0 && strcmp(a->name, b->name) == 0 &&
+           strcmp(a->tags, b->tags) == 0 && a->n_hashes == b->n_hashes &&
+           a->created_us == b->created_us && a->expires_us == b->expires_us &&
+           a->revoked_us == b->revoked_us && a->feedback == b->feedback &&
+           list_same(&a->experts, &b->experts) && list_same(&a->policies, &b->policies) &&
+           limits_same(&a->limits, &b->limits);
+}
+
+bool key_set_same(const struct key_set *a, const struct key_set *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++) {
+        if (!key_same(&a->keys[i], &b->keys[i]))
+            return false;
+    }
+    return true;
+}
+
 const struct key *key_set_find(const struct key_set *set, struct str id)
 {
     for (size_t i = 0; i < set->n; i++) {

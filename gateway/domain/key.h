@@ -98,6 +98,8 @@ void key_set_init(struct key_set *set);
 void key_set_release(struct key_set *set);
 /* Copies everything. NOMEM, or TOO_LARGE: KEYS_MAX. */
 NODISCARD enum err key_set_add(struct key_set *set, const struct key *key);
+/* The same keys in the same order? */
+bool key_set_same(const struct key_set *a, const struct key_set *b);
 /* By id; NULL: none. */
 const struct key *key_set_find(const struct key_set *set, struct str id);
 

@@ -133,6 +133,16 @@ static enum err take_hash(struct key_reader *r, struct str value, const char *at
     return ERR_OK;
 }
 
+static bool is_name(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.p[i] <= 0x20 || s.p[i] == 0x7f || s.p[i] == '"' ||
+            s.p[i] == ',')
+            return false;
+    }
+    return s.n > 0 && s.n <= KEY_ENTRY_MAX && str_is_utf8(s);
+}
+
 static enum err take_item(struct key_reader *r, const struct key_field *field,
                           struct str value, const char *at)
 {
@@ -140,9 +150,11 @@ static enum err take_item(struct key_reader *r, const struct key_field *field,
     const char **names = r->names[list == &r->key.policies];
     struct str copy;
 
-    if (value.n == 0 || value.n > KEY_ENTRY_MAX)
-        return key_fail(r, ERR_INVALID, at, "'%s' has a name of %zu bytes", field->name,
-                        value.n);
+    if (!is_name(value))
+        return key_fail(r, ERR_INVALID, at,
+                        "'%s' must name experts or policies, of 1 to %d bytes without "
+                        "blanks, quotes and commas",
+                        field->name, KEY_ENTRY_MAX);
     if (list->n == KEY_LIST_MAX)
         return key_fail(r, ERR_INVALID, at, "'%s' has more than %d names", field->name,
                         KEY_LIST_MAX);
@@ -202,6 +214,53 @@ enum err key_take(struct key_reader *r, const struct key_field *field, struct st
     }
 }
 
+static void clear(struct key_reader *r, const struct key_field *field)
+{
+    void *member = (char *)&r->key + field->offset;
+
+    switch (field->kind) {
+    case KIND_ID:
+    case KIND_TEXT:
+        *(const char **)member = "";
+        break;
+    case KIND_HASH:
+        r->key.n_hashes = 0;
+        break;
+    case KIND_LIST:
+        *(struct key_list *)member = (struct key_list){ .given = false };
+        break;
+    case KIND_USD:
+        *(int64_t *)member = MONEY_NONE;
+        break;
+    case KIND_FEEDBACK:
+        r->key.feedback = KEY_FEEDBACK_OFF;
+        break;
+    default:
+        *(int64_t *)member = 0;
+        break;
+    }
+}
+
+enum err key_change(struct key_reader *r, struct str name, struct str text)
+{
+    const struct key_field *field = NULL;
+    enum err err = key_open(r, name, NULL, &field);
+    struct str item;
+
+    if (err != ERR_OK)
+        return err;
+    clear(r, field);
+    if (str_is(text, "none"))
+        return ERR_OK;
+    if (field->kind != KIND_LIST && field->kind != KIND_HASH)
+        return key_take(r, field, text, NULL);
+    while (err == ERR_OK && str_cut(&text, ',', &item))
+        err = key_take(r, field, item, NULL);
+    if (field->kind == KIND_LIST)
+        ((struct key_list *)(void *)((char *)&r->key + field->offset))->given = true;
+    return err;
+}
+
 void key_begin(struct key_reader *r)
 {
     arena_clear(&r->scratch);
@@ -219,6 +278,8 @@ enum err key_end(struct key_reader *r, const char *at)
         return key_fail(r, ERR_INVALID, at, "'id' is missing");
     if (r->key.n_hashes == 0)
         return key_fail(r, ERR_INVALID, at, "'hash' is missing");
+    if (r->began != NULL && r->set->n < KEYS_MAX)
+        r->began[r->set->n] = at;
     err = key_set_add(r->set, &r->key);
     if (err == ERR_TOO_LARGE)
         return key_fail(r, err, at, "more than %d keys", KEYS_MAX);
@@ -268,6 +329,8 @@ static bool is_default(const struct key_field *field, const struct key *key)
     }
 }
 
+static_assert(MONEY_TEXT_BYTES <= CLOCK_TEXT_BYTES, "put_value has one text for both");
+
 static void put_value(struct buf *out, const struct key_field *field,
                       const struct key *key)
 {
@@ -288,7 +351,6 @@ static void put_value(struct buf *out, const struct key_field *field,
         put_list(out, member);
         break;
     case KIND_USD:
-        static_assert(MONEY_TEXT_BYTES <= CLOCK_TEXT_BYTES, "one text for both");
         buf_put(out, money_format(*(const int64_t *)member, text));
         break;
     case KIND_RATE:

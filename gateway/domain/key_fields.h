@@ -1,5 +1,5 @@
-/* key_fields.h - private to key_file.c and key_fields.c: the fields of a key in the mounted
- * file, whichever its form, and errors that know where they are.
+/* key_fields.h - the fields of a key as texts: for key_file.c, in whichever form its file is,
+ * and for `frugalctl keys`, as options; with errors that know where they are.
  *
  *   key_begin(r);
  *   key_open(r, name, at, &field); key_take(r, field, text, at) ...     field by field
@@ -45,6 +45,7 @@ struct key_reader {
     struct key key;
     uint32_t seen;                      /* bit i: the i-th field */
     const char *names[2][KEY_LIST_MAX]; /* of the two lists */
+    const char **began; /* owned; where the keys of the set stand; NULL: not asked for */
 };
 
 /* The first error wins; returns err. at NULL: the whole file. */
@@ -59,6 +60,9 @@ NODISCARD enum err key_open(struct key_reader *r, struct str name, const char *a
 /* One text, or one item of a list, of a field. */
 NODISCARD enum err key_take(struct key_reader *r, const struct key_field *field,
                             struct str value, const char *at);
+/* A field as one text, lists separated by commas; what it was is replaced, and cleared by
+ * "none". For the command line: positions mean nothing. */
+NODISCARD enum err key_change(struct key_reader *r, struct str name, struct str text);
 /* The key is complete; at: where it began. */
 NODISCARD enum err key_end(struct key_reader *r, const char *at);
 

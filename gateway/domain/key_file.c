@@ -230,6 +230,7 @@ static int compare_ids(const void *a, const void *b)
     return strcmp((*left)->id, (*right)->id);
 }
 
+/* The later of two with the same id is complained about. */
 static enum err check_ids(struct key_reader *r)
 {
     const struct key_set *set = r->set;
@@ -242,9 +243,11 @@ static enum err check_ids(struct key_reader *r)
         sorted[i] = &set->keys[i];
     qsort(sorted, set->n, sizeof(*sorted), compare_ids);
     for (size_t i = 1; i < set->n && err == ERR_OK; i++) {
-        if (strcmp(sorted[i - 1]->id, sorted[i]->id) == 0)
-            err = key_fail(r, ERR_INVALID, NULL, "the id '%s' is given twice",
-                           sorted[i]->id);
+        const struct key *a = sorted[i - 1], *b = sorted[i];
+
+        if (strcmp(a->id, b->id) == 0)
+            err = key_fail(r, ERR_INVALID, r->began[(a > b ? a : b) - set->keys],
+                           "the id '%s' is given twice", b->id);
     }
     free(sorted);
     return err;
@@ -258,8 +261,12 @@ enum err key_file_parse(struct str text, struct key_set *set,
     enum err err;
 
     assert(set->n == 0);
-    if (r == NULL)
+    if (r != NULL)
+        r->began = calloc(KEYS_MAX, sizeof(*r->began));
+    if (r == NULL || r->began == NULL) {
+        free(r);
         return ERR_NOMEM;
+    }
     r->text = text;
     r->set = set;
     r->error = error;
@@ -271,6 +278,7 @@ enum err key_file_parse(struct str text, struct key_set *set,
     if (err == ERR_OK)
         err = check_ids(r);
     arena_release(&r->scratch);
+    free(r->began);
     free(r);
     return err;
 }

@@ -290,15 +290,16 @@ void account_limit(struct account *account, const struct key_limits *limits)
     unlock(account);
 }
 
-void account_restore(struct account *account, int64_t wall_us, int64_t bound_pico)
+void account_restore(struct account *account, int64_t wall_us,
+                     const int64_t bound_pico[KEY_WINDOW_COUNT])
 {
-    assert(bound_pico >= 0);
     lock(account);
     for (int w = 0; w < KEY_WINDOW_COUNT; w++) {
         struct window *window = &account->windows[w];
 
+        assert(bound_pico[w] >= 0);
         if (period_of((enum key_window)w, wall_us) == window->period)
-            window->bound_pico = money_add(window->bound_pico, bound_pico);
+            window->bound_pico = money_add(window->bound_pico, bound_pico[w]);
     }
     unlock(account);
 }

@@ -66,8 +66,10 @@ NODISCARD enum err accounts_open(struct accounts *accounts, struct str id,
 const char *account_id(const struct account *account);
 /* Sets budgets and rates; what was spent, reserved and asked stays. */
 void account_limit(struct account *account, const struct key_limits *limits);
-/* From the ledger: bound_pico were spent on the UTC day that wall_us lies in. */
-void account_restore(struct account *account, int64_t wall_us, int64_t bound_pico);
+/* From the ledger: what was bound in the windows that wall_us lies in. Those that have ended
+ * since are left alone. */
+void account_restore(struct account *account, int64_t wall_us,
+                     const int64_t bound_pico[KEY_WINDOW_COUNT]);
 
 /* Is there a budget in any window? */
 bool account_bounded(struct account *account);

@@ -1,4 +1,9 @@
-/* keeper.c - where the keys come from; see keeper.h. */
+/* keeper.c - where the keys come from; see keeper.h.
+ *
+ *   timer --> job on the store's reader: has anything been committed? read the table
+ *     ^           |
+ *     +-----------+ mail: another set than before is published
+ */
 #include "gateway/flow/keeper.h"
 
 #include <stdio.h>
@@ -7,11 +12,28 @@
 
 #include "gateway/base/log.h"
 #include "gateway/domain/key_file.h"
+#include "gateway/io/store_keys.h"
 
 struct keeper {
+    const struct clock *clock;
     struct accounts *accounts; /* owned */
-    struct key_set bootstrap, file, store;
+    struct key_set bootstrap, file, table;
     bool closed;
+
+    struct worker *const *workers; /* borrowed */
+    unsigned n_workers;
+    struct metrics_block *metrics;
+
+    struct store *store; /* borrowed; NULL: none */
+    struct loop *loop;   /* where it looks from; NULL: it does not */
+    struct loop_timer timer;
+    struct store_job job;
+    /* Of the look under way, the reader's until the mail. */
+    int64_t version;
+    bool looked; /* the table was read into `seen` */
+    struct key_set seen;
+    struct store_error trouble;
+    char told[sizeof(((struct store_error *)0)->text)]; /* the last trouble in the log */
 };
 
 static enum err fail(struct keeper_error *error, enum err err, const char *text)
@@ -60,7 +82,9 @@ enum err keeper_new(const struct clock *clock, struct keeper **ret_keeper,
         return fail(error, ERR_NOMEM, err_text(ERR_NOMEM));
     key_set_init(&keeper->bootstrap);
     key_set_init(&keeper->file);
-    key_set_init(&keeper->store);
+    key_set_init(&keeper->table);
+    key_set_init(&keeper->seen);
+    keeper->clock = clock;
     keeper->accounts = accounts_new(clock);
     err = keeper->accounts != NULL ? take_bootstrap(keeper, error) : ERR_NOMEM;
     if (err != ERR_OK) {
@@ -77,14 +101,10 @@ void keeper_free(struct keeper *keeper)
         return;
     key_set_release(&keeper->bootstrap);
     key_set_release(&keeper->file);
-    key_set_release(&keeper->store);
+    key_set_release(&keeper->table);
+    key_set_release(&keeper->seen);
     accounts_free(keeper->accounts);
     free(keeper);
-}
-
-struct accounts *keeper_accounts(struct keeper *keeper)
-{
-    return keeper->accounts;
 }
 
 enum err keeper_file(struct keeper *keeper, const char *path, struct keeper_error *error)
@@ -106,12 +126,148 @@ enum err keeper_file(struct keeper *keeper, const char *path, struct keeper_erro
     return ERR_OK;
 }
 
-void keeper_store(struct keeper *keeper, struct key_set *set)
+/* -- the store --------------------------------------------------------------------------- */
+
+struct restoring {
+    struct keeper *keeper;
+    int64_t now_us;
+    enum err err;
+};
+
+/* Also for ids that are no keys any more: they may come back. */
+static void restore(void *context, const struct store_windows *windows)
 {
-    key_set_release(&keeper->store);
-    keeper->store = *set;
-    key_set_init(set);
+    struct restoring *restoring = context;
+    const int64_t sums[KEY_WINDOW_COUNT] = { [KEY_DAY] = windows->day_pico,
+                                             [KEY_MONTH] = windows->month_pico,
+                                             [KEY_TOTAL] = windows->total_pico };
+    struct account *account;
+    enum err err;
+
+    if (windows->key.n == 0)
+        return;
+    err = accounts_open(restoring->keeper->accounts, windows->key, &account);
+    if (err == ERR_OK)
+        account_restore(account, restoring->now_us, sums);
+    else
+        restoring->err = err;
 }
+
+enum err keeper_store(struct keeper *keeper, struct store *store,
+                      struct keeper_error *error)
+{
+    struct restoring restoring = { .keeper = keeper, .err = ERR_OK };
+    struct store_error why = { .text = "" };
+    struct store_view view = { .file = NULL };
+    enum store_err err;
+
+    if (store == NULL)
+        return ERR_OK;
+    restoring.now_us = clock_wall_us(keeper->clock);
+    err = store_file_open(store_path(store), STORE_FILE_READ, &view.file, &why);
+    if (err == STORE_OK)
+        err = store_keys_read(view.file, &keeper->table, &why);
+    if (err == STORE_OK)
+        err = store_each_spend(&view, store_day(restoring.now_us), restore, &restoring,
+                               &why);
+    store_file_close(view.file);
+    if (err != STORE_OK)
+        return fail(error, ERR_IO, why.text[0] != '\0' ? why.text : store_err_text(err));
+    if (restoring.err != ERR_OK)
+        return fail(error, restoring.err, "the ledger knows too many keys");
+    keeper->store = store;
+    return ERR_OK;
+}
+
+/* On the reader's thread. */
+static void look(void *arg, struct store_view *view)
+{
+    struct keeper *keeper = arg;
+    bool changed = false;
+
+    if (store_keys_changed(view->file, &keeper->version, &changed, &keeper->trouble) !=
+            STORE_OK ||
+        !changed)
+        return;
+    if (store_keys_read(view->file, &keeper->seen, &keeper->trouble) == STORE_OK)
+        keeper->looked = true;
+    else
+        keeper->version = 0; /* and again the next time */
+}
+
+/* The same trouble is told once. */
+static void tell_trouble(struct keeper *keeper)
+{
+    if (strcmp(keeper->told, keeper->trouble.text) == 0)
+        return;
+    memcpy(keeper->told, keeper->trouble.text, sizeof keeper->told);
+    metrics_add(keeper->metrics, METRIC_KEYS_FAILED, 0, 0, 1);
+    log_message(LOG_ERROR, "keys_failed", "the old keys stay in force: %s", keeper->told);
+}
+
+static void look_later(struct keeper *keeper)
+{
+    uint64_t due;
+
+    if (keeper->loop == NULL)
+        return;
+    due = loop_now_us(keeper->loop) + KEEPER_LOOK_MS * 1000;
+    if (loop_timer_set(keeper->loop, &keeper->timer, due) != LOOP_OK)
+        log_message(LOG_ERROR, "no_memory",
+                    "the store's keys are not looked at any more");
+}
+
+static void looked(void *arg)
+{
+    struct keeper *keeper = arg;
+
+    if (keeper->trouble.text[0] != '\0') {
+        tell_trouble(keeper);
+    } else if (keeper->looked) {
+        keeper->told[0] = '\0';
+        if (keeper->loop != NULL && !key_set_same(&keeper->seen, &keeper->table)) {
+            key_set_release(&keeper->table);
+            keeper->table = keeper->seen;
+            key_set_init(&keeper->seen);
+            (void)!keeper_publish(keeper);
+        }
+    }
+    key_set_release(&keeper->seen);
+    key_set_init(&keeper->seen);
+    look_later(keeper);
+}
+
+static void time_to_look(void *arg)
+{
+    struct keeper *keeper = arg;
+
+    keeper->looked = false;
+    keeper->trouble.text[0] = '\0';
+    keeper->job = (struct store_job){
+        .run = look, .done = looked, .arg = keeper, .loop = keeper->loop
+    };
+    if (!store_read(keeper->store, &keeper->job))
+        look_later(keeper);
+}
+
+void keeper_watch(struct keeper *keeper, struct loop *loop)
+{
+    if (keeper->store == NULL)
+        return;
+    keeper->loop = loop;
+    keeper->timer = (struct loop_timer){ .fn = time_to_look, .arg = keeper };
+    look_later(keeper);
+}
+
+void keeper_rest(struct keeper *keeper)
+{
+    if (keeper == NULL || keeper->loop == NULL)
+        return;
+    loop_timer_clear(keeper->loop, &keeper->timer);
+    keeper->loop = NULL;
+}
+
+/* -- the ring ---------------------------------------------------------------------------- */
 
 void keeper_closed(struct keeper *keeper)
 {
@@ -120,7 +276,7 @@ void keeper_closed(struct keeper *keeper)
 
 size_t keeper_count(const struct keeper *keeper)
 {
-    return keeper->bootstrap.n + keeper->file.n + keeper->store.n;
+    return keeper->bootstrap.n + keeper->file.n + keeper->table.n;
 }
 
 static void log_ring(const struct keyring *ring, size_t ignored)
@@ -139,25 +295,33 @@ static void log_ring(const struct keyring *ring, size_t ignored)
             ignored);
 }
 
-enum err keeper_publish(struct keeper *keeper, struct worker *const *workers,
-                        unsigned n_workers, struct metrics_block *metrics)
+enum err keeper_serve(struct keeper *keeper, struct worker *const *workers,
+                      unsigned n_workers, struct metrics_block *metrics)
+{
+    keeper->workers = workers;
+    keeper->n_workers = n_workers;
+    keeper->metrics = metrics;
+    return keeper_publish(keeper);
+}
+
+enum err keeper_publish(struct keeper *keeper)
 {
     const struct key_set *const sets[] = { &keeper->bootstrap, &keeper->file,
-                                           &keeper->store };
+                                           &keeper->table };
     bool open = !keeper->closed && keeper_count(keeper) == 0;
     struct keyring *ring = NULL;
     size_t ignored = 0;
     enum err err =
         keyring_new(sets, ARRAY_LEN(sets), keeper->accounts, open, &ring, &ignored);
 
-    for (unsigned i = 0; i < n_workers && err == ERR_OK; i++)
-        err = worker_publish_keys(workers[i], ring);
+    for (unsigned i = 0; i < keeper->n_workers && err == ERR_OK; i++)
+        err = worker_publish_keys(keeper->workers[i], ring);
     if (err != ERR_OK) {
-        metrics_add(metrics, METRIC_KEYS_FAILED, 0, 0, 1);
+        metrics_add(keeper->metrics, METRIC_KEYS_FAILED, 0, 0, 1);
         log_message(LOG_ERROR, "keys_failed", "workers keep the old keys: %s",
                     err_text(err));
     } else {
-        metrics_set(metrics, METRIC_KEYS, 0, (int64_t)keyring_count(ring));
+        metrics_set(keeper->metrics, METRIC_KEYS, 0, (int64_t)keyring_count(ring));
         log_ring(ring, ignored);
     }
     keyring_unref(ring);

@@ -174,7 +174,7 @@ BAD_FILES = [
     ('# ours\nid=a hash=' + "0" * 64 + ' day_usd=-1\n', "keys.json:2:84: 'day_usd' must be an amount in USD"),
     ('id=a\n', "keys.json:1:1: 'hash' is missing"),
     ('id=bootstrap hash=' + "0" * 64, "keys.json:1:4: 'id' must be"),
-    ('id=a hash=' + "0" * 64 + "\nid=a hash=" + "1" * 64, "keys.json: the id 'a' is given twice"),
+    ('id=a hash=' + "0" * 64 + "\nid=a hash=" + "1" * 64, "keys.json:2:1: the id 'a' is given twice"),
 ]
 
 

@@ -29,6 +29,13 @@
     X(decisions, "decisions", "list what the gateway decided, and what it cost")         \
     X(why, "why", "tell the story of one decision")                                      \
     X(spend, "spend", "sum up what was paid, and what was saved")                        \
+    X(keys_add, "keys add", "make a key and print its secret, once")                     \
+    X(keys_list, "keys list", "list the keys, their limits and what they spent")         \
+    X(keys_show, "keys show", "show one key")                                            \
+    X(keys_limit, "keys limit", "change what a key may use and spend")                   \
+    X(keys_rotate, "keys rotate", "give a key a second secret, or take the first away")  \
+    X(keys_revoke, "keys revoke", "take a key back")                                     \
+    X(keys_hash, "keys hash", "print a line for the mounted file of keys")               \
     X(eval_routing, "eval routing", "measure a router on recorded outcomes")             \
     X(eval_classification, "eval classification", "measure fusers of class outputs")
 

@@ -58,11 +58,11 @@ def frugalctl(*arguments, check=True, cwd=None, env=None, patience=6 * PATIENCE)
     return run_program(BUILD / "frugalctl", *arguments, check=check, cwd=cwd, env=env, patience=patience)
 
 
-def run_program(program, *arguments, check=True, cwd=None, env=None, patience=6 * PATIENCE):
+def run_program(program, *arguments, check=True, cwd=None, env=None, patience=6 * PATIENCE, stdin=""):
     with tempfile.TemporaryDirectory(prefix="frugal-run-") as folder:
         ran = subprocess.run(
             [str(program), *map(str, arguments)], capture_output=True, timeout=patience, cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            input=stdin.encode(),
             env={**os.environ, **sanitizer_environment(folder), **(env or {})})
         ran.out, ran.err = ran.stdout.decode(errors="replace"), ran.stderr.decode(errors="replace")
         reports = sanitizer_reports(folder)

@@ -10,6 +10,7 @@
 #include "gateway/domain/delta.h"
 #include "gateway/domain/floats.h"
 #include "gateway/domain/frugal_headers.h"
+#include "gateway/domain/key_file.h"
 #include "gateway/domain/price.h"
 #include "gateway/domain/retry_after.h"
 #include "gateway/domain/routing_text.h"
@@ -514,14 +515,42 @@ static void configs(void **state)
     cases_run("config", print_config);
 }
 
+static void print_key_file(struct str text, struct buf *out)
+{
+    struct key_file_error error = { .text = "" };
+    struct key_set set;
+    char line[600];
+
+    key_set_init(&set);
+    if (key_file_parse(text, &set, &error) != ERR_OK)
+        buf_putf(out, "%s\n", key_file_error_text("keys", &error, line, sizeof line));
+    for (size_t i = 0; error.text[0] == '\0' && i < set.n; i++) {
+        key_file_put(&set.keys[i], out);
+        buf_put(out, "\n");
+    }
+    key_set_release(&set);
+}
+
+static void key_files(void **state)
+{
+    (void)state;
+    cases_run("key_file", print_key_file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scans),         cmocka_unit_test(chats),
-        cmocka_unit_test(routing_texts), cmocka_unit_test(events_in_every_slicing),
-        cmocka_unit_test(deltas),        cmocka_unit_test(usages),
-        cmocka_unit_test(vectors),       cmocka_unit_test(headers),
-        cmocka_unit_test(retry_afters),  cmocka_unit_test(prices),
+        cmocka_unit_test(key_files),
+        cmocka_unit_test(scans),
+        cmocka_unit_test(chats),
+        cmocka_unit_test(routing_texts),
+        cmocka_unit_test(events_in_every_slicing),
+        cmocka_unit_test(deltas),
+        cmocka_unit_test(usages),
+        cmocka_unit_test(vectors),
+        cmocka_unit_test(headers),
+        cmocka_unit_test(retry_afters),
+        cmocka_unit_test(prices),
         cmocka_unit_test(configs),
     };
 

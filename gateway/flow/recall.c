@@ -200,6 +200,7 @@ static void make_score(struct recall *recall, const struct store_decision *d)
         .key = d->key,
         .score = recall->score.score,
         .weight = recall->score.weight,
+        .shared = recall->shared,
         .at_us = recall->now_us,
         .input_tokens = d->input_tokens,
         .output_tokens = d->output_tokens,
@@ -269,15 +270,31 @@ static void run(void *arg, struct store_view *view)
     }
 }
 
+/* A score is acknowledged when it is on disk; sent again it replaces itself. */
+static void written(void *arg, bool is_written)
+{
+    struct recall *recall = arg;
+
+    if (!is_written)
+        (void)api_error_set(&recall->error, API_UNRECORDED, NULL, NULL);
+    recall->away = false;
+    recall->wake(recall->arg);
+}
+
 static void done(void *arg)
 {
     struct recall *recall = arg;
 
-    recall->away = false;
     if (recall->out.failed)
         (void)api_error_set(&recall->error, API_NOMEM, NULL, NULL);
-    if (recall->row != NULL && !store_put(recall->store, &recall->row, NULL))
+    if (recall->row != NULL && recall->error.code == API_OK) {
+        recall->wait =
+            (struct store_wait){ .fn = written, .arg = recall, .loop = recall->job.loop };
+        if (store_put_wait(recall->store, &recall->row, NULL, &recall->wait))
+            return;
         (void)api_error_set(&recall->error, API_UNRECORDED, NULL, NULL);
+    }
+    recall->away = false;
     recall->wake(recall->arg);
 }
 

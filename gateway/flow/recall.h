@@ -8,8 +8,8 @@
  *   loop ---job---> reader: finds, renders into out ---mail---> loop: wake
  *
  * A caller without `everyone` sees what belongs to `owner` alone: what is another's is
- * answered like what does not exist. A score is checked by the reader and written by
- * recall_start's loop, within the bounds of whoever gave it.
+ * answered like what does not exist. A score is checked by the reader, within the bounds of
+ * whoever gave it, then written by the store's writer, and wake waits for that.
  *
  * Texts are *borrowed until wake*. Threads: all calls on the loop's.
  */
@@ -40,6 +40,7 @@ struct recall {
     struct record_query query;    /* LIST */
     struct record_feedback score; /* SCORE */
     int64_t scores_per_day;       /* SCORE: by one owner; 0: no limit */
+    bool shared;                  /* SCORE: it teaches everybody */
     struct str owner;             /* id of the key; empty: none */
     bool everyone;                /* the operator asks */
     int64_t now_us;               /* wall time */
@@ -50,10 +51,11 @@ struct recall {
     struct buf out;
 
     /* private */
-    bool away; /* the reader has it: nothing may be released */
+    bool away; /* the store has it: nothing may be released */
     struct store *store;
     struct store_job job;
-    struct store_row *row; /* the score, until it is put */
+    struct store_row *row;  /* the score, until it is put */
+    struct store_wait wait; /* for it to be written */
 };
 
 NODISCARD bool recall_start(struct recall *recall, struct store *store,

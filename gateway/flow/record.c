@@ -378,8 +378,13 @@ static void put_kept(struct jput *j, const struct record *record)
     for (size_t e = 0; e < config->n_embedders; e++) {
         const struct decision_told *told = &record->decision->told[e];
 
-        if (told->vector != NULL)
-            jput_floats(j, config->embedders[e].name, told->vector, told->dim);
+        if (told->vector == NULL)
+            continue;
+        jput_open(j, config->embedders[e].name, '{');
+        jput_text(j, "model",
+                  config->experts[config->embedders[e].expert].embedding.model);
+        jput_floats(j, "f32", told->vector, told->dim);
+        jput_close(j, '}');
     }
     jput_close(j, '}');
 }

@@ -39,6 +39,9 @@ static enum api_err take_score(struct exchange *x, struct recall *recall)
     const bool off = x->key != NULL ? x->key->feedback == KEY_FEEDBACK_OFF
                                     : settings->feedback == CONFIG_FEEDBACK_OFF;
 
+    recall->shared =
+        x->admin || (x->key != NULL ? x->key->feedback == KEY_FEEDBACK_SHARED
+                                    : settings->feedback == CONFIG_FEEDBACK_SHARED);
     if (!x->admin && off)
         return api_error_set(&x->error, API_NO_FEEDBACK, NULL, NULL);
     recall->scores_per_day = settings->feedback_per_day;

@@ -7,7 +7,7 @@
 
 #define COLUMNS                                                                          \
     "decision, expert, key, score, weight, at_us, messages, text, text_version,"         \
-    " input_tokens, output_tokens, vectors, predicted"
+    " input_tokens, output_tokens, vectors, predicted, shared"
 
 static const char of_sql[] =
     "SELECT " COLUMNS " FROM feedback WHERE decision = ?1 ORDER BY expert";
@@ -34,6 +34,7 @@ static struct store_feedback read_feedback(sqlite3_stmt *s)
         .predicted = sqlite3_column_type(s, 12) == SQLITE_NULL
                          ? (double)NAN
                          : sqlite3_column_double(s, 12),
+        .shared = sqlite3_column_int(s, 13) != 0,
     };
 }
 

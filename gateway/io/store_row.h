@@ -103,6 +103,7 @@ struct store_decision {
 struct store_feedback {
     struct str decision, expert, key;
     double score, weight;
+    bool shared; /* it teaches everybody; otherwise its key alone */
     int64_t at_us;
     struct str messages, text, text_version; /* empty: not kept */
     int64_t input_tokens, output_tokens;     /* -1: unknown */

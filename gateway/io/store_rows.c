@@ -308,8 +308,8 @@ static enum store_err write_decision(struct store_file *file, struct store_sums 
 
 static const char feedback_sql[] =
     "INSERT OR REPLACE INTO feedback (decision, expert, score, weight, key, at_us,"
-    " messages, text, text_version, input_tokens, output_tokens, vectors, predicted)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    " messages, text, text_version, input_tokens, output_tokens, vectors, predicted,"
+    " shared) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 static struct str or_null(struct str text)
 {
@@ -334,7 +334,8 @@ static enum store_err write_feedback(struct store_file *file,
                  store_bind_tokens(s, 11, f->output_tokens) &&
                  store_bind_str(s, 12, or_null(f->vectors)) &&
                  /* SQLite takes NAN for NULL. */
-                 sqlite3_bind_double(s, 13, f->predicted) == SQLITE_OK;
+                 sqlite3_bind_double(s, 13, f->predicted) == SQLITE_OK &&
+                 store_bind_int(s, 14, f->shared);
 
     return store_file_run(file, bound ? s : NULL, error);
 }

@@ -98,13 +98,14 @@ static const char *const migrations[] = {
     " weight REAL NOT NULL,"
     " key TEXT NOT NULL,"
     " at_us INTEGER NOT NULL,"
-    " messages TEXT," /* JSON, where prompts may be kept */
-    " text TEXT,"     /* routing text, where prompts may be kept */
+    " shared INTEGER NOT NULL," /* 1: it teaches everybody, 0: its key alone */
+    " messages TEXT,"           /* JSON, where prompts may be kept */
+    " text TEXT,"               /* routing text, where prompts may be kept */
     " text_version TEXT,"
     " input_tokens INTEGER,"
     " output_tokens INTEGER,"
     " predicted REAL," /* quality, when it was decided; NULL: nobody knew */
-    " vectors TEXT,"   /* JSON: {embedder: base64 of floats}, where they may be kept */
+    " vectors TEXT,"   /* JSON, as in the record, where they may be kept */
     " PRIMARY KEY (decision, expert)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX feedback_key ON feedback (key, at_us);",
 };

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from harness import config, eventually, expert, frugalctl, scripts
+from harness import config, embedding, eventually, expert, frugalctl, scripts
+from harness.keys import Key, key_file
 from harness.routers import PRICES, held_out
 
 
@@ -225,3 +226,105 @@ def test_spend_as_csv_is_exact_to_the_last_digit(busy):
     assert [row["spent_usd"] for row in rows] == ["0.00138", "0.00115"]
     assert "always_best_usd" not in rows[0]
     assert "always_best_usd" in told("spend", "--store", database, "--csv")
+
+
+# -- build --with-feedback
+
+def scored(gateway, prompts, score, headers=(), **fields):
+    """Asks and scores; gives the experts that answered."""
+    experts = []
+    for prompt in prompts:
+        answer = gateway.chat(prompt, headers=list(headers))
+        said_to = gateway.post(f"/v1/decisions/{answer['x-frugal-decision-id']}/feedback", {"score": score, **fields}, headers=headers)
+        assert said_to.status == 200, said_to
+        experts.append(answer["x-frugal-expert"])
+    return experts
+
+
+def build(router, out, *arguments):
+    return said("build", "--store", router.store, "--out", out, *arguments)
+
+
+def predicted(gateway, expert_name, prompt):
+    body = {"model": "auto", "messages": [{"role": "user", "content": prompt}]}
+    return {r["expert"]: r["quality"] for r in gateway.post("/v1/route", body).json()["ranking"]}[expert_name]
+
+
+def test_scores_teach_the_next_bundle(run, router, tmp_path):
+    gateway = routing(run, router, tmp_path / "frugal.db")
+    prompts = held_out("sums", 45)
+    before = predicted(gateway, "mathy", prompts[-1])
+    assert scored(gateway, prompts[:40], 0) == ["mathy"] * 40
+    made = build(router, tmp_path / "taught.frugal", "--with-feedback", tmp_path / "frugal.db")
+    assert made["feedback"] == {"given": 40, "taken": 40, "foreign": 0, "unknown": 0, "textless": 0, "crowded": 0}
+    assert made["rows"] == 540
+    config_of = json.loads(gateway.config_path.read_text())
+    config_of["bundle"] = str(tmp_path / "taught.frugal")
+    gateway.write_config(config_of)
+    gateway.reload()
+    gateway.log.wait(event="reloaded")
+    assert predicted(gateway, "mathy", prompts[-1]) < before - 0.1
+    assert predicted(gateway, "poet", held_out("poems", 1)[0]) > 0.9
+
+
+def test_a_half_sure_score_lies_half_way_to_what_was_predicted(run, router, tmp_path):
+    gateway = routing(run, router, tmp_path / "frugal.db")
+    prompts = held_out("sums", 45)
+    before = predicted(gateway, "mathy", prompts[-1])
+    drops = []
+    for weight in (1, 0.5):
+        scored(gateway, prompts[:40] if weight == 1 else [], 0, weight=weight)
+        if weight < 1:
+            for summary in gateway.get("/v1/decisions?limit=500&expert=mathy").json()["data"]:
+                gateway.post(f"/v1/decisions/{summary['decision_id']}/feedback", {"score": 0, "weight": weight})
+        build(router, tmp_path / f"{weight}.frugal", "--with-feedback", tmp_path / "frugal.db")
+        whole = json.loads(gateway.config_path.read_text())
+        other = run.gateway({**whole, "bundle": str(tmp_path / f"{weight}.frugal"), "store": str(tmp_path / "other.db")})
+        drops.append(before - predicted(other, "mathy", prompts[-1]))
+        other.stop()
+    assert drops[1] == pytest.approx(drops[0] / 2, rel=0.25) and drops[0] > 0.1
+
+
+def test_one_key_gives_no_more_than_its_share_and_its_newest(run, router, tmp_path):
+    gateway = routing(run, router, tmp_path / "frugal.db")
+    scored(gateway, held_out("sums", 12), 1)
+    made = build(router, tmp_path / "b.frugal", "--with-feedback", tmp_path / "frugal.db", "--feedback-share", "0.02")
+    assert (made["feedback"]["taken"], made["feedback"]["crowded"]) == (10, 2)
+
+
+def test_scores_without_text_teach_nothing_and_the_build_says_so(run, router, tmp_path):
+    upstreams = {name: run.expert(scripts.answer()) for name in PRICES}
+    gateway = run.gateway(router.config({name: expert(up, price=PRICES[name]) for name, up in upstreams.items()},
+                                        store=str(tmp_path / "frugal.db")))
+    scored(gateway, held_out("sums", 2), 1)
+    made = build(router, tmp_path / "b.frugal", "--with-feedback", tmp_path / "frugal.db")
+    assert (made["feedback"]["textless"], made["feedback"]["taken"]) == (2, 0)
+    assert "2 lack the prompt's text and vectors" in told(
+        "build", "--store", router.store, "--out", tmp_path / "b.frugal", "--with-feedback", tmp_path / "frugal.db")
+
+
+def test_what_teaches_its_own_key_alone_is_left_to_a_build_for_that_key(run, router, tmp_path):
+    ours, theirs = Key("ours", feedback="own"), Key("theirs", feedback="shared")
+    upstreams = {name: run.expert(scripts.answer()) for name in PRICES}
+    gateway = run.gateway(router.config(
+        {name: expert(up, price=PRICES[name]) for name, up in upstreams.items()}, keys={"file": "keys.json"},
+        store={"path": str(tmp_path / "frugal.db"), "keep_prompts": True}), files={"keys.json": key_file(ours, theirs)})
+    scored(gateway, held_out("sums", 3), 1, headers=ours.headers)
+    scored(gateway, held_out("sums", 2), 1, headers=theirs.headers)
+    for key, taken, foreign in ((None, 2, 3), ("ours", 5, 0), ("theirs", 2, 3)):
+        made = build(router, tmp_path / "b.frugal", "--with-feedback", tmp_path / "frugal.db",
+                     *(["--feedback-key", key] if key else []))
+        assert (made["feedback"]["taken"], made["feedback"]["foreign"]) == (taken, foreign)
+
+
+def test_kept_vectors_teach_without_any_text(run, router, tmp_path):
+    upstreams = {name: run.expert(scripts.answer()) for name in PRICES}
+    embedder = run.expert(embeddings=router.embeddings)
+    entries = {name: expert(up, price=PRICES[name]) for name, up in upstreams.items()}
+    entries["embedder"] = expert(embedder, generator=False, embedding=embedding(dim=router.dim))
+    gateway = run.gateway(router.config(entries, "remote", store={"path": str(tmp_path / "frugal.db"), "keep_vectors": True}))
+    gateway.wait_probed()
+    scored(gateway, held_out("sums", 3), 1)
+    made = build(router, tmp_path / "b.frugal", "--embedders", "embedder", "--config", gateway.config_path,
+                 "--with-feedback", tmp_path / "frugal.db")
+    assert (made["feedback"]["taken"], made["rows"]) == (3, 503)

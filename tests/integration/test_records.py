@@ -232,7 +232,7 @@ def test_bought_vectors_are_kept_without_the_prompt(run, router):
     gateway = run.gateway(router.config(entries, "remote", store={"path": "frugal.db", "keep_vectors": True}))
     gateway.wait_probed()
     record = record_after(gateway, gateway.chat(held_out("poems", 1)[0]))
-    vector = struct.unpack(f"<{router.dim}f", base64.b64decode(record["vectors"]["embedder"]))
+    vector = struct.unpack(f"<{router.dim}f", base64.b64decode(record["vectors"]["embedder"]["f32"]))
     assert any(vector) and "prompt" not in record
     assert record["steps"][0]["bought"] == "embedder" and record["steps"][0]["waited_ms"] > 0
 

@@ -21,6 +21,7 @@
 #include "tools/ctl/progress.h"
 #include "tools/ctl/report.h"
 #include "tools/ctl/rowset.h"
+#include "tools/ctl/scores.h"
 #include "tools/ctl/table.h"
 
 #define AT(member) .offset = offsetof(struct build_options, member)
@@ -86,6 +87,29 @@ static const struct option_spec build_specs[] = {
       .min = -1,
       .max = 1e6,
       AT(prior) },
+    { .name = "with-feedback",
+      .kind = OPTION_TEXT,
+      .value = "FILE",
+      .help = "the gateway's database: scores that clients gave become rows, where the "
+              "prompt's text or vectors were kept",
+      AT(with_feedback) },
+    { .name = "feedback-key",
+      .kind = OPTION_TEXT,
+      .value = "ID",
+      .help =
+          "a bundle for this key: its scores are taken also where they are to teach it "
+          "alone; empty: requests without a key",
+      AT(feedback_key) },
+    { .name = "feedback-share",
+      .kind = OPTION_NUMBER,
+      .value = "X",
+      .help =
+          "rows of one key's scores, at most, as a share of the calibration rows; its "
+          "newest are taken",
+      .fallback = "0.1",
+      .min = 0,
+      .max = 1,
+      AT(feedback_share) },
     { .name = "seed",
       .kind = OPTION_COUNT,
       .value = "N",
@@ -109,6 +133,7 @@ struct building {
     struct fuser_rows *rows;
     struct fuser_bundle *bundle;
     struct progress bar;
+    struct scores_taken scores;
 };
 
 static bool show_building(void *context, const char *stage, double done)
@@ -227,6 +252,39 @@ static json_t *index_json(const struct fuser_bundle *bundle, size_t e)
                      isnan(info.flat_us) ? json_null() : json_real(info.flat_us));
 }
 
+static void print_scores(const struct scores_taken *scores)
+{
+    const struct {
+        size_t n;
+        const char *why;
+    } left_out[] = {
+        { scores->foreign, "teach another key alone" },
+        { scores->unknown, "are of experts that are not built in" },
+        { scores->textless, "lack the prompt's text and vectors" },
+        { scores->crowded, "are beyond their key's share" },
+    };
+
+    (void)printf("feedback: %zu of %zu scores became rows", scores->taken, scores->given);
+    for (size_t i = 0; i < ARRAY_LEN(left_out); i++) {
+        if (left_out[i].n > 0)
+            (void)printf("; %zu %s", left_out[i].n, left_out[i].why);
+    }
+    (void)printf("\n");
+}
+
+static json_t *scores_json(const struct building *build)
+{
+    const struct scores_taken *scores = &build->scores;
+
+    if (build->options->with_feedback == NULL)
+        return json_null();
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "given", (json_int_t)scores->given,
+                     "taken", (json_int_t)scores->taken, "foreign",
+                     (json_int_t)scores->foreign, "unknown", (json_int_t)scores->unknown,
+                     "textless", (json_int_t)scores->textless, "crowded",
+                     (json_int_t)scores->crowded);
+}
+
 static void print_people(const struct building *build)
 {
     static const struct table_column columns[] = { { "expert", TABLE_LEFT },
@@ -248,6 +306,8 @@ static void print_people(const struct building *build)
     if (build->set.fetched.texts > 0)
         (void)printf("fetched %zu vectors for %.6f USD\n", build->set.fetched.texts,
                      money_to_usd(build->set.fetched.cost_pico));
+    if (build->options->with_feedback != NULL)
+        print_scores(&build->scores);
     (void)printf("\n");
     for (size_t j = 0; j < fuser_bundle_generators(bundle); j++) {
         table_cell(table, "%s", fuser_bundle_generator(bundle, j));
@@ -276,12 +336,12 @@ static void print_json(const struct building *build)
                                                          "index", index_json(bundle, e)));
     }
     report_print_json(json_pack(
-        "{s:s, s:s, s:I, s:f, s:I, s:f, s:o, s:o, s:o}", "id", fuser_bundle_id(bundle),
-        "path", build->options->out, "rows", (json_int_t)fuser_bundle_rows(bundle),
-        "bytes", file_bytes(build->options->out), "fetched_vectors",
-        (json_int_t)build->set.fetched.texts, "fetched_usd",
+        "{s:s, s:s, s:I, s:f, s:I, s:f, s:o, s:o, s:o, s:o}", "id",
+        fuser_bundle_id(bundle), "path", build->options->out, "rows",
+        (json_int_t)fuser_bundle_rows(bundle), "bytes", file_bytes(build->options->out),
+        "fetched_vectors", (json_int_t)build->set.fetched.texts, "fetched_usd",
         money_to_usd(build->set.fetched.cost_pico), "embedders", embedders, "experts",
-        experts, "leave_one_out", review_json(bundle)));
+        experts, "leave_one_out", review_json(bundle), "feedback", scores_json(build)));
 }
 
 static enum fault_err open_set(struct building *build, struct fault *fault)
@@ -305,6 +365,13 @@ static enum fault_err open_set(struct building *build, struct fault *fault)
         err = rowset_open(&build->set, &wish, fault);
     if (err == FAULT_OK)
         err = rowset_rows(&build->set, &build->rows, fault);
+    if (err == FAULT_OK && options->with_feedback != NULL) {
+        const struct scores_wish scores = { .store = options->with_feedback,
+                                            .key = options->feedback_key,
+                                            .share = options->feedback_share };
+
+        err = scores_add(&scores, &build->set, build->rows, &build->scores, fault);
+    }
     return err;
 }
 
@@ -355,7 +422,12 @@ const struct command command_build = {
         "the gateway's configuration; a running gateway takes a new one on SIGHUP.\n\n"
         "Prices are not in it: they come from the configuration, and a new price needs\n"
         "no new bundle. Vectors of remote embedders are paid for once and kept in the\n"
-        "store.\n",
+        "store.\n\n"
+        "Scores that clients gave (--with-feedback) are rows of one expert each, with "
+        "the\n"
+        "quality weight * score + (1 - weight) * what was predicted; they have the "
+        "vectors\n"
+        "that the gateway kept, and none is bought for them.\n",
     .options = { build_specs, ARRAY_LEN(build_specs) },
     .options_bytes = sizeof(struct build_options),
     .run = build_run,

@@ -337,7 +337,7 @@ static void what_was_done_and_paid_stands_there_too(void **state)
     assert_at(json, "cost.bound_usd", "0.00015000003");
     assert_at(json, "first_ms", "9.1999999999999993");
     assert_at(json, "prompt", "\"the prompt\"");
-    assert_at(json, "vectors", "{\"eye\":\"AACAPwAAAAA=\"}");
+    assert_at(json, "vectors", "{\"eye\":{\"f32\":\"AACAPwAAAAA=\",\"model\":\"e\"}}");
     close_record(&f, json);
 }
 

@@ -47,6 +47,7 @@ static int ten_decisions(void **state)
                                           .expert = str_of(experts[i % 2]),
                                           .key = STR("a"),
                                           .score = 0.25 * i,
+                                          .shared = i == 2,
                                           .weight = 0.5,
                                           .at_us = NOON + i,
                                           .text = i == 1 ? STR("the text") : STR(""),
@@ -172,9 +173,9 @@ static bool list_feedback(void *context, const struct store_feedback *f)
     size_t n = strlen(listed);
 
     (void)context;
-    (void)snprintf(listed + n, sizeof listed - n, " " STR_FMT ":" STR_FMT ":%g:%d:%g",
+    (void)snprintf(listed + n, sizeof listed - n, " " STR_FMT ":" STR_FMT ":%g:%d:%g:%d",
                    STR_ARG(str_skip(f->decision, 4)), STR_ARG(f->expert), f->score,
-                   (int)f->text.n, f->predicted);
+                   (int)f->text.n, f->predicted, f->shared);
     return true;
 }
 
@@ -187,11 +188,11 @@ static void scores_are_found_by_decision_and_all_together(void **state)
     listed[0] = '\0';
     assert_int_equal(store_feedback_of(&view, STR("dec_03"), list_feedback, NULL, &error),
                      STORE_OK);
-    assert_string_equal(listed, " 03:large:0.25:8:nan 03:small:0:0:0.5");
+    assert_string_equal(listed, " 03:large:0.25:8:nan:0 03:small:0:0:0.5:0");
     listed[0] = '\0';
     assert_int_equal(store_feedback_each(&view, list_feedback, NULL, &error), STORE_OK);
     assert_string_equal(listed,
-                        " 04:small:0.5:0:0.5 03:large:0.25:8:nan 03:small:0:0:0.5");
+                        " 04:small:0.5:0:0.5:1 03:large:0.25:8:nan:0 03:small:0:0:0.5:0");
     assert_int_equal(store_feedback_count(&view, STR("a"), NOON + 1, &n, &error),
                      STORE_OK);
     assert_int_equal(n, 2);

@@ -13,7 +13,7 @@
 
 #include "gateway/io/store_private.h"
 
-#define BATCH_MAX       4096 /* rows of one transaction */
+#define BATCH_MAX       512 /* rows of one transaction: a long one keeps room from who waits */
 #define RETRY_FIRST_MS  50
 #define RETRY_MAX_MS    1000
 #define CLOSE_TRIES     3 /* commits that fail at the end before rows are given up */

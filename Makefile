@@ -153,9 +153,10 @@ unit: tests ## unit tests, parser cases and the fuzz corpus
 integration: programs ## the whole program with scripted experts and the official SDKs
 	$(Q)tests/run-pytest $(B) tests/integration tests/soak
 
-soak: programs ## ceilings against the experts' own invoices, SOAK_SECONDS (600) over ever new worlds
+soak: programs ## ceilings against the experts' own invoices, SOAK_SECONDS (600) over ever new worlds; 20 kills under load
 	$(Q)tools/install-deps build test
 	$(Q)SOAK_SECONDS=$(or $(SOAK_SECONDS),600) tests/run-pytest $(B) tests/soak -o timeout=0 -s
+	$(Q)FRUGAL_KILLS=$(or $(FRUGAL_KILLS),20) tests/run-pytest $(B) tests/integration/test_crash.py
 
 acceptance: ## what needs real outcomes and real upstreams: make acceptance DATA=DIR
 	$(Q)tools/install-deps build test

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from harness import SLOW, Cut, Ledger, Stream, config, expert, scripts, with_store
+from harness.keys import Key, key_file
 from harness.wire import request_bytes
 
 ROUNDS = int(os.environ.get("FRUGAL_KILLS", "5"))
@@ -203,6 +204,47 @@ def test_a_call_under_way_when_the_gateway_dies_is_spent_at_its_worst_case(run, 
     (charge,) = ledger.charges(row["id"])
     assert (row["state"], charge["fate"]) == ("crashed", "crashed")
     assert row["spent_pico"] == charge["worst_pico"] == ledger.spend() >= 100 * 2_000_000
+
+
+def served(gateway, key, most=100):
+    """How many requests the key's budget lets through, one after the other."""
+    n = 0
+    while n < most:
+        answer = gateway.chat(max_tokens=100, headers=key.headers)
+        if answer.status == 402:
+            return n
+        assert answer.status == 200, answer
+        n += 1
+    return n
+
+
+@pytest.mark.parametrize("window", ["day_usd", "month_usd", "total_usd"])
+def test_a_budget_goes_on_where_it_was_when_the_gateway_died(run, ledger, window):
+    key = Key("team", **{window: 0.001})
+    whole = config({"small": expert(run.expert(scripts.answer()))}, keys={"file": "keys.json"})
+    files = {"keys.json": key_file(key)}
+    without_a_crash = served(run.gateway(whole, files=files), key)
+    with_store(whole, ledger.store, durability="full")
+    gateway = run.gateway(whole, files=files)
+    before = served(gateway, key, most=7)
+    gateway.kill()
+    after = served(run.gateway(whole, files=files), key)
+    assert before == 7 and before + after == without_a_crash
+    assert ledger.spend() == (before + after) * ANSWER_PICO <= 0.001 * 10**12
+
+
+def test_what_was_under_way_when_the_gateway_died_is_gone_from_the_budget(run, ledger):
+    small = run.expert([scripts.silent, scripts.answer()])
+    key = Key("team", total_usd=0.001)
+    whole = with_store(config({"small": expert(small)}, keys={"file": "keys.json"}), ledger.store, durability="full")
+    gateway = run.gateway(whole, files={"keys.json": key_file(key)})
+    wire = gateway.start(max_tokens=300, headers=key.headers)
+    small.call()
+    gateway.kill()
+    wire.close()
+    after = served(run.gateway(whole, files={"keys.json": key_file(key)}), key)
+    assert after < (1000 - 600) // 50
+    assert ledger.spend() <= 0.001 * 10**12
 
 
 def test_a_drain_writes_what_is_left(run, ledger):

@@ -66,6 +66,22 @@ def test_every_status_of_the_table_is_among_the_answers_to_a_chat(spec):
     assert statuses - later == answers
 
 
+def test_every_route_of_clients_asks_for_a_key_and_says_so(spec):
+    assert spec["security"] == [{"bearer": []}, {"apiKey": []}, {}]
+    for path, methods in spec["paths"].items():
+        for operation in methods.values():
+            if path.startswith("/v1/"):
+                assert {"401", "429"} <= set(operation["responses"]) and "security" not in operation, path
+            else:
+                assert operation["security"] == [], path
+
+
+def test_every_paid_route_says_how_a_budget_is_refused(spec):
+    for path, methods in spec["paths"].items():
+        if "post" in methods and not path.endswith("/feedback"):
+            assert "402" in methods["post"]["responses"], path
+
+
 def test_every_option_is_described_as_a_header_and_in_the_body(spec):
     keys = {row[1] for row in table("gateway/domain/frugal_headers.h", "FRUGAL_OPTIONS")}
     headers = {"x-frugal-" + key.replace("_", "-") for key in keys}

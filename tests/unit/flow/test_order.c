@@ -51,12 +51,18 @@ struct fixture {
     struct api_error error;
 };
 
-static enum api_err make(struct fixture *f, const char *body, uint64_t barred)
+static enum api_err make_for(struct fixture *f, const char *body,
+                             const struct key_allow *allow, uint64_t barred)
 {
     memset(f, 0, sizeof *f);
     request_init(&f->request, body);
-    return order_make(&f->order, config, &f->request.chat, &f->request.options,
-                      &key_allow_all, barred, 1000, &f->error);
+    return order_make(&f->order, config, &f->request.chat, &f->request.options, allow,
+                      barred, 1000, &f->error);
+}
+
+static enum api_err make(struct fixture *f, const char *body, uint64_t barred)
+{
+    return make_for(f, body, &key_allow_all, barred);
 }
 
 static void end(struct fixture *f)
@@ -351,6 +357,77 @@ static void fields_with_their_own_price_are_refused_under_a_ceiling(void **state
     end(&f);
 }
 
+/* -- keys -- */
+
+#define ONLY(expert) (UINT64_C(1) << (expert))
+
+static void a_key_narrows_every_way_to_an_expert(void **state)
+{
+    struct key_allow allow = { .experts = ONLY(CHEAP), .policies = UINT64_MAX };
+    struct fixture f;
+
+    (void)state;
+    assert_int_equal(make_for(&f, "{\"model\":\"auto\"," MESSAGES "}", &allow, 0),
+                     API_OK);
+    assert_int_equal(f.order.allowed, ONLY(CHEAP));
+    assert_int_equal(f.order.preferred, CHEAP); /* in the place of the policy's default */
+    assert_int_equal(f.order.reachable, ONLY(CHEAP));
+    end(&f);
+    assert_int_equal(make_for(&f, "{\"model\":\"dear\"," MESSAGES "}", &allow, 0),
+                     API_NO_MODEL);
+    end(&f);
+    allow.experts = 0;
+    assert_int_equal(make_for(&f, "{\"model\":\"auto\"," MESSAGES "}", &allow, 0),
+                     API_NO_MODEL);
+    end(&f);
+}
+
+static void a_policy_that_a_key_may_not_name_is_like_none(void **state)
+{
+    struct key_allow allow = { .experts = UINT64_MAX, .policies = ONLY(1) };
+    struct fixture a, b;
+
+    (void)state;
+    assert_int_equal(make_for(&a, "{\"model\":\"auto\"," MESSAGES "}", &allow, 0),
+                     API_NO_MODEL);
+    assert_int_equal(make_for(&b, "{\"model\":\"ouat\"," MESSAGES "}", &allow, 0),
+                     API_NO_MODEL);
+    assert_string_equal(strchr(a.error.message, '\''),
+                        "'auto' does not exist, or this key "
+                        "may not use it");
+    assert_string_equal(strrchr(a.error.message, '\''), strrchr(b.error.message, '\''));
+    end(&a);
+    end(&b);
+    assert_int_equal(make_for(&a, "{\"model\":\"dear\"," MESSAGES "}", &allow, 0),
+                     API_OK);
+    end(&a);
+}
+
+static void under_a_keys_budget_the_rules_of_a_ceiling_hold(void **state)
+{
+    struct key_allow allow = { .experts = UINT64_MAX, .policies = UINT64_MAX, true };
+    struct fixture f;
+    struct order_terms terms;
+
+    (void)state;
+    assert_int_equal(
+        make_for(&f, "{\"model\":\"auto\"," MESSAGES "}", &allow, ONLY(DEAR)), API_OK);
+    assert_int_equal(f.order.ceiling_pico, MONEY_NONE);
+    assert_false(order_allows(&f.order, DEAR)); /* charged too much before */
+    assert_true(order_fit(&f.order, CHEAP, MONEY_USD, NAN, &terms));
+    assert_int_equal(terms.limit_tokens, 1000); /* the policy's is inserted */
+    assert_false(order_fit(&f.order, WILD, MONEY_USD, NAN, &terms)); /* without a bound */
+    assert_true(order_fit(&f.order, CHEAP, terms.worst_pico - 1, NAN, &terms));
+    assert_true(terms.trimmed);
+    assert_false(order_possible(&f.order, 0) && !order_allows(&f.order, GIFT));
+    end(&f);
+    assert_int_equal(
+        make_for(&f, "{\"model\":\"auto\",\"service_tier\":\"flex\"," MESSAGES "}",
+                 &allow, 0),
+        API_UNPRICED);
+    end(&f);
+}
+
 /* The law: whatever remains, on whatever terms an expert may be called, its worst case
  * stays within it, and more money never makes an expert unaffordable or its limit lower. */
 static void terms_never_exceed_what_remains_and_grow_with_it(void **state)
@@ -401,6 +478,9 @@ int main(void)
         cmocka_unit_test(an_allow_list_that_leaves_nobody_is_refused),
         cmocka_unit_test(who_charged_too_much_is_barred_under_ceilings_only),
         cmocka_unit_test(fields_with_their_own_price_are_refused_under_a_ceiling),
+        cmocka_unit_test(a_key_narrows_every_way_to_an_expert),
+        cmocka_unit_test(a_policy_that_a_key_may_not_name_is_like_none),
+        cmocka_unit_test(under_a_keys_budget_the_rules_of_a_ceiling_hold),
         cmocka_unit_test(terms_never_exceed_what_remains_and_grow_with_it),
     };
 

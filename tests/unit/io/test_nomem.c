@@ -14,6 +14,7 @@
 #include "gateway/io/http.h"
 #include "gateway/io/pool.h"
 #include "tests/unit/io/script_server.h"
+#include "tests/unit/io/store_fixture.h"
 
 static _Thread_local long calls_left = -1; /* until one fails; -1: none does */
 
@@ -190,6 +191,57 @@ static void pool_and_resolver_are_all_or_nothing(void **state)
     with_every_failure(make_pool_and_resolver);
 }
 
+/* A decision is kept and found again, or somebody says that there is no memory. */
+static bool keep_a_decision(void)
+{
+    struct store_decision decision = a_decision("dec_1");
+    struct store_settings with = settings();
+    struct store_row *row = NULL, *found = NULL;
+    struct store_view view = { NULL, NULL };
+    struct store *store = NULL;
+    enum store_err err = store_open(&with, &store, NULL);
+
+    if (err == STORE_OK)
+        row = store_row_decision(&decision);
+    if (row != NULL)
+        assert_true(store_put(store, &row, NULL));
+    else
+        err = STORE_NOMEM;
+    store_close(store);
+    if (err == STORE_OK)
+        err = store_file_open(path, STORE_FILE_READ, &view.file, NULL);
+    if (err == STORE_OK)
+        err = store_find(&view, STORE_BY_ID, STR("dec_1"), &found, NULL);
+    if (err == STORE_OK)
+        assert_int_equal(store_row_as_decision(found)->n_charges, 2);
+    assert_true(err == STORE_OK || err == STORE_NOMEM);
+    store_row_free(found);
+    store_file_close(view.file);
+    return err == STORE_OK;
+}
+
+static bool keep_in_a_fresh_folder(void)
+{
+    long left = calls_left;
+    bool kept;
+
+    calls_left = -1;
+    assert_int_equal(fresh_folder(NULL), 0);
+    calls_left = left;
+    kept = keep_a_decision();
+    left = calls_left;
+    calls_left = -1;
+    assert_int_equal(remove_folder(NULL), 0);
+    calls_left = left;
+    return kept;
+}
+
+static void a_decision_is_kept_or_there_was_no_memory(void **state)
+{
+    (void)state;
+    with_every_failure(keep_in_a_fresh_folder);
+}
+
 static int open_server(void **state)
 {
     (void)state;
@@ -212,6 +264,7 @@ int main(void)
         cmocka_unit_test(every_call_ends_when_memory_fails),
         cmocka_unit_test(every_embedding_ends_when_memory_fails),
         cmocka_unit_test(pool_and_resolver_are_all_or_nothing),
+        cmocka_unit_test(a_decision_is_kept_or_there_was_no_memory),
     };
     if (!http_global_init())
         return 1;

@@ -313,9 +313,10 @@ static enum store_err open_files(struct store *store, struct store_error *error)
 
     if (err == STORE_OK)
         err = store_file_open(store->path, STORE_FILE_CREATE, &store->out, error);
-    if (err == STORE_OK && store->settings.busy_ms > 0)
-        (void)sqlite3_busy_timeout(store_file_db(store->out),
-                                   (int)store->settings.busy_ms);
+    if (err == STORE_OK)
+        (void)sqlite3_busy_timeout(
+            store_file_db(store->out),
+            store->settings.busy_ms > 0 ? (int)store->settings.busy_ms : STORE_BUSY_MS);
     if (err == STORE_OK && store->settings.full)
         err = store_file_exec(store->out, "PRAGMA synchronous = FULL", error);
     if (err == STORE_OK)

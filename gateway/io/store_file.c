@@ -32,7 +32,7 @@ static enum store_err prepare(struct store_file *file, enum store_file_mode mode
 {
     enum store_err err = STORE_OK;
 
-    (void)sqlite3_busy_timeout(file->db, STORE_BUSY_MS);
+    (void)sqlite3_busy_timeout(file->db, STORE_PATIENT_MS);
     if (mode == STORE_FILE_CREATE)
         err = store_file_exec(file, MAKING, error);
     if (err == STORE_OK && mode == STORE_FILE_CREATE)

@@ -9,7 +9,7 @@
  *
  * The daemon's writer and its reader have one each (store.h); frugalctl opens its own
  * beside a running gateway: the file is in WAL mode, where readers and the one writer do
- * not wait for each other, and two writers wait STORE_BUSY_MS at most.
+ * not wait for each other, and two writers wait for each other's commit.
  *
  * Threads: a connection belongs to one thread at a time.
  */
@@ -21,7 +21,8 @@
 #include "gateway/base/err.h"
 #include "gateway/io/store_schema.h"
 
-#define STORE_BUSY_MS 2000 /* a lock of another process is waited for */
+#define STORE_BUSY_MS    2000  /* the daemon's writer waits so long for another's lock */
+#define STORE_PATIENT_MS 10000 /* everybody else for the daemon's, which comes often */
 
 struct sqlite3;
 struct sqlite3_stmt;

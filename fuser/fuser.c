@@ -102,6 +102,19 @@ bool fuser_knows_generator(const struct fuser *fuser, size_t generator)
     return fuser->generator_in_bundle[generator] >= 0;
 }
 
+void fuser_embed(const struct fuser *fuser, size_t embedder, const char *text,
+                 size_t bytes, float *ret_vector)
+{
+    const struct fuser_bundle *bundle = fuser->bundle;
+    int e = fuser_embedder_in_bundle(fuser, embedder);
+    struct glyphs glyphs;
+
+    assert(e >= 0 && bundle->embedders[e].kind != FUSER_REMOTE);
+    memset(ret_vector, 0, bundle->embedders[e].dim * sizeof *ret_vector);
+    glyphs_read(&glyphs, text, bytes);
+    (void)bundle_embed(bundle, (size_t)e, &glyphs, ret_vector);
+}
+
 int fuser_embedder_in_bundle(const struct fuser *fuser, size_t embedder)
 {
     assert(embedder < fuser->n_embedders);

@@ -276,6 +276,10 @@ struct fuser *fuser_ref(struct fuser *fuser);
 void fuser_unref(struct fuser *fuser); /* takes NULL */
 const struct fuser_bundle *fuser_bundle_of(const struct fuser *fuser);
 bool fuser_knows_generator(const struct fuser *fuser, size_t generator);
+/* The vector of a text under a built-in embedder that the bundle has: as many floats as its
+ * dim. Zeros where the text leaves nothing to go by. Tens of microseconds. */
+void fuser_embed(const struct fuser *fuser, size_t embedder, const char *text,
+                 size_t bytes, float *ret_vector);
 /* Index of the configuration's embedder in the bundle, or -1. */
 int fuser_embedder_in_bundle(const struct fuser *fuser, size_t embedder);
 

@@ -13,6 +13,23 @@
 #include "gateway/base/buf.h"
 #include "gateway/domain/jread.h"
 
+const char *chat_path(enum chat_shape shape)
+{
+    static const char *const paths[] = {
+#define X(name, path) path,
+        CHAT_SHAPES(X)
+#undef X
+    };
+
+    return paths[shape];
+}
+
+const struct config_generator *chat_generator(const struct chat_request *chat,
+                                              const struct config_expert *expert)
+{
+    return chat->shape == CHAT_INPUT ? &expert->embedder : &expert->generator;
+}
+
 /* -- reading -- */
 
 struct reader {
@@ -116,6 +133,53 @@ static enum api_err read_messages(const struct reader *r, struct chat_request *c
     return API_OK;
 }
 
+/* Elements of a list that are prompts of their own: numbers are the tokens of one. */
+static size_t count_prompts(struct jread_value value)
+{
+    struct jread_iter it = jread_iter(value);
+    struct jread_value element;
+    size_t n = 0;
+
+    if (value.type != JREAD_LIST)
+        return 1;
+    while (jread_next_element(&it, &element)) {
+        if (n == 0 && element.type == JREAD_NUMBER)
+            return 1;
+        n++;
+    }
+    return n;
+}
+
+static enum api_err read_prompt(const struct reader *r, enum scan_field name,
+                                struct chat_request *chat)
+{
+    struct jread_value value = field(r, name);
+    const char *param = scan_field_key(name);
+
+    if (!is_set(value))
+        return api_error_set(r->error, API_MISSING, param, "'%s' is missing", param);
+    if (value.type != JREAD_TEXT && value.type != JREAD_LIST)
+        return bad_type(r, param, "a string or an array", value);
+    chat->n_messages = count_prompts(value);
+    if (chat->n_messages == 0)
+        return api_error_set(r->error, API_BAD_VALUE, param, "'%s' must not be empty",
+                             param);
+    return API_OK;
+}
+
+static enum api_err read_asked(const struct reader *r, struct chat_request *chat)
+{
+    switch (chat->shape) {
+    case CHAT_PROMPT:
+        return read_prompt(r, SCAN_PROMPT, chat);
+    case CHAT_INPUT:
+        return read_prompt(r, SCAN_INPUT, chat);
+    case CHAT_MESSAGES:
+        break;
+    }
+    return read_messages(r, chat);
+}
+
 static enum api_err read_limits(const struct reader *r, struct chat_request *chat)
 {
     static const enum scan_field names[] = { SCAN_MAX_TOKENS,
@@ -148,18 +212,54 @@ static void count_prompt(const struct reader *r, struct chat_request *chat)
     static const enum scan_field plain[] = { SCAN_MESSAGES, SCAN_DOCUMENTS };
     static const enum scan_field tools[] = { SCAN_TOOLS, SCAN_FUNCTIONS, SCAN_TOOL_CHOICE,
                                              SCAN_RESPONSE_FORMAT };
+    static const enum scan_field prompt[] = { SCAN_PROMPT, SCAN_SUFFIX,
+                                              SCAN_RESPONSE_FORMAT };
+    static const enum scan_field input[] = { SCAN_INPUT };
 
+    if (chat->shape == CHAT_PROMPT) {
+        chat->prompt_bytes = bytes_of(r, prompt, ARRAY_LEN(prompt));
+        return;
+    }
+    if (chat->shape == CHAT_INPUT) {
+        chat->prompt_bytes = bytes_of(r, input, ARRAY_LEN(input));
+        return;
+    }
     chat->tools_bytes = bytes_of(r, tools, ARRAY_LEN(tools));
     chat->prompt_bytes = chat->tools_bytes + bytes_of(r, plain, ARRAY_LEN(plain));
     assert(r->scan->media_bytes <= chat->prompt_bytes);
     chat->prompt_bytes -= r->scan->media_bytes;
+    chat->n_images = r->scan->n_images;
+    chat->n_other_media = r->scan->n_other_media;
+}
+
+/* An input is no more than that: the other members are the expert's alone. */
+static enum api_err read_wishes(const struct reader *r, struct chat_request *chat)
+{
+    enum api_err err;
+
+    chat->n = 1;
+    if (chat->shape == CHAT_INPUT)
+        return API_OK;
+    err = read_stream(r, chat);
+    if (err == API_OK)
+        err = read_limits(r, chat);
+    if (err == API_OK && chat->shape == CHAT_PROMPT)
+        chat->n = (int64_t)chat->n_messages * chat->n; /* a choice for each prompt */
+    return err;
 }
 
 enum api_err chat_parse(struct chat_request *chat, const struct scan *scan,
                         struct str body, struct arena *arena, struct api_error *error)
 {
+    return chat_parse_as(chat, CHAT_MESSAGES, scan, body, arena, error);
+}
+
+enum api_err chat_parse_as(struct chat_request *chat, enum chat_shape shape,
+                           const struct scan *scan, struct str body, struct arena *arena,
+                           struct api_error *error)
+{
     struct reader r = { scan, body, error };
-    struct chat_request read = { .body = body, .scan = scan };
+    struct chat_request read = { .shape = shape, .body = body, .scan = scan };
     struct jread_value frugal = field(&r, SCAN_FRUGAL);
     struct jread_value tools = field(&r, SCAN_TOOLS);
     enum api_err err;
@@ -167,11 +267,9 @@ enum api_err chat_parse(struct chat_request *chat, const struct scan *scan,
     assert(scan->error == SCAN_OK && scan->bytes == body.n);
     err = read_model(&r, arena, &read.model);
     if (err == API_OK)
-        err = read_messages(&r, &read);
+        err = read_asked(&r, &read);
     if (err == API_OK)
-        err = read_stream(&r, &read);
-    if (err == API_OK)
-        err = read_limits(&r, &read);
+        err = read_wishes(&r, &read);
     if (err == API_OK && is_set(tools) && tools.type != JREAD_LIST)
         err = bad_type(&r, "tools", "an array", tools);
     if (err == API_OK && is_set(frugal) && frugal.type != JREAD_MAP)
@@ -181,8 +279,6 @@ enum api_err chat_parse(struct chat_request *chat, const struct scan *scan,
     if (is_set(frugal))
         read.frugal = frugal.raw;
     count_prompt(&r, &read);
-    read.n_images = scan->n_images;
-    read.n_other_media = scan->n_other_media;
     read.has_tools = is_set(tools) && tools.raw.n > 2;
     *chat = read;
     return API_OK;

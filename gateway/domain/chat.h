@@ -34,28 +34,52 @@
 #define CHAT_MAX_MODEL  256 /* bytes of a model's name */
 #define CHAT_MAX_PIECES 24
 
+/* What is asked for, by where the prompt lies: X(name, path at an expert). Answers to a
+ * prompt are choices, answers to an input are vectors. */
+#define CHAT_SHAPES(X)                                                                   \
+    X(MESSAGES, "/chat/completions")                                                     \
+    X(PROMPT, "/completions")                                                            \
+    X(INPUT, "/embeddings")
+
+enum chat_shape {
+#define X(name, path) CHAT_##name,
+    CHAT_SHAPES(X)
+#undef X
+};
+const char *chat_path(enum chat_shape shape);
+
 struct chat_request {
+    enum chat_shape shape;
+    bool translated;         /* out of another API: the limit's name is ours to choose */
     struct str body;         /* borrowed until the request ends */
     const struct scan *scan; /* borrowed likewise */
     struct str model;        /* unescaped; in the arena */
     bool stream;
     bool include_usage;   /* the client asked for the usage chunk */
-    int64_t n;            /* answers wanted; 1 where absent */
+    int64_t n;            /* answers wanted, of all prompts together; 1 where absent */
     int64_t output_limit; /* the lower of max_tokens and max_completion_tokens; 0: none */
-    size_t n_messages;
-    struct str frugal;   /* raw object, or empty */
-    size_t prompt_bytes; /* serialised messages, tools, functions, response format and
+    size_t n_messages;    /* or prompts, or inputs */
+    struct str frugal;    /* raw object, or empty */
+    size_t prompt_bytes;  /* serialised messages, tools, functions, response format and
                              documents, media left out: bounds their tokens */
-    size_t tools_bytes;  /* of them, what a template may print in a longer form */
+    size_t tools_bytes;   /* of them, what a template may print in a longer form */
     size_t n_images, n_other_media;
     bool has_tools;
 };
+
+/* Of an expert, what answers this request: its generator, or its embedding as one. */
+const struct config_generator *chat_generator(const struct chat_request *chat,
+                                              const struct config_expert *expert);
 
 /* Types and ranges of what we read; anything else is the expert's to check. Errors carry
  * the parameter's name. */
 NODISCARD enum api_err chat_parse(struct chat_request *chat, const struct scan *scan,
                                   struct str body, struct arena *arena,
                                   struct api_error *error);
+/* The same for another shape of request. */
+NODISCARD enum api_err chat_parse_as(struct chat_request *chat, enum chat_shape shape,
+                                     const struct scan *scan, struct str body,
+                                     struct arena *arena, struct api_error *error);
 /* What a scan's error is to a client. */
 enum api_err chat_scan_error(const struct scan *scan, struct api_error *error);
 

@@ -110,8 +110,20 @@ enum config_limit_field { /* the name under which an expert takes an output limi
 
 /* -- experts -- */
 
+/* The APIs that an endpoint may speak, beside embeddings: X(name, word). */
+#define CONFIG_APIS(X)                                                                   \
+    X(CHAT, "chat")                                                                      \
+    X(COMPLETIONS, "completions")
+
+enum config_api {
+#define X(name, word) CONFIG_API_##name,
+    CONFIG_APIS(X)
+#undef X
+};
+
 struct config_generator {
     const char *model; /* the upstream's name of it */
+    unsigned apis;     /* bit i: it speaks enum config_api i */
     struct config_prices prices;
     int64_t context_tokens; /* 0: not known */
     int64_t
@@ -149,6 +161,8 @@ struct config_expert {
     bool has_generator, has_embedding; /* at least one */
     struct config_generator generator;
     struct config_embedding embedding;
+    struct config_generator embedder; /* the embedding, as what answers /v1/embeddings:
+                                         its output costs nothing */
     struct config_timeouts timeouts;
     const char *ca_file; /* PEM, or NULL: the system's */
     bool tls_verify;

@@ -66,6 +66,8 @@ static const struct setting timeout_settings[] = {
 static const struct setting generator_settings[] = {
     { "model", SETTING_TEXT, AT(draft_generator, generator.model), .required = true,
       .help = "the expert's own name of the model" },
+    { "api", SETTING_OTHER,
+      .help = "what it speaks: \"chat\", \"completions\"; default both" },
     { "price", SETTING_OTHER,
       .help = "USD per million tokens; a list: one after another, by date" },
     { "free", SETTING_BOOL, AT(draft_generator, free), "false", .help = "costs nothing" },
@@ -158,16 +160,51 @@ static enum err read_endpoints(const struct config_node *node,
 
 /* -- generator and embedding -- */
 
+static enum err read_apis(const struct config_node *node, unsigned *ret_apis)
+{
+    static const char *const words[] = {
+#define X(name, word) word,
+        CONFIG_APIS(X)
+#undef X
+    };
+    size_t n = json_array_size(node->json);
+    unsigned apis = 0;
+
+    if (!node->json) {
+        *ret_apis = 1u << CONFIG_API_CHAT | 1u << CONFIG_API_COMPLETIONS;
+        return ERR_OK;
+    }
+    if (!json_is_array(node->json) || n == 0)
+        return config_fail(node, "must be a list of APIs");
+    for (size_t i = 0; i < n; i++) {
+        struct config_node element = config_element(node, i);
+        const char *word = json_string_value(element.json);
+        size_t api = 0;
+
+        while (api < ARRAY_LEN(words) && (!word || strcmp(word, words[api]) != 0))
+            api++;
+        if (api == ARRAY_LEN(words))
+            return config_fail(&element, "must be \"chat\" or \"completions\"");
+        apis |= 1u << api;
+    }
+    *ret_apis = apis;
+    return ERR_OK;
+}
+
 static enum err read_generator(const struct config_node *node, bool free,
                                struct config_generator *generator)
 {
     struct draft_generator draft = { .free = false };
-    struct config_node price;
+    struct config_node api, price;
     enum err err = config_want_object(node);
 
     if (err == ERR_OK)
         err = config_settings(node, generator_settings, ARRAY_LEN(generator_settings),
                               &draft);
+    if (err != ERR_OK)
+        return err;
+    api = config_child(node, "api");
+    err = read_apis(&api, &draft.generator.apis);
     if (err != ERR_OK)
         return err;
     price = config_child(node, "price");
@@ -217,6 +254,9 @@ static enum err read_parts(const struct config_node *node, bool free,
         err = read_generator(&generator, free, &expert->generator);
     if (err == ERR_OK && embedding.json)
         err = read_embedding(&embedding, free, &expert->embedding);
+    expert->embedder = (struct config_generator){ .model = expert->embedding.model,
+                                                  .prices = expert->embedding.prices,
+                                                  .prompt_bound = CONFIG_BOUND_BYTES };
     return err;
 }
 

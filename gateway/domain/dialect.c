@@ -8,7 +8,9 @@
 #include "gateway/domain/responses.h"
 
 static const struct dialect dialects[] = {
-    [DIALECT_CHAT] = { .request = NULL },
+    [DIALECT_CHAT] = { .shape = CHAT_MESSAGES },
+    [DIALECT_COMPLETIONS] = { .shape = CHAT_PROMPT },
+    [DIALECT_EMBEDDINGS] = { .shape = CHAT_INPUT },
     [DIALECT_RESPONSES] = { .request = responses_request,
                             .voice = &responses_voice,
                             .echo = responses_echo },

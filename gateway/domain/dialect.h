@@ -17,22 +17,25 @@
 #include "gateway/base/err.h"
 #include "gateway/base/str.h"
 #include "gateway/domain/api_error.h"
+#include "gateway/domain/chat.h"
 #include "gateway/domain/voice.h"
 
-/* X(name, word): the word is what an expert's setting `api` says. */
 #define DIALECTS(X)                                                                      \
-    X(CHAT, "chat")                                                                      \
-    X(RESPONSES, "responses")                                                            \
-    X(MESSAGES, "messages")
+    X(CHAT)                                                                              \
+    X(COMPLETIONS)                                                                       \
+    X(EMBEDDINGS)                                                                        \
+    X(RESPONSES)                                                                         \
+    X(MESSAGES)
 
 enum dialect_name {
-#define X(name, word) DIALECT_##name,
+#define X(name) DIALECT_##name,
     DIALECTS(X)
 #undef X
         DIALECT_COUNT
 };
 
 struct dialect {
+    enum chat_shape shape; /* of the body, once it is translated */
     /* NULL: nothing is translated */
     enum api_err (*request)(struct str body, struct buf *out, struct api_error *error);
     const struct voice_ops *voice;

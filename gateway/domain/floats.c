@@ -234,20 +234,26 @@ static struct jread_value find_embedding(struct jread_value root, size_t index)
     return (struct jread_value){ JREAD_NOTHING, { NULL, 0 } };
 }
 
+enum floats_err floats_vector(struct jread_value embedding, float *ret_vector, size_t max,
+                              size_t *ret_dim)
+{
+    if (embedding.type == JREAD_LIST)
+        return read_list(embedding, ret_vector, max, ret_dim);
+    if (embedding.type == JREAD_TEXT)
+        return read_text(embedding, ret_vector, max, ret_dim);
+    return FLOATS_NO_VECTOR;
+}
+
 enum floats_err floats_read(struct str body, size_t index, float *ret_vector, size_t max,
                             size_t *ret_dim, int64_t *ret_tokens)
 {
-    struct jread_value root, vector, usage;
-    enum floats_err err = FLOATS_NO_VECTOR;
+    struct jread_value root, usage;
+    enum floats_err err;
     int64_t tokens = -1;
 
     if (!jread_parse(body, DEPTH, &root))
         return FLOATS_MALFORMED;
-    vector = find_embedding(root, index);
-    if (vector.type == JREAD_LIST)
-        err = read_list(vector, ret_vector, max, ret_dim);
-    else if (vector.type == JREAD_TEXT)
-        err = read_text(vector, ret_vector, max, ret_dim);
+    err = floats_vector(find_embedding(root, index), ret_vector, max, ret_dim);
     if (err != FLOATS_OK || !ret_tokens)
         return err;
     usage = jread_get(root, "usage");

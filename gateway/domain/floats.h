@@ -12,6 +12,7 @@
 
 #include "gateway/base/err.h"
 #include "gateway/base/str.h"
+#include "gateway/domain/jread.h"
 
 #define FLOATS_ERRORS(X)                                                                 \
     X(OK, "success")                                                                     \
@@ -34,6 +35,10 @@ const char *floats_err_text(enum floats_err code);
  * undefined, the others untouched. */
 NODISCARD enum floats_err floats_read(struct str body, size_t index, float *ret_vector,
                                       size_t max, size_t *ret_dim, int64_t *ret_tokens);
+
+/* One `embedding`: a list of numbers, or base64. ret_vector is undefined on failure. */
+NODISCARD enum floats_err floats_vector(struct jread_value embedding, float *ret_vector,
+                                        size_t max, size_t *ret_dim);
 
 /* One JSON number, exactly rounded to float as strtof does; the whole of text. */
 NODISCARD enum floats_err floats_number(struct str text, float *ret_value);

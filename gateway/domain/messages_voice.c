@@ -27,12 +27,14 @@ static void event_end(struct buf *out)
 static void put_usage(const struct voice *voice, struct buf *out)
 {
     const struct usage *usage = &voice->usage;
+    int64_t caches = usage->cached_tokens + usage->cache_write_tokens;
 
     buf_putf(out,
-             ",\"usage\":{\"input_tokens\":%lld,\"cache_creation_input_tokens\":0,"
+             ",\"usage\":{\"input_tokens\":%lld,\"cache_creation_input_tokens\":%lld,"
              "\"cache_read_input_tokens\":%lld,\"output_tokens\":%lld",
-             (long long)(usage->input_tokens - usage->cached_tokens),
-             (long long)usage->cached_tokens, (long long)usage->output_tokens);
+             (long long)(usage->input_tokens - caches),
+             (long long)usage->cache_write_tokens, (long long)usage->cached_tokens,
+             (long long)usage->output_tokens);
     usage_put_cost(out, &voice->cost);
     buf_put(out, "}");
 }

@@ -35,6 +35,8 @@
 
 #define METRIC_ROUTES(X)                                                                 \
     X(CHAT, "chat")                                                                      \
+    X(COMPLETIONS, "completions")                                                        \
+    X(EMBEDDINGS, "embeddings")                                                          \
     X(RESPONSES, "responses")                                                            \
     X(MESSAGES, "messages")                                                              \
     X(ROUTE, "route")                                                                    \

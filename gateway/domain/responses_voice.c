@@ -82,10 +82,11 @@ static void put_usage(const struct voice *voice, struct buf *out)
     buf_putf(
         out,
         ",\"usage\":{\"input_tokens\":%lld,\"input_tokens_details\":"
-        "{\"cached_tokens\":%lld,\"cache_write_tokens\":0},\"output_tokens\":%lld,"
+        "{\"cached_tokens\":%lld,\"cache_write_tokens\":%lld},\"output_tokens\":%lld,"
         "\"output_tokens_details\":{\"reasoning_tokens\":%lld},\"total_tokens\":%lld",
         (long long)usage->input_tokens, (long long)usage->cached_tokens,
-        (long long)usage->output_tokens, (long long)voice->reasoning_tokens,
+        (long long)usage->cache_write_tokens, (long long)usage->output_tokens,
+        (long long)usage->reasoning_tokens,
         (long long)(usage->input_tokens + usage->output_tokens));
     usage_put_cost(out, &voice->cost);
     buf_put(out, "}");

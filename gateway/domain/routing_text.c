@@ -169,6 +169,26 @@ static enum err add_turn_before(const struct chat_request *chat, size_t turn,
     return err;
 }
 
+/* The first of several: they are answered together, and are of one kind. */
+static enum err text_of_prompt(const struct chat_request *chat, struct buf *out)
+{
+    struct jread_value prompt =
+        jread_trusted(scan_raw(chat->scan, SCAN_PROMPT, chat->body));
+    struct jread_iter it = jread_iter(prompt);
+    struct clip clip;
+    enum err err;
+
+    if (prompt.type == JREAD_LIST && !jread_next_element(&it, &prompt))
+        return ERR_OK;
+    if (prompt.type != JREAD_TEXT)
+        return ERR_OK;
+    clip_init(&clip);
+    clip_add_string(&clip, prompt);
+    err = clip_finish(&clip, out);
+    clip_release(&clip);
+    return err;
+}
+
 enum err routing_text(const struct chat_request *chat, struct buf *out)
 {
     size_t turn = find_before(chat, chat->n_messages, "user");
@@ -176,6 +196,8 @@ enum err routing_text(const struct chat_request *chat, struct buf *out)
     enum err err;
     bool is_short;
 
+    if (chat->shape == CHAT_PROMPT)
+        return text_of_prompt(chat, out);
     if (turn == SIZE_MAX)
         turn = find_before(chat, chat->n_messages, NULL);
     if (turn == SIZE_MAX)

@@ -7,7 +7,8 @@
  * before it follows after a line feed, clipped to ROUTING_TEXT_BEFORE bytes; so the last
  * turn always weighs most. Without a user turn the last message that has text counts. The
  * result is valid UTF-8 and may be empty (images only). Turns beyond the last
- * SCAN_LAST_MESSAGES messages are not looked at.
+ * SCAN_LAST_MESSAGES messages are not looked at. Of a completion it is the prompt, or the
+ * first of several, clipped likewise; prompts of tokens have none.
  */
 #ifndef GATEWAY_DOMAIN_ROUTING_TEXT_H
 #define GATEWAY_DOMAIN_ROUTING_TEXT_H

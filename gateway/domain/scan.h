@@ -37,6 +37,9 @@
     X(N, "n")                                                                            \
     X(BEST_OF, "best_of")                                                                \
     X(MESSAGES, "messages")                                                              \
+    X(PROMPT, "prompt")                                                                  \
+    X(SUFFIX, "suffix")                                                                  \
+    X(INPUT, "input")                                                                    \
     X(TOOLS, "tools")                                                                    \
     X(FUNCTIONS, "functions")                                                            \
     X(RESPONSE_FORMAT, "response_format")                                                \

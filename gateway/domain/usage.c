@@ -164,6 +164,19 @@ bool usage_names_take(struct usage_names *names, struct jread_value key,
     return true;
 }
 
+/* Vectors have no completion. */
+static struct usage read_input_only(struct jread_value value)
+{
+    struct usage usage = { .known = false };
+
+    usage.known =
+        (read_tokens(value, "prompt_tokens", "input_tokens", &usage.input_tokens,
+                     &usage.absurd) ||
+         read_tokens(value, "total_tokens", NULL, &usage.input_tokens, &usage.absurd)) &&
+        !usage.absurd;
+    return usage.known ? usage : (struct usage){ .absurd = usage.absurd };
+}
+
 bool usage_read_answer(struct str body, struct usage_answer *ret_answer)
 {
     struct usage_answer answer = { .has_choices = false };
@@ -187,8 +200,12 @@ bool usage_read_answer(struct str body, struct usage_answer *ret_answer)
         } else if (jread_string_is(key, "choices") && value.type == JREAD_LIST) {
             answer.has_choices = jread_next_element(&elements, &first);
             answer.output_bytes = usage_text_bytes(value);
+        } else if (jread_string_is(key, "data") && value.type == JREAD_LIST) {
+            answer.has_data = jread_next_element(&elements, &first);
         }
     }
+    if (answer.has_data && !answer.has_choices && answer.usage_raw.n > 0)
+        answer.usage = read_input_only(jread_trusted(answer.usage_raw));
     *ret_answer = answer;
     return true;
 }

@@ -91,6 +91,7 @@ NODISCARD enum err usage_splice_at(struct str json, struct str usage_raw,
 struct usage_answer {
     struct usage usage;
     bool has_choices; /* a non-empty `choices` */
+    bool has_data;    /* a non-empty `data`: vectors */
     bool has_error;   /* a top-level `error` that is not null */
     struct usage_names names;
     size_t output_bytes;  /* text in `choices`: an estimate where usage is missing */

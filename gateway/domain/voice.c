@@ -250,15 +250,9 @@ bool voice_chunk(struct voice *voice, struct str data, struct buf *out)
 void voice_usage(struct voice *voice, struct jread_value usage,
                  const struct usage_cost *cost)
 {
-    struct jread_value details = jread_get(usage, "completion_tokens_details");
-    int64_t tokens = 0;
-
     voice->usage = usage_read(usage);
     voice->has_usage = voice->usage.known;
     voice->cost = *cost;
-    if (jread_integer(jread_get(details, "reasoning_tokens"), &tokens) && tokens >= 0 &&
-        tokens <= USAGE_MAX_TOKENS)
-        voice->reasoning_tokens = tokens;
 }
 
 bool voice_end(struct voice *voice, struct buf *out)

@@ -81,7 +81,6 @@ struct voice {
     struct buf stop; /* stop sequence, inside of a JSON string, where it is said */
     bool has_usage;
     struct usage usage;
-    int64_t reasoning_tokens;
     struct usage_cost cost;
     int64_t sequence; /* of the next event */
 };

@@ -13,6 +13,8 @@
 /* surface, method, path, exchange route */
 #define ROUTES(X)                                                                        \
     X(PUBLIC, "POST", "/v1/chat/completions", CHAT)                                      \
+    X(PUBLIC, "POST", "/v1/completions", COMPLETIONS)                                    \
+    X(PUBLIC, "POST", "/v1/embeddings", EMBEDDINGS)                                      \
     X(PUBLIC, "POST", "/v1/responses", RESPONSES)                                        \
     X(PUBLIC, "POST", "/v1/messages", MESSAGES)                                          \
     X(PUBLIC, "POST", "/v1/route", DECISION)                                             \

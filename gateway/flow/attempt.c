@@ -167,8 +167,8 @@ static enum attempt_end end_of_stream(struct attempt *attempt, bool whole)
     }
 }
 
-/* A 200 must be an answer: a JSON object with choices, or (one more way of failing) with
- * an error. */
+/* A 200 must be an answer: a JSON object with choices or vectors, or (one more way of
+ * failing) with an error. */
 static enum attempt_end end_of_answer(struct attempt *attempt)
 {
     struct str body = buf_str(&attempt->body);
@@ -177,6 +177,8 @@ static enum attempt_end end_of_answer(struct attempt *attempt)
         return ATTEMPT_MALFORMED;
     if (attempt->answer.has_error)
         return ATTEMPT_FAILED;
+    if (attempt->spec.chat->shape == CHAT_INPUT)
+        return attempt->answer.has_data ? ATTEMPT_ANSWERED : ATTEMPT_MALFORMED;
     return attempt->answer.has_choices ? ATTEMPT_ANSWERED : ATTEMPT_MALFORMED;
 }
 
@@ -209,7 +211,7 @@ static void conclude(struct attempt *attempt, const struct http_result *result)
     } else {
         end = end_of_answer(attempt);
         if (end != ATTEMPT_ANSWERED)
-            detail = "the answer is not a chat completion";
+            detail = "the answer is not what was asked for";
     }
     over(attempt, end, detail);
     if (end == ATTEMPT_TIMEOUT || end == ATTEMPT_TIMEOUT_CONNECT ||
@@ -302,25 +304,40 @@ static const struct http_events events = { on_head, on_body, on_done };
 /* -- start and end ----------------------------------------------------------------------- */
 
 /* By hand: it is written once a request, and printf is slow. */
-static const char *chat_url(struct arena *arena, const char *endpoint)
+static const char *chat_url(struct arena *arena, const char *endpoint, const char *path)
 {
-    static const char path[] = "/chat/completions";
-    const size_t n = strlen(endpoint);
-    char *url = arena_alloc(arena, n + sizeof path);
+    const size_t n = strlen(endpoint), n_path = strlen(path) + 1;
+    char *url = arena_alloc(arena, n + n_path);
     if (url == NULL)
         return NULL;
     memcpy(url, endpoint, n);
-    memcpy(url + n, path, sizeof path);
+    memcpy(url + n, path, n_path);
     return url;
+}
+
+static struct chat_edit edit_of(const struct attempt_spec *spec)
+{
+    const struct config_expert *expert = &spec->snapshot->config->experts[spec->expert];
+    const struct config_generator *generator = chat_generator(spec->chat, expert);
+    struct chat_edit edit = { .model = str_of(generator->model),
+                              .output_limit = spec->limit_tokens,
+                              .limit_field = generator->limit_field };
+
+    /* Under the name that this expert knows, also where nothing lowers it. */
+    if (spec->chat->translated && edit.output_limit == 0)
+        edit.output_limit = spec->chat->output_limit;
+    if (spec->chat->shape != CHAT_MESSAGES)
+        edit.limit_field = CONFIG_LIMIT_ANY; /* that API has one name only */
+    if (spec->chat->shape == CHAT_INPUT)
+        edit.output_limit = 0;
+    return edit;
 }
 
 void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
 {
     const struct config_expert *expert = &spec->snapshot->config->experts[spec->expert];
     struct http_header headers[ATTEMPT_FORWARDED_MAX + 4];
-    struct chat_edit edit = { .model = str_of(expert->generator.model),
-                              .output_limit = spec->limit_tokens,
-                              .limit_field = expert->generator.limit_field };
+    struct chat_edit edit = edit_of(spec);
     struct iovec *pieces = arena_array(spec->arena, CHAT_MAX_PIECES, sizeof *pieces);
     struct http_spec call = { .method = "POST",
                               .headers = headers,
@@ -338,8 +355,9 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
         return;
     }
     attempt->end = ATTEMPT_RUNNING;
-    call.url = chat_url(spec->arena,
-                        upstream_endpoint(spec->snapshot, spec->expert, spec->turn));
+    call.url =
+        chat_url(spec->arena, upstream_endpoint(spec->snapshot, spec->expert, spec->turn),
+                 chat_path(spec->chat->shape));
     if (call.url == NULL || pieces == NULL ||
         chat_splice(spec->chat, &edit, spec->arena, pieces, &call.n_body, &bytes) !=
             ERR_OK) {

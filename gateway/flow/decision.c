@@ -383,7 +383,8 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
     if (order->chat->output_limit > UINT32_MAX)
         ask.max_output_tokens = 0;
     for (size_t i = 0; i < config->n_experts; i++) {
-        const struct config_generator *g = &config->experts[i].generator;
+        const struct config_generator *g =
+            chat_generator(order->chat, &config->experts[i]);
         const struct config_rates *rates;
 
         if (!order_allows(order, i))

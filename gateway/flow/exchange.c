@@ -132,7 +132,8 @@ void exchange_arm(struct exchange *x, struct loop_timer *timer, uint64_t due_us)
 static bool wants_body(enum exchange_route route)
 {
     return route == EXCHANGE_CHAT || route == EXCHANGE_DECISION ||
-           route == EXCHANGE_FEEDBACK || route == EXCHANGE_RESPONSES ||
+           route == EXCHANGE_FEEDBACK || route == EXCHANGE_COMPLETIONS ||
+           route == EXCHANGE_EMBEDDINGS || route == EXCHANGE_RESPONSES ||
            route == EXCHANGE_MESSAGES;
 }
 
@@ -195,8 +196,9 @@ static enum step step_parse(struct exchange *x)
         return STEP_PARSE;
     tongue_parse(x);
     x->parsed_us = exchange_now_us();
-    return x->error.code == API_OK && x->route != EXCHANGE_FEEDBACK ? STEP_ADMIT
-                                                                    : STEP_RESPOND;
+    if (x->error.code != API_OK || x->route == EXCHANGE_FEEDBACK || vectors_are_ours(x))
+        return STEP_RESPOND;
+    return STEP_ADMIT;
 }
 
 /* -- admit ------------------------------------------------------------------------------- */

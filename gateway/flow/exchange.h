@@ -60,20 +60,22 @@ struct worker;
 /* What the path and method of a request mean. The edge's table of routes maps to these;
  * the last two are answers as well, so that every request gets its id and its line. */
 enum exchange_route {
-    EXCHANGE_CHAT,       /* POST /v1/chat/completions */
-    EXCHANGE_RESPONSES,  /* POST /v1/responses */
-    EXCHANGE_MESSAGES,   /* POST /v1/messages */
-    EXCHANGE_DECISION,   /* POST /v1/route */
-    EXCHANGE_MODELS,     /* GET /v1/models */
-    EXCHANGE_MODEL,      /* GET /v1/models/{id}; request.argument is the id, decoded */
-    EXCHANGE_HEALTHZ,    /* GET /healthz: no log line unless it fails */
-    EXCHANGE_READYZ,     /* GET /readyz: the same */
-    EXCHANGE_METRICS,    /* GET /metrics, on the admin listener: the same */
-    EXCHANGE_RECORDS,    /* GET /v1/decisions; request.query has the filters */
-    EXCHANGE_RECORD,     /* GET /v1/decisions/{id}; request.argument is the id */
-    EXCHANGE_FEEDBACK,   /* POST /v1/decisions/{id}/feedback; the same */
-    EXCHANGE_NOT_FOUND,  /* no such path: 404 */
-    EXCHANGE_BAD_METHOD, /* 405; request.argument is the value for Allow, "GET, HEAD" */
+    EXCHANGE_CHAT,        /* POST /v1/chat/completions */
+    EXCHANGE_COMPLETIONS, /* POST /v1/completions */
+    EXCHANGE_EMBEDDINGS,  /* POST /v1/embeddings */
+    EXCHANGE_RESPONSES,   /* POST /v1/responses */
+    EXCHANGE_MESSAGES,    /* POST /v1/messages */
+    EXCHANGE_DECISION,    /* POST /v1/route */
+    EXCHANGE_MODELS,      /* GET /v1/models */
+    EXCHANGE_MODEL,       /* GET /v1/models/{id}; request.argument is the id, decoded */
+    EXCHANGE_HEALTHZ,     /* GET /healthz: no log line unless it fails */
+    EXCHANGE_READYZ,      /* GET /readyz: the same */
+    EXCHANGE_METRICS,     /* GET /metrics, on the admin listener: the same */
+    EXCHANGE_RECORDS,     /* GET /v1/decisions; request.query has the filters */
+    EXCHANGE_RECORD,      /* GET /v1/decisions/{id}; request.argument is the id */
+    EXCHANGE_FEEDBACK,    /* POST /v1/decisions/{id}/feedback; the same */
+    EXCHANGE_NOT_FOUND,   /* no such path: 404 */
+    EXCHANGE_BAD_METHOD,  /* 405; request.argument is the value for Allow, "GET, HEAD" */
     EXCHANGE_BAD_REQUEST, /* 400: ambiguous head (two Hosts...); request.argument says why */
 };
 

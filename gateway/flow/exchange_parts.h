@@ -202,6 +202,15 @@ struct voice *tongue_voice(struct exchange *x);
 size_t tongue_voice_bytes(const struct exchange *x);
 void tongue_release(struct exchange *x);
 
+/* vectors.c */
+/* A built-in embedder is asked: no expert is. */
+bool vectors_are_ours(const struct exchange *x);
+/* Its answer; out is empty and keeps its maximum where an error is returned. */
+enum api_err vectors_answer(struct exchange *x, struct buf *out);
+/* The expert's answer gets its vectors in the form that the client asked for; writes
+ * attempt.body and attempt.answer. */
+void vectors_recode(struct exchange *x);
+
 /* local.c: answers without an expert. */
 void local_answer(struct exchange *x);
 

@@ -109,6 +109,7 @@ static void fresh_relay(struct exchange *x)
 void forward_ask(struct exchange *x)
 {
     uint64_t now = loop_now_us(exchange_loop(x));
+    const struct config_expert *expert = &exchange_config(x)->experts[x->expert];
     uint64_t due = x->deadline.due_us > now ? x->deadline.due_us - now : 1000;
     struct attempt_spec spec = {
         .http = worker_http(x->worker),
@@ -129,8 +130,8 @@ void forward_ask(struct exchange *x)
         .arg = x,
     };
 
-    x->price = price_at(&exchange_config(x)->experts[x->expert].generator.prices,
-                        clock_wall_s(&clock_system));
+    x->price =
+        price_at(&chat_generator(&x->chat, expert)->prices, clock_wall_s(&clock_system));
     x->asking = false;
     attempt_release(&x->attempt);
     loop_timer_clear(exchange_loop(x), &x->hold_timer);

@@ -122,7 +122,14 @@ void local_answer(struct exchange *x)
         refuse(x, API_BAD_VALUE, NULL,
                arena_printf(&x->arena, STR_FMT, STR_ARG(x->argument)));
         goto done;
+    case EXCHANGE_EMBEDDINGS:
+        if (vectors_answer(x, &out) != API_OK) {
+            respond_error(x);
+            goto done;
+        }
+        break;
     case EXCHANGE_CHAT:
+    case EXCHANGE_COMPLETIONS:
     case EXCHANGE_RESPONSES:
     case EXCHANGE_MESSAGES:
     case EXCHANGE_NOT_FOUND:

@@ -15,7 +15,7 @@ static const struct config_generator *generator_of(const struct order *order,
                                                    size_t expert)
 {
     assert(expert < order->config->n_experts);
-    return &order->config->experts[expert].generator;
+    return chat_generator(order->chat, &order->config->experts[expert]);
 }
 
 bool order_allows(const struct order *order, size_t expert)
@@ -35,7 +35,7 @@ static uint64_t drop_too_small(const struct order *order, uint64_t allowed)
     uint64_t left = allowed;
 
     for (size_t i = 0; i < order->config->n_experts; i++) {
-        const struct config_generator *g = &order->config->experts[i].generator;
+        const struct config_generator *g = generator_of(order, i);
 
         if ((allowed >> i & 1) != 0 && g->context_tokens > 0 &&
             price_prompt_expected(g, order->chat) > g->context_tokens)
@@ -55,6 +55,37 @@ static enum api_err no_model(const struct order *order, const struct key_allow *
                          all ? "" : ", or this key may not use it");
 }
 
+static bool can_answer(const struct order *order, size_t expert)
+{
+    const struct config_expert *e = &order->config->experts[expert];
+
+    switch (order->chat->shape) {
+    case CHAT_INPUT:
+        return e->has_embedding;
+    case CHAT_PROMPT:
+        return e->has_generator && (e->generator.apis >> CONFIG_API_COMPLETIONS & 1) != 0;
+    case CHAT_MESSAGES:
+        break;
+    }
+    return e->has_generator && (e->generator.apis >> CONFIG_API_CHAT & 1) != 0;
+}
+
+/* Those who speak the API that is asked for. */
+static enum api_err drop_silent(struct order *order, struct api_error *error)
+{
+    uint64_t left = order->allowed;
+
+    for (size_t i = 0; i < order->config->n_experts; i++)
+        if (!can_answer(order, i))
+            left &= ~(UINT64_C(1) << i);
+    if (left == 0)
+        return api_error_set(error, API_UNSUPPORTED, "model",
+                             "no expert that this model allows speaks '%s'",
+                             chat_path(order->chat->shape));
+    order->allowed = left;
+    return API_OK;
+}
+
 static enum api_err choose_model(struct order *order, const struct key_allow *key,
                                  struct api_error *error)
 {
@@ -63,18 +94,26 @@ static enum api_err choose_model(struct order *order, const struct key_allow *ke
     int policy = config_find_policy(config, model);
     int expert = config_find_expert(config, model);
 
+    if (policy >= 0 && order->chat->shape == CHAT_INPUT)
+        return api_error_set(error, API_BAD_VALUE, "model",
+                             "embeddings are not routed, since vectors of one model say "
+                             "nothing beside those of another: 'model' must name one");
     if (policy >= 0 && (key->policies >> policy & 1) != 0) {
         order->policy = &config->policies[policy];
         order->allowed = order->policy->experts;
         order->preferred = order->policy->default_expert;
         order->allowed |= UINT64_C(1) << order->preferred;
-    } else if (policy < 0 && expert >= 0 && config->experts[expert].has_generator) {
+    } else if (policy < 0 && expert >= 0 &&
+               (config->experts[expert].has_generator ||
+                order->chat->shape == CHAT_INPUT)) {
         order->preferred = (size_t)expert;
         order->allowed = UINT64_C(1) << expert;
     }
     order->allowed &= key->experts;
     order->reachable = key->experts;
-    return order->allowed != 0 ? API_OK : no_model(order, key, error);
+    if (order->allowed == 0)
+        return no_model(order, key, error);
+    return drop_silent(order, error);
 }
 
 static void prefer_among(struct order *order, uint64_t allowed)
@@ -157,7 +196,7 @@ static enum api_err cap(struct order *order, uint64_t barred, struct api_error *
                              "no allowed expert keeps to its output limit, so a budget "
                              "cannot be kept");
     for (size_t i = 0; extras.cache_marks && i < order->config->n_experts; i++) {
-        const struct config_prices *prices = &order->config->experts[i].generator.prices;
+        const struct config_prices *prices = &generator_of(order, i)->prices;
 
         if ((left >> i & 1) != 0 && !prices->free && !prices->writes_priced)
             left &= ~(UINT64_C(1) << i);

@@ -460,7 +460,8 @@ static double tokens_of(const struct record *record, size_t expert)
 /* What this expert would have cost. */
 static int64_t cost_with(const struct record *record, size_t expert)
 {
-    const struct config_generator *g = &config_of(record)->experts[expert].generator;
+    const struct config_generator *g =
+        chat_generator(record->order->chat, &config_of(record)->experts[expert]);
     const struct plan_choice *choice = choice_of(record);
     const double tokens = tokens_of(record, expert);
     struct usage usage = record->usage;

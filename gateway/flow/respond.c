@@ -295,16 +295,18 @@ static void respond_told(struct exchange *x, struct voice *voice)
 void respond_answer(struct exchange *x)
 {
     struct voice *voice = tongue_voice(x);
-    struct str body = buf_str(&x->attempt.body);
-    struct iovec pieces[USAGE_MAX_PIECES] = { { (void *)body.p, body.n } };
+    struct iovec pieces[USAGE_MAX_PIECES];
     struct usage_cost cost;
     struct head head;
-    size_t n = 1, bytes = body.n;
+    struct str body;
+    size_t n, bytes;
 
     if (voice != NULL) {
         respond_told(x, voice);
         return;
     }
+    vectors_recode(x);
+    body = buf_str(&x->attempt.body);
     settle_cost(x, NULL, &cost);
     if (usage_splice_at(body, x->attempt.answer.usage_raw, &cost, &x->arena, pieces, &n,
                         &bytes) != ERR_OK) {

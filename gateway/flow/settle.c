@@ -21,7 +21,7 @@ static size_t slot_of(const struct exchange *x)
 
 static const struct config_generator *generator_of(const struct exchange *x)
 {
-    return &exchange_config(x)->experts[x->expert].generator;
+    return chat_generator(&x->chat, &exchange_config(x)->experts[x->expert]);
 }
 
 static size_t text_bytes(const struct exchange *x)
@@ -242,6 +242,10 @@ static enum metric_route metric_route(enum exchange_route route)
     switch (route) {
     case EXCHANGE_CHAT:
         return METRIC_ROUTE_CHAT;
+    case EXCHANGE_COMPLETIONS:
+        return METRIC_ROUTE_COMPLETIONS;
+    case EXCHANGE_EMBEDDINGS:
+        return METRIC_ROUTE_EMBEDDINGS;
     case EXCHANGE_RESPONSES:
         return METRIC_ROUTE_RESPONSES;
     case EXCHANGE_MESSAGES:

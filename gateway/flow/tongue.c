@@ -17,8 +17,16 @@ const struct dialect *tongue_dialect(const struct exchange_request *request)
 {
     if (str_starts(request->path, "/v1/messages"))
         return dialect_of(DIALECT_MESSAGES);
-    return dialect_of(request->route == EXCHANGE_RESPONSES ? DIALECT_RESPONSES
-                                                           : DIALECT_CHAT);
+    switch (request->route) {
+    case EXCHANGE_RESPONSES:
+        return dialect_of(DIALECT_RESPONSES);
+    case EXCHANGE_COMPLETIONS:
+        return dialect_of(DIALECT_COMPLETIONS);
+    case EXCHANGE_EMBEDDINGS:
+        return dialect_of(DIALECT_EMBEDDINGS);
+    default:
+        return dialect_of(DIALECT_CHAT);
+    }
 }
 
 /* A translation is at most twice its body: a quoted object has a backslash before each
@@ -57,8 +65,10 @@ void tongue_parse(struct exchange *x)
         body = &x->translated;
     }
     if (x->error.code == API_OK &&
-        chat_parse(&x->chat, &x->scan, buf_str(body), &x->arena, &x->error) == API_OK)
+        chat_parse_as(&x->chat, x->dialect->shape, &x->scan, buf_str(body), &x->arena,
+                      &x->error) == API_OK)
         (void)!frugal_options_body(&x->options, x->chat.frugal, &x->arena, &x->error);
+    x->chat.translated = x->dialect->request != NULL;
 }
 
 struct voice *tongue_voice(struct exchange *x)

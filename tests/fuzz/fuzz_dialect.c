@@ -1,7 +1,8 @@
 /* fuzz_dialect.c - other APIs' requests and the answers told in them.
  *
- * Laws: what is translated is a body that the scan takes, whatever came; a stream told in
- * another API is the same however it was sliced, and each of its events is one line of JSON.
+ * Laws: what is sent on of a completion or an input, and what a translation writes, is a body
+ * that the scan takes; a stream told in another API is the same however it was sliced, and each
+ * of its events is one line of JSON.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -50,6 +51,31 @@ static void request(const struct dialect *dialect, struct str body)
     }
     buf_release(&chat);
     buf_release(&errors);
+}
+
+static void other_shape(enum chat_shape shape, struct str body)
+{
+    const struct chat_edit edit = { .model = STR_INIT("m"), .output_limit = 7 };
+    struct iovec pieces[CHAT_MAX_PIECES];
+    struct chat_request chat;
+    struct arena arena;
+    struct scan scan;
+    struct buf sent;
+    size_t n, bytes;
+
+    arena_init(&arena, 1u << 20);
+    buf_init(&sent, MAX_BYTES);
+    scan_init(&scan, DEPTH);
+    if (scan_feed(&scan, body.p, body.n) == SCAN_OK && scan_end(&scan) == SCAN_OK &&
+        chat_parse_as(&chat, shape, &scan, body, &arena, NULL) == API_OK) {
+        LAW(chat.n_messages > 0 && chat.n > 0 && chat.prompt_bytes <= body.n);
+        LAW(chat_splice(&chat, &edit, &arena, pieces, &n, &bytes) == ERR_OK);
+        for (size_t i = 0; i < n; i++)
+            buf_put_str(&sent, (struct str){ pieces[i].iov_base, pieces[i].iov_len });
+        LAW(scan_of(buf_str(&sent), DEPTH) == SCAN_OK);
+    }
+    buf_release(&sent);
+    arena_release(&arena);
 }
 
 static void tell(enum dialect_name name, struct str stream, size_t piece, struct buf *out)
@@ -138,6 +164,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct str input = { (const char *)data, n };
 
+    other_shape(CHAT_PROMPT, input);
+    other_shape(CHAT_INPUT, input);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (scan_of(input, DEPTH) == SCAN_OK)
             request(dialect_of(names[i]), input);

@@ -33,6 +33,26 @@ def answer(content="fine", prompt=10, output=20, headers=(), **more):
     return script
 
 
+def complete(text="fine", prompt=10, output=20):
+    """A completions endpoint: whole, or as a stream of one piece."""
+    head = {"id": "cmpl-scripted", "object": "text_completion", "created": 1, "model": "scripted"}
+    usage = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
+    choice = {"index": 0, "text": text, "logprobs": None}
+
+    def script(call):
+        if not call.json().get("stream"):
+            call.answer({**head, "choices": [{**choice, "finish_reason": "stop"}], "usage": usage})
+            return
+        call.head(stream=True)
+        call.event({**head, "choices": [{**choice, "finish_reason": None}]})
+        call.event({**head, "choices": [{**choice, "text": "", "finish_reason": "stop"}]})
+        if (call.json().get("stream_options") or {}).get("include_usage"):
+            call.event({**head, "choices": [], "usage": usage})
+        call.done()
+
+    return script
+
+
 def stream(pieces, prompt=10, output=20):
     """A good stream of these pieces."""
     def script(call):

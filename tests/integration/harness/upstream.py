@@ -6,8 +6,8 @@
         call.wait(gate)                     until the test opens the gate
         call.cut()                          the line is cut
 
-`Expert(script)` answers chat with it; `Expert(chat=[first, second], embeddings=script)` gives each request its
-own, the last one repeated. `expert.call(n)` waits for the n-th request (from 1) and gives its Call.
+`Expert(script)` answers chat with it; `Expert(chat=[first, second], embeddings=script, completions=script)` gives
+each request its own, the last one repeated. `expert.call(n)` waits for the n-th request (from 1) and gives its Call.
 """
 
 import json
@@ -149,8 +149,9 @@ class Call:
 
 
 class Expert:
-    def __init__(self, chat=None, embeddings=None, tls=None):
-        self._scripts = {"/chat/completions": _listed(chat), "/embeddings": _listed(embeddings)}
+    def __init__(self, chat=None, embeddings=None, tls=None, completions=None):
+        self._scripts = {"/chat/completions": _listed(chat), "/embeddings": _listed(embeddings),
+                         "/v1/completions": _listed(completions)}
         self._asked = {}
         self._calls = []
         self._failures = []

@@ -4,6 +4,7 @@
 
 #include "gateway/domain/delta.h"
 #include "gateway/domain/dialect.h"
+#include "gateway/domain/embeddings.h"
 #include "gateway/domain/jread.h"
 #include "gateway/domain/scan.h"
 #include "gateway/domain/sse.h"
@@ -59,6 +60,84 @@ static void responses(void **state)
 {
     (void)state;
     cases_run("responses", print_responses);
+}
+
+/* -- what is no conversation -- */
+
+/* "n prompts, n answers, bytes; stream; limit" or the parameter that is wrong. */
+static const char *read_as(enum chat_shape shape, const char *body, char text[64])
+{
+    struct api_error error = { .code = API_OK };
+    struct chat_request chat;
+    struct arena arena;
+    struct scan scan;
+
+    arena_init(&arena, 1 << 16);
+    scan_init(&scan, DEPTH);
+    assert_int_equal(scan_feed(&scan, body, strlen(body)), SCAN_OK);
+    assert_int_equal(scan_end(&scan), SCAN_OK);
+    if (chat_parse_as(&chat, shape, &scan, str_of(body), &arena, &error) == API_OK)
+        (void)snprintf(text, 64, "%zu %lld %zu %d %lld", chat.n_messages,
+                       (long long)chat.n, chat.prompt_bytes, chat.stream,
+                       (long long)chat.output_limit);
+    else
+        (void)snprintf(text, 64, "%s", error.param);
+    arena_release(&arena);
+    return text;
+}
+
+static void prompts_are_counted_and_each_is_answered(void **state)
+{
+    static const char *const expected[][2] = {
+        { "{\"model\":\"m\",\"prompt\":\"a\"}", "1 1 3 0 0" },
+        { "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"n\":3,\"max_tokens\":9}",
+          "2 6 9 0 9" },
+        { "{\"model\":\"m\",\"prompt\":[1,2,3]}", "1 1 7 0 0" },
+        { "{\"model\":\"m\",\"prompt\":[[1],[2]],\"stream\":true}", "2 2 9 1 0" },
+        { "{\"model\":\"m\",\"prompt\":\"a\",\"suffix\":\"bc\"}", "1 1 7 0 0" },
+        { "{\"model\":\"m\"}", "prompt" },
+        { "{\"model\":\"m\",\"prompt\":[]}", "prompt" },
+        { "{\"model\":\"m\",\"prompt\":true}", "prompt" },
+        { "{\"model\":\"m\",\"prompt\":\"a\",\"n\":0}", "n" },
+    };
+    char text[64];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+        assert_string_equal(read_as(CHAT_PROMPT, expected[i][0], text), expected[i][1]);
+}
+
+static void an_input_has_no_answers_to_limit(void **state)
+{
+    char text[64];
+
+    (void)state;
+    assert_string_equal(read_as(CHAT_INPUT,
+                                "{\"model\":\"m\",\"input\":[\"a\",\"b\"],"
+                                "\"n\":0,\"stream\":1,\"max_tokens\":5}",
+                                text),
+                        "2 1 9 0 0");
+    assert_string_equal(read_as(CHAT_INPUT, "{\"model\":\"m\"}", text), "input");
+}
+
+static void vectors_are_recoded_and_the_rest_stays(void **state)
+{
+    struct buf there, back;
+
+    (void)state;
+    buf_init(&there, 4096);
+    buf_init(&back, 4096);
+    assert_true(embeddings_recode(
+        STR("{\"a\": 1,\"data\":[{\"index\":0,\"embedding\":[1,-0.5]}],\"usage\":{} }"),
+        EMBEDDINGS_BASE64, &there));
+    assert_true(str_is(buf_str(&there), "{\"a\": 1,\"data\":[{\"index\":0,\"embedding\":"
+                                        "\"AACAPwAAAL8=\"}],\"usage\":{} }"));
+    assert_false(embeddings_recode(buf_str(&there), EMBEDDINGS_BASE64, &back));
+    assert_true(embeddings_recode(buf_str(&there), EMBEDDINGS_FLOAT, &back));
+    assert_true(str_is(buf_str(&back), "{\"a\": 1,\"data\":[{\"index\":0,\"embedding\":"
+                                       "[1,-0.5]}],\"usage\":{} }"));
+    buf_release(&there);
+    buf_release(&back);
 }
 
 /* -- answers -- */
@@ -240,6 +319,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages),
         cmocka_unit_test(responses),
+        cmocka_unit_test(prompts_are_counted_and_each_is_answered),
+        cmocka_unit_test(an_input_has_no_answers_to_limit),
+        cmocka_unit_test(vectors_are_recoded_and_the_rest_stays),
         cmocka_unit_test(voices),
         cmocka_unit_test(anthropics_statuses_and_types),
         cmocka_unit_test(an_experts_refusal_keeps_its_words),

@@ -332,6 +332,12 @@ static int open_listener(struct process *process, const char *address,
         log_message(LOG_ERROR, "start_failed", "%s", error.text);
         return -1;
     }
+    if (surface == ROUTE_ADMIN && !listen_is_loopback(real))
+        log_message(
+            LOG_WARN, "admin_open",
+            "'%s' can be reached from other machines and asks for no key: it shows "
+            "every record",
+            real);
     if (surface == ROUTE_PUBLIC && !may_listen(process, real)) {
         for (unsigned i = 0; i < n; i++)
             close(fds[i]);

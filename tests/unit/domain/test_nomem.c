@@ -20,6 +20,7 @@
 #include "gateway/domain/chat.h"
 #include "gateway/domain/floats.h"
 #include "gateway/domain/frugal_headers.h"
+#include "gateway/domain/key_file.h"
 #include "gateway/domain/metrics.h"
 #include "gateway/domain/routing_text.h"
 #include "gateway/domain/sse.h"
@@ -202,12 +203,46 @@ static void counters(void **state)
     with_every_failure(make_metrics);
 }
 
+#define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static bool read_keys(const char *text)
+{
+    struct key_set set;
+    enum err err;
+
+    key_set_init(&set);
+    err = key_file_parse(str_of(text), &set, NULL);
+    assert_true(err == ERR_OK || err == ERR_NOMEM);
+    assert_true(err != ERR_OK || set.n == 1);
+    key_set_release(&set);
+    return err == ERR_OK;
+}
+
+static bool read_key_lines(void)
+{
+    return read_keys("id=team hash=" HASH " experts=small,large name=\"a team\"");
+}
+
+static bool read_key_json(void)
+{
+    return read_keys("{\"keys\":[{\"id\":\"team\",\"hash\":\"" HASH
+                     "\",\"experts\":[\"small\"],\"day_usd\":5}]}");
+}
+
+static void key_files(void **state)
+{
+    (void)state;
+    with_every_failure(read_key_lines);
+    with_every_failure(read_key_json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(configuration), cmocka_unit_test(request),
         cmocka_unit_test(routing_texts), cmocka_unit_test(events),
         cmocka_unit_test(costs),         cmocka_unit_test(counters),
+        cmocka_unit_test(key_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -256,13 +256,25 @@ static int64_t free_of(const struct window *window)
                      money_add(window->bound_pico, window->held_pico));
 }
 
-static int64_t remaining(const struct account *account)
+/* What the seat holds of that window; nothing where the window has turned since. */
+static int64_t seated(const struct account *account, const struct account_hold *seat,
+                      int w)
+{
+    if (seat == NULL || !seat->open || seat->turns[w] != account->windows[w].turn)
+        return 0;
+    return seat->held_pico;
+}
+
+static int64_t remaining(const struct account *account, const struct account_hold *seat)
 {
     int64_t least = MONEY_NONE;
 
     for (int w = 0; w < KEY_WINDOW_COUNT; w++) {
-        int64_t left = free_of(&account->windows[w]);
+        struct window window = account->windows[w];
+        int64_t left;
 
+        window.held_pico -= seated(account, seat, w);
+        left = free_of(&window);
         least = left < least ? left : least;
     }
     return least;
@@ -314,12 +326,12 @@ bool account_bounded(struct account *account)
     return result;
 }
 
-int64_t account_remaining(struct account *account)
+int64_t account_remaining(struct account *account, const struct account_hold *seat)
 {
     int64_t least;
 
     lock(account);
-    least = remaining(account);
+    least = remaining(account, seat);
     unlock(account);
     return least;
 }
@@ -335,8 +347,22 @@ static int64_t holdable(const struct account *account, int64_t worst_pico)
     return worst_pico;
 }
 
+/* Takes the hold out of the windows it was taken in. */
+static void give_back(struct account *account, struct account_hold *hold)
+{
+    for (int w = 0; w < KEY_WINDOW_COUNT; w++) {
+        struct window *window = &account->windows[w];
+
+        if (window->turn != hold->turns[w])
+            continue;
+        assert(window->held_pico >= hold->held_pico);
+        window->held_pico -= hold->held_pico;
+    }
+    hold->open = false;
+}
+
 enum account_err account_reserve(struct account *account, int64_t worst_pico,
-                                 struct account_hold *ret_hold)
+                                 struct account_hold *seat, struct account_hold *ret_hold)
 {
     enum account_err err = ACCOUNT_OK;
     struct account_hold hold = { .open = true };
@@ -345,9 +371,11 @@ enum account_err account_reserve(struct account *account, int64_t worst_pico,
     lock(account);
     if (worst_pico == MONEY_NONE && bounded(account))
         err = ACCOUNT_NO_BOUND;
-    else if (worst_pico > remaining(account))
+    else if (worst_pico > remaining(account, seat))
         err = ACCOUNT_SHORT;
     if (err == ACCOUNT_OK) {
+        if (seat != NULL && seat->open)
+            give_back(account, seat);
         hold.held_pico = holdable(account, worst_pico);
         for (int w = 0; w < KEY_WINDOW_COUNT; w++) {
             account->windows[w].held_pico += hold.held_pico;
@@ -365,16 +393,13 @@ void account_settle(struct account *account, struct account_hold *hold,
     assert(bound_pico >= 0);
     if (!hold->open)
         return;
-    hold->open = false;
     lock(account);
+    give_back(account, hold);
     for (int w = 0; w < KEY_WINDOW_COUNT; w++) {
         struct window *window = &account->windows[w];
 
-        if (window->turn != hold->turns[w])
-            continue;
-        assert(window->held_pico >= hold->held_pico);
-        window->held_pico -= hold->held_pico;
-        window->bound_pico = money_add(window->bound_pico, bound_pico);
+        if (window->turn == hold->turns[w])
+            window->bound_pico = money_add(window->bound_pico, bound_pico);
     }
     unlock(account);
 }

@@ -73,10 +73,14 @@ void account_restore(struct account *account, int64_t wall_us,
 
 /* Is there a budget in any window? */
 bool account_bounded(struct account *account);
-/* What may still be reserved, the least of the windows; MONEY_NONE: nothing limits it. */
-int64_t account_remaining(struct account *account);
-/* From all windows or from none; the hold must not be open and is untouched on failure. */
+/* What may still be reserved, the least of the windows; MONEY_NONE: nothing limits it. With
+ * what `seat` holds (NULL or not open: nothing), which its owner may put to another use. */
+int64_t account_remaining(struct account *account, const struct account_hold *seat);
+/* From all windows or from none; the hold must not be open and is untouched on failure. What
+ * `seat` holds (NULL or not open: nothing) goes into it: it is closed where this succeeds,
+ * and stays as it is where this fails, so that nobody can come in between. */
 NODISCARD enum account_err account_reserve(struct account *account, int64_t worst_pico,
+                                           struct account_hold *seat,
                                            struct account_hold *ret_hold);
 /* Closes the hold; one that is not open is left alone. bound_pico may be above what was
  * reserved: it is booked. */

@@ -54,7 +54,7 @@ bool forward_next_endpoint(struct exchange *x)
  * terms, or the next who fits. */
 bool forward_reserve(struct exchange *x)
 {
-    while (purse_reserve(&x->purse, x->terms.worst_pico, &x->hold) != PURSE_OK) {
+    while (purse_take(&x->purse, x->terms.worst_pico, &x->hold) != PURSE_OK) {
         assert(x->purse.account != NULL); /* a ceiling is ours alone: order_fit agrees */
         x->choice = (size_t)x->chosen;
         if (forward_choose(x))

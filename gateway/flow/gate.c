@@ -186,10 +186,18 @@ void gate_too_dear(struct exchange *x)
 
     if (own != MONEY_NONE)
         own = money_sub(own, x->purse.bound_pico);
-    if (x->account != NULL && account_remaining(x->account) < own)
+    if (x->account != NULL && account_remaining(x->account, &x->purse.seat) < own)
         budget_spent(x, least_worst(x));
     else
         (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
+}
+
+/* Evidence that is bought must not end in a refusal since others spent the rest meanwhile.
+ * Where not everybody fits under "reject", no evidence is bought, and the least is enough. */
+static bool take_seat(struct exchange *x)
+{
+    return purse_seat(&x->purse, order_answer_pico(&x->order)) == PURSE_OK ||
+           purse_seat(&x->purse, least_worst(x)) == PURSE_OK;
 }
 
 bool gate_admit(struct exchange *x)
@@ -203,6 +211,10 @@ bool gate_admit(struct exchange *x)
     }
     if (x->key == NULL)
         return true;
+    if (x->allow.bounded && !take_seat(x)) {
+        gate_too_dear(x);
+        return false;
+    }
     tokens = tokens_wanted(x);
     if (!account_tokens(x->account, tokens, &x->tokens_rate))
         return too_fast(x, METRIC_REFUSAL_TOKENS, "tokens", &x->tokens_rate);
@@ -216,6 +228,7 @@ void gate_settle(struct exchange *x)
 {
     int64_t used = 0;
 
+    purse_leave(&x->purse);
     if (x->tokens_taken == 0)
         return;
     if (x->usage.known)

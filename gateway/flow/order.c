@@ -286,13 +286,11 @@ bool order_possible(const struct order *order, int64_t remaining_pico)
 }
 
 /* Under "reject" whoever turns out to be the best must still fit, so all of them must. */
-int64_t order_evidence_pico(const struct order *order, int64_t remaining_pico)
+int64_t order_answer_pico(const struct order *order)
 {
     bool strict = order->on_budget == CONFIG_ON_BUDGET_REJECT;
     int64_t kept = strict ? 0 : MONEY_NONE;
 
-    if (!order->capped)
-        return MONEY_NONE;
     for (size_t i = 0; i < order->config->n_experts; i++) {
         int64_t worst;
 
@@ -301,6 +299,15 @@ int64_t order_evidence_pico(const struct order *order, int64_t remaining_pico)
         worst = order_least_worst(order, i);
         kept = (strict ? worst > kept : worst < kept) ? worst : kept;
     }
+    return kept;
+}
+
+int64_t order_evidence_pico(const struct order *order, int64_t remaining_pico)
+{
+    int64_t kept = order->capped ? order_answer_pico(order) : 0;
+
+    if (!order->capped)
+        return MONEY_NONE;
     return kept < remaining_pico ? remaining_pico - kept : 0;
 }
 

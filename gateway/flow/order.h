@@ -76,6 +76,9 @@ bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
 
 /* Could anybody at all be asked with so much? False: a 402, before anything was bought. */
 bool order_possible(const struct order *order, int64_t remaining_pico);
+/* What must be left for the answer: the least worst case, or that of all who are allowed where
+ * the best of them must fit. MONEY_NONE: it has no bound. */
+int64_t order_answer_pico(const struct order *order);
 /* What evidence may cost so that it is never bought for a request that is refused
  * afterwards; MONEY_NONE: whatever it costs. */
 int64_t order_evidence_pico(const struct order *order, int64_t remaining_pico);

@@ -47,16 +47,17 @@ int64_t purse_remaining(const struct purse *purse)
     int64_t own = own_remaining(purse), shared = PURSE_UNBOUNDED;
 
     if (purse->account != NULL)
-        shared = account_remaining(purse->account);
+        shared = account_remaining(purse->account, &purse->seat);
     return own < shared ? own : shared;
 }
 
 static enum purse_err reserve_shared(struct purse *purse, int64_t worst_pico,
+                                     struct account_hold *seat,
                                      struct account_hold *ret_hold)
 {
     if (purse->account == NULL)
         return PURSE_OK;
-    switch (account_reserve(purse->account, worst_pico, ret_hold)) {
+    switch (account_reserve(purse->account, worst_pico, seat, ret_hold)) {
     case ACCOUNT_OK:
         return PURSE_OK;
     case ACCOUNT_NO_BOUND:
@@ -66,8 +67,20 @@ static enum purse_err reserve_shared(struct purse *purse, int64_t worst_pico,
     }
 }
 
-enum purse_err purse_reserve(struct purse *purse, int64_t worst_pico,
-                             struct purse_hold *ret_hold)
+enum purse_err purse_seat(struct purse *purse, int64_t pico)
+{
+    assert(pico >= 0 && !purse->seat.open);
+    return reserve_shared(purse, pico, NULL, &purse->seat);
+}
+
+void purse_leave(struct purse *purse)
+{
+    if (purse->account != NULL)
+        account_settle(purse->account, &purse->seat, 0);
+}
+
+static enum purse_err reserve(struct purse *purse, int64_t worst_pico,
+                              struct account_hold *seat, struct purse_hold *ret_hold)
 {
     struct purse_hold hold = { .worst_pico = worst_pico, .open = true };
     enum purse_err err;
@@ -79,7 +92,7 @@ enum purse_err purse_reserve(struct purse *purse, int64_t worst_pico,
         if (worst_pico > own_remaining(purse))
             return PURSE_SHORT;
     }
-    err = reserve_shared(purse, worst_pico, &hold.account);
+    err = reserve_shared(purse, worst_pico, seat, &hold.account);
     if (err != PURSE_OK)
         return err;
     if (purse->ceiling_pico != PURSE_UNBOUNDED)
@@ -87,6 +100,18 @@ enum purse_err purse_reserve(struct purse *purse, int64_t worst_pico,
     *ret_hold = hold;
     check(purse);
     return PURSE_OK;
+}
+
+enum purse_err purse_reserve(struct purse *purse, int64_t worst_pico,
+                             struct purse_hold *ret_hold)
+{
+    return reserve(purse, worst_pico, NULL, ret_hold);
+}
+
+enum purse_err purse_take(struct purse *purse, int64_t worst_pico,
+                          struct purse_hold *ret_hold)
+{
+    return reserve(purse, worst_pico, &purse->seat, ret_hold);
 }
 
 /* Takes the hold out of what is reserved and books what binds of it on the account. False:

@@ -226,7 +226,7 @@ def test_the_sdk_raises_on_a_spent_budget_at_once(run):
     with pytest.raises(openai.APIStatusError) as raised:
         client.chat.completions.create(**ASK)
     assert raised.value.status_code == 402 and raised.value.code == "insufficient_quota"
-    assert len(gateway.log.lines(event="request")) == 1, "not retried"
+    assert gateway.metrics().value("frugal_key_refusals_total", why="budget") == 1, "not retried"
 
 
 def test_a_changed_budget_keeps_what_was_spent(run):

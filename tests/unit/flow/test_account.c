@@ -67,15 +67,15 @@ static void a_reservation_is_taken_from_every_window(void **state)
     struct account_window windows[KEY_WINDOW_COUNT];
 
     budgets(fake, 100, 200, MONEY_NONE);
-    assert_int_equal(account_reserve(fake->account, 60, &hold), ACCOUNT_OK);
-    assert_int_equal(account_remaining(fake->account), 40);
+    assert_int_equal(account_reserve(fake->account, 60, NULL, &hold), ACCOUNT_OK);
+    assert_int_equal(account_remaining(fake->account, NULL), 40);
     account_settle(fake->account, &hold, 25);
     account_view(fake->account, windows);
     for (int w = 0; w < KEY_WINDOW_COUNT; w++) {
         assert_int_equal(windows[w].bound_pico, 25);
         assert_int_equal(windows[w].held_pico, 0);
     }
-    assert_int_equal(account_remaining(fake->account), 75);
+    assert_int_equal(account_remaining(fake->account, NULL), 75);
 }
 
 static void what_fits_to_the_last_pico_is_let_in_and_one_more_is_not(void **state)
@@ -84,13 +84,13 @@ static void what_fits_to_the_last_pico_is_let_in_and_one_more_is_not(void **stat
     struct account_hold a = { 0 }, b = { 0 };
 
     budgets(fake, 100, MONEY_NONE, MONEY_NONE);
-    assert_int_equal(account_reserve(fake->account, 40, &a), ACCOUNT_OK);
-    assert_int_equal(account_reserve(fake->account, 61, &b), ACCOUNT_SHORT);
+    assert_int_equal(account_reserve(fake->account, 40, NULL, &a), ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, 61, NULL, &b), ACCOUNT_SHORT);
     assert_false(b.open);
-    assert_int_equal(account_reserve(fake->account, 60, &b), ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, 60, NULL, &b), ACCOUNT_OK);
     account_settle(fake->account, &a, 0);
     account_settle(fake->account, &b, 60);
-    assert_int_equal(account_remaining(fake->account), 40);
+    assert_int_equal(account_remaining(fake->account, NULL), 40);
 }
 
 static void the_narrowest_window_decides_and_is_named(void **state)
@@ -100,7 +100,7 @@ static void the_narrowest_window_decides_and_is_named(void **state)
     struct account_window window;
 
     budgets(fake, 100, 70, 500);
-    assert_int_equal(account_reserve(fake->account, 71, &hold), ACCOUNT_SHORT);
+    assert_int_equal(account_reserve(fake->account, 71, NULL, &hold), ACCOUNT_SHORT);
     assert_int_equal(account_tightest(fake->account, &window), KEY_MONTH);
     assert_int_equal(window.budget_pico, 70);
     assert_int_equal(window.resets_us, INT64_C(20485) * DAY_US); /* 1 February */
@@ -114,10 +114,12 @@ static void without_a_budget_no_window_is_tight_and_everything_counts(void **sta
 
     assert_false(account_bounded(fake->account));
     assert_int_equal(account_tightest(fake->account, windows), KEY_WINDOW_COUNT);
-    assert_int_equal(account_remaining(fake->account), MONEY_NONE);
-    assert_int_equal(account_reserve(fake->account, MONEY_NONE, &a), ACCOUNT_OK);
-    assert_int_equal(account_reserve(fake->account, MONEY_NONE - 1, &b), ACCOUNT_OK);
-    assert_int_equal(account_reserve(fake->account, MONEY_NONE - 1, &c), ACCOUNT_OK);
+    assert_int_equal(account_remaining(fake->account, NULL), MONEY_NONE);
+    assert_int_equal(account_reserve(fake->account, MONEY_NONE, NULL, &a), ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, MONEY_NONE - 1, NULL, &b),
+                     ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, MONEY_NONE - 1, NULL, &c),
+                     ACCOUNT_OK);
     account_settle(fake->account, &a, 7);
     account_settle(fake->account, &b, 8);
     account_settle(fake->account, &c, 9);
@@ -132,7 +134,8 @@ static void an_unknown_worst_case_is_refused_under_any_budget(void **state)
     struct account_hold hold = { 0 };
 
     budgets(fake, MONEY_NONE, MONEY_NONE, MONEY_NONE - 1);
-    assert_int_equal(account_reserve(fake->account, MONEY_NONE, &hold), ACCOUNT_NO_BOUND);
+    assert_int_equal(account_reserve(fake->account, MONEY_NONE, NULL, &hold),
+                     ACCOUNT_NO_BOUND);
     assert_false(hold.open);
 }
 
@@ -143,10 +146,10 @@ static void a_reservation_settles_in_the_day_it_was_taken_in(void **state)
     struct account_window windows[KEY_WINDOW_COUNT];
 
     budgets(fake, 100, MONEY_NONE, 1000);
-    assert_int_equal(account_reserve(fake->account, 80, &old), ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, 80, NULL, &old), ACCOUNT_OK);
     fake->wall_us += DAY_US / 2; /* midnight, and another month */
-    assert_int_equal(account_remaining(fake->account), 100);
-    assert_int_equal(account_reserve(fake->account, 100, &fresh), ACCOUNT_OK);
+    assert_int_equal(account_remaining(fake->account, NULL), 100);
+    assert_int_equal(account_reserve(fake->account, 100, NULL, &fresh), ACCOUNT_OK);
     account_settle(fake->account, &old, 80);
     account_settle(fake->account, &fresh, 30);
     account_view(fake->account, windows);
@@ -163,14 +166,14 @@ static void a_clock_set_back_over_midnight_gives_nothing_twice(void **state)
 
     budgets(fake, 100, MONEY_NONE, MONEY_NONE);
     fake->wall_us = NOON_US + DAY_US / 2;
-    assert_int_equal(account_reserve(fake->account, 100, &hold), ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, 100, NULL, &hold), ACCOUNT_OK);
     account_settle(fake->account, &hold, 100);
     fake->wall_us -= 1;
-    assert_int_equal(account_remaining(fake->account), 0);
+    assert_int_equal(account_remaining(fake->account, NULL), 0);
     fake->wall_us += 2;
-    assert_int_equal(account_remaining(fake->account), 0);
+    assert_int_equal(account_remaining(fake->account, NULL), 0);
     fake->wall_us += DAY_US;
-    assert_int_equal(account_remaining(fake->account), 100);
+    assert_int_equal(account_remaining(fake->account, NULL), 100);
 }
 
 static void a_clock_that_was_a_year_ahead_does_not_stop_the_days(void **state)
@@ -180,13 +183,13 @@ static void a_clock_that_was_a_year_ahead_does_not_stop_the_days(void **state)
 
     budgets(fake, 100, MONEY_NONE, MONEY_NONE);
     fake->wall_us += 365 * DAY_US;
-    assert_int_equal(account_reserve(fake->account, 100, &hold), ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, 100, NULL, &hold), ACCOUNT_OK);
     fake->wall_us -= 365 * DAY_US;
-    assert_int_equal(account_remaining(fake->account), 0);
+    assert_int_equal(account_remaining(fake->account, NULL), 0);
     account_settle(fake->account, &hold, 60);
-    assert_int_equal(account_remaining(fake->account), 40);
+    assert_int_equal(account_remaining(fake->account, NULL), 40);
     fake->wall_us += DAY_US;
-    assert_int_equal(account_remaining(fake->account), 100);
+    assert_int_equal(account_remaining(fake->account, NULL), 100);
 }
 
 static void a_charge_above_the_reservation_is_booked(void **state)
@@ -195,11 +198,11 @@ static void a_charge_above_the_reservation_is_booked(void **state)
     struct account_hold hold = { 0 };
 
     budgets(fake, 100, MONEY_NONE, MONEY_NONE);
-    assert_int_equal(account_reserve(fake->account, 50, &hold), ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, 50, NULL, &hold), ACCOUNT_OK);
     account_settle(fake->account, &hold, 130);
-    assert_int_equal(account_remaining(fake->account), 0);
-    assert_int_equal(account_reserve(fake->account, 1, &hold), ACCOUNT_SHORT);
-    assert_int_equal(account_reserve(fake->account, 0, &hold), ACCOUNT_OK);
+    assert_int_equal(account_remaining(fake->account, NULL), 0);
+    assert_int_equal(account_reserve(fake->account, 1, NULL, &hold), ACCOUNT_SHORT);
+    assert_int_equal(account_reserve(fake->account, 0, NULL, &hold), ACCOUNT_OK);
     account_settle(fake->account, &hold, 0);
 }
 
@@ -210,10 +213,10 @@ static void a_hold_settles_once(void **state)
 
     budgets(fake, 100, MONEY_NONE, MONEY_NONE);
     account_settle(fake->account, &hold, 10);
-    assert_int_equal(account_reserve(fake->account, 50, &hold), ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, 50, NULL, &hold), ACCOUNT_OK);
     account_settle(fake->account, &hold, 40);
     account_settle(fake->account, &hold, 40);
-    assert_int_equal(account_remaining(fake->account), 60);
+    assert_int_equal(account_remaining(fake->account, NULL), 60);
 }
 
 static void another_limit_keeps_what_was_spent(void **state)
@@ -222,13 +225,13 @@ static void another_limit_keeps_what_was_spent(void **state)
     struct account_hold hold = { 0 }, more = { 0 };
 
     budgets(fake, 100, MONEY_NONE, MONEY_NONE);
-    assert_int_equal(account_reserve(fake->account, 60, &hold), ACCOUNT_OK);
+    assert_int_equal(account_reserve(fake->account, 60, NULL, &hold), ACCOUNT_OK);
     budgets(fake, 50, MONEY_NONE, MONEY_NONE);
-    assert_int_equal(account_remaining(fake->account), 0);
+    assert_int_equal(account_remaining(fake->account, NULL), 0);
     account_settle(fake->account, &hold, 60);
     budgets(fake, 200, MONEY_NONE, MONEY_NONE);
-    assert_int_equal(account_remaining(fake->account), 140);
-    assert_int_equal(account_reserve(fake->account, 140, &more), ACCOUNT_OK);
+    assert_int_equal(account_remaining(fake->account, NULL), 140);
+    assert_int_equal(account_reserve(fake->account, 140, NULL, &more), ACCOUNT_OK);
     account_settle(fake->account, &more, 0);
 }
 
@@ -311,10 +314,25 @@ static void the_account_is_the_sum_of_what_was_booked_and_held(void **state)
             if (!model->hold.open) {
                 bool fits = amount <= day_free && amount <= total_free;
 
-                assert_int_equal(account_reserve(fake->account, amount, &model->hold),
-                                 fits ? ACCOUNT_OK : ACCOUNT_SHORT);
+                assert_int_equal(
+                    account_reserve(fake->account, amount, NULL, &model->hold),
+                    fits ? ACCOUNT_OK : ACCOUNT_SHORT);
                 model->worst = amount;
                 model->day = today;
+                continue;
+            }
+            if (dice(&seed) % 4 == 0) { /* a seat is given up for another amount */
+                struct account_hold next = { 0 };
+                int64_t seat_today = model->day == today ? model->worst : 0;
+                bool fits = amount <= day_free + seat_today &&
+                            amount <= total_free + model->worst;
+
+                assert_int_equal(
+                    account_reserve(fake->account, amount, &model->hold, &next),
+                    fits ? ACCOUNT_OK : ACCOUNT_SHORT);
+                assert_int_equal(model->hold.open, !fits);
+                if (fits)
+                    *model = (struct model){ next, amount, today };
                 continue;
             }
             amount %= model->worst + 1;
@@ -348,7 +366,7 @@ static void *spend(void *arg)
         int64_t worst = (int64_t)(dice(&race->seed) % 1000);
         int64_t actual = (int64_t)(dice(&race->seed) % (uint64_t)(worst + 1));
 
-        if (account_reserve(race->account, worst, &hold) != ACCOUNT_OK)
+        if (account_reserve(race->account, worst, NULL, &hold) != ACCOUNT_OK)
             continue;
         account_view(race->account, windows);
         if (windows[KEY_TOTAL].bound_pico + windows[KEY_TOTAL].held_pico >

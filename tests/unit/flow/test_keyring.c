@@ -176,12 +176,12 @@ static void another_ring_has_the_same_accounts(void **state)
     make(f);
     assert_int_equal(find(f, "secret of team"), METRIC_REFUSAL_NONE);
     before = f->account;
-    assert_int_equal(account_reserve(before, 60, &hold), ACCOUNT_OK);
+    assert_int_equal(account_reserve(before, 60, NULL, &hold), ACCOUNT_OK);
     f->a.keys[0].limits.budget_pico[KEY_DAY] = 200;
     make(f);
     assert_int_equal(find(f, "secret of team"), METRIC_REFUSAL_NONE);
     assert_ptr_equal(f->account, before);
-    assert_int_equal(account_remaining(before), 140);
+    assert_int_equal(account_remaining(before, NULL), 140);
     account_settle(before, &hold, 0);
 }
 

@@ -221,6 +221,54 @@ static void the_lesser_of_ceiling_and_budget_remains(void **state)
     accounts_free(book);
 }
 
+static void a_seat_keeps_money_for_the_answer_and_nobody_comes_in_between(void **state)
+{
+    struct account *account;
+    struct accounts *book = book_of(100, &account);
+    struct purse a, b;
+    struct purse_hold evidence = { 0 }, answer = { 0 }, other = { 0 };
+
+    (void)state;
+    purse_init(&a, PURSE_UNBOUNDED, account);
+    purse_init(&b, PURSE_UNBOUNDED, account);
+    assert_int_equal(purse_seat(&a, 60), PURSE_OK);
+    assert_int_equal(purse_remaining(&a), 100);
+    assert_int_equal(purse_remaining(&b), 40);
+    assert_int_equal(purse_reserve(&a, 41, &evidence), PURSE_SHORT);
+    assert_int_equal(purse_reserve(&a, 10, &evidence), PURSE_OK);
+    assert_false(purse_settle(&a, &evidence, 10));
+    assert_int_equal(purse_reserve(&b, 30, &other), PURSE_OK);
+    assert_int_equal(purse_remaining(&a), 60);
+    assert_int_equal(purse_take(&a, 61, &answer), PURSE_SHORT);
+    assert_int_equal(purse_remaining(&a), 60);
+    assert_int_equal(purse_take(&a, 60, &answer), PURSE_OK);
+    assert_int_equal(purse_remaining(&b), 0);
+    purse_leave(&a); /* there is no seat any more */
+    purse_release(&a, &answer);
+    purse_release(&b, &other);
+    assert_int_equal(purse_remaining(&b), 90);
+    accounts_free(book);
+}
+
+static void a_seat_that_is_not_used_is_given_back(void **state)
+{
+    struct account *account;
+    struct accounts *book = book_of(100, &account);
+    struct purse purse;
+
+    (void)state;
+    purse_init(&purse, PURSE_UNBOUNDED, account);
+    assert_int_equal(purse_seat(&purse, 101), PURSE_SHORT);
+    assert_int_equal(purse_seat(&purse, 100), PURSE_OK);
+    purse_leave(&purse);
+    purse_leave(&purse);
+    assert_int_equal(account_remaining(account, NULL), 100);
+    purse_init(&purse, PURSE_UNBOUNDED, NULL);
+    assert_int_equal(purse_seat(&purse, 100), PURSE_OK);
+    purse_leave(&purse);
+    accounts_free(book);
+}
+
 static void what_one_of_the_two_refuses_is_taken_from_neither(void **state)
 {
     struct account *account;
@@ -234,10 +282,10 @@ static void what_one_of_the_two_refuses_is_taken_from_neither(void **state)
     assert_int_equal(purse.held_pico, 0);
     purse_init(&purse, 40, account);
     assert_int_equal(purse_reserve(&purse, 45, &hold), PURSE_SHORT);
-    assert_int_equal(account_remaining(account), 50);
+    assert_int_equal(account_remaining(account, NULL), 50);
     assert_int_equal(purse_reserve(&purse, 40, &hold), PURSE_OK);
     assert_true(purse_settle(&purse, &hold, 70));
-    assert_int_equal(account_remaining(account), 0);
+    assert_int_equal(account_remaining(account, NULL), 0);
     accounts_free(book);
 }
 
@@ -256,6 +304,8 @@ int main(void)
         cmocka_unit_test(whatever_happens_the_ceiling_holds),
         cmocka_unit_test(the_lesser_of_ceiling_and_budget_remains),
         cmocka_unit_test(what_one_of_the_two_refuses_is_taken_from_neither),
+        cmocka_unit_test(a_seat_keeps_money_for_the_answer_and_nobody_comes_in_between),
+        cmocka_unit_test(a_seat_that_is_not_used_is_given_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,8 @@ static void put_stop(const struct voice *voice, struct buf *out)
 
 static void put_head(const struct voice *voice, struct buf *out)
 {
-    buf_put(out, "\"id\":\"msg_");
+    buf_put(out, "\"id\":\"");
+    buf_put(out, voice->ops->id_prefix);
     buf_put_str(out, voice->facts.id);
     buf_put(out, "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
     buf_put_json(out, voice->facts.model);
@@ -182,6 +183,7 @@ static void whole(struct voice *voice, struct buf *out)
 }
 
 const struct voice_ops messages_voice = {
+    .id_prefix = "msg_",
     .start = start,
     .open = open_block,
     .more = more,

@@ -96,7 +96,8 @@ static void put_response(const struct voice *voice, bool over, struct buf *out)
 {
     bool cut = voice->finish == VOICE_LENGTH || voice->finish == VOICE_FILTERED;
 
-    buf_put(out, "{\"id\":\"resp_");
+    buf_put(out, "{\"id\":\"");
+    buf_put(out, voice->ops->id_prefix);
     buf_put_str(out, voice->facts.id);
     buf_putf(out, "\",\"object\":\"response\",\"created_at\":%lld,\"status\":\"%s\"",
              (long long)voice->facts.created_s,
@@ -257,6 +258,7 @@ static void whole(struct voice *voice, struct buf *out)
 }
 
 const struct voice_ops responses_voice = {
+    .id_prefix = "resp_",
     .start = start,
     .open = open_item,
     .more = more,

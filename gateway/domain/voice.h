@@ -44,6 +44,7 @@ enum voice_finish {
 struct voice;
 
 struct voice_ops {
+    const char *id_prefix;                               /* of the answer's id */
     void (*start)(struct voice *voice, struct buf *out); /* before the first part */
     void (*open)(struct voice *voice, struct buf *out);  /* voice->part begins */
     /* more of it: the inside of a JSON string */

@@ -81,7 +81,7 @@ void entry_settle(struct exchange *x)
     record_whole(&record, &out);
     if (!out.failed)
         entry->record = buf_str(&out);
-    entry->response_id = record.names.id;
+    entry->response_id = tongue_answer_id(x, record.names.id);
     entry->key = record.key;
     if (record.decided)
         entry->reason = str_of(reason_word(record.reason));

@@ -200,6 +200,8 @@ void tongue_parse(struct exchange *x);
 struct voice *tongue_voice(struct exchange *x);
 /* What that voice may say at once. */
 size_t tongue_voice_bytes(const struct exchange *x);
+/* The id that the client sees of its answer; `experts` is the expert's own. */
+struct str tongue_answer_id(struct exchange *x, struct str experts);
 void tongue_release(struct exchange *x);
 
 /* vectors.c */

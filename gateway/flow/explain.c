@@ -18,6 +18,20 @@ static const struct usage_names *names_of(const struct exchange *x)
     return x->attempt.streaming ? &x->relay.names : &x->attempt.answer.names;
 }
 
+static const char *route_word(enum exchange_route route)
+{
+    switch (route) {
+    case EXCHANGE_DECISION:
+        return "route";
+    case EXCHANGE_RESPONSES:
+        return "responses";
+    case EXCHANGE_MESSAGES:
+        return "messages";
+    default:
+        return "chat";
+    }
+}
+
 struct record explain_record(const struct exchange *x)
 {
     const uint64_t now = x->done_us != 0 ? x->done_us : exchange_now_us();
@@ -37,7 +51,7 @@ struct record explain_record(const struct exchange *x)
         .reason = exchange_reason(x),
         .terms = x->terms,
         .remaining_pico = x->remaining_pico,
-        .answers = x->route != EXCHANGE_DECISION,
+        .route = route_word(x->route),
         .stream = x->chat.stream,
         .attempts = x->first_try,
         .usage = x->usage,

@@ -304,6 +304,12 @@ static void put_answer(struct jput *j, const struct usage_names *names)
     jput_close(j, '}');
 }
 
+/* No expert was asked; what one may cost is still to come. */
+static bool is_to_come(const struct record *record)
+{
+    return strcmp(record->route, "route") == 0;
+}
+
 static void put_cost(struct jput *j, const struct record *record)
 {
     const struct purse *purse = record->purse;
@@ -312,7 +318,7 @@ static void put_cost(struct jput *j, const struct record *record)
     put_estimate(j, record);
     jput_usd(
         j, "worst_usd",
-        money_add(purse->bound_pico, record->answers ? 0 : record->terms.worst_pico));
+        money_add(purse->bound_pico, is_to_come(record) ? record->terms.worst_pico : 0));
     jput_usd(j, "spent_usd", purse->spent_pico);
     jput_usd(j, "bound_usd", purse->bound_pico);
     jput_usd(j, "generation_usd", record->generation_pico);
@@ -415,7 +421,7 @@ void record_whole(const struct record *record, struct buf *out)
     jput_str(&j, "key",
              record->key.n > 0 ? record->key : (struct str){ .p = NULL, .n = 0 });
     put_tags(&j, "tags", record->options);
-    jput_text(&j, "route", record->answers ? "chat" : "route");
+    jput_text(&j, "route", record->route);
     jput_bool(&j, "stream", record->stream);
     jput_int(&j, "status", record->status);
     jput_bool(&j, "client_left", record->left);

@@ -71,12 +71,31 @@ void tongue_parse(struct exchange *x)
     x->chat.translated = x->dialect->request != NULL;
 }
 
-struct voice *tongue_voice(struct exchange *x)
+/* Ids of our own answers are the decision's, but for the prefix. */
+static struct str own_id(const struct exchange *x)
 {
     const char *id = strchr(x->decision_id, '_');
+
+    return str_of(id != NULL ? id + 1 : x->decision_id);
+}
+
+struct str tongue_answer_id(struct exchange *x, struct str experts)
+{
+    const struct str own = own_id(x);
+
+    if (x->dialect == NULL || x->dialect->voice == NULL)
+        return experts;
+    if (!x->relay.committed && x->attempt.end != ATTEMPT_ANSWERED)
+        return (struct str){ 0 };
+    return str_of(arena_printf(&x->arena, "%s" STR_FMT, x->dialect->voice->id_prefix,
+                               STR_ARG(own)));
+}
+
+struct voice *tongue_voice(struct exchange *x)
+{
     const struct voice_facts facts = {
         .echo = buf_str(&x->echo),
-        .id = str_of(id != NULL ? id + 1 : x->decision_id),
+        .id = own_id(x),
         .model = str_of(exchange_config(x)->experts[x->expert].generator.model),
         .created_s = clock_wall_s(&clock_system),
     };

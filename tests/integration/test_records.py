@@ -1,6 +1,7 @@
 """Records: what was decided and why, what was done, what it cost, found again by whoever may see it."""
 
 import base64
+import re
 import struct
 
 import pytest
@@ -143,6 +144,20 @@ def test_what_the_expert_says_of_itself_is_kept_from_streams_too(run):
     assert record["answer"] == {"id": "chatcmpl-9", "model": "gpt-x-2024", "system_fingerprint": "fp_1"}
     found = gateway.get("/v1/decisions?response_id=chatcmpl-9").json()["data"]
     assert [summary["decision_id"] for summary in found] == [record["decision_id"]]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("target, body", [
+    ("/v1/responses", {"input": "hello"}),
+    ("/v1/messages", {"max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]})])
+def test_an_answer_in_another_api_is_found_by_the_id_that_its_client_saw(run, target, body, stream):
+    gateway = run.gateway(kept(run.expert(scripts.answer())))
+    answer = gateway.post(target, {"model": "auto", "stream": stream, **body})
+    record = record_after(gateway, answer)
+    shown = re.search(rb'"id": ?"((?:resp|msg)_[^"]+)"', answer.body).group(1).decode()
+    assert (record["route"], record["answer"]["id"], record["state"]) == (target[4:], "chatcmpl-scripted", "settled")
+    assert ids(gateway.get(f"/v1/decisions?response_id={shown}").json()) == [record["decision_id"]]
+    assert gateway.post(f"/v1/decisions/{record['decision_id']}/feedback", {"score": 1}).status == 200
 
 
 def test_a_failover_is_told_attempt_by_attempt(run):

@@ -76,7 +76,7 @@ static void open_record(struct fixture *f, const char *body)
         .reason = REASON_DIRECT,
         .terms = { .worst_pico = MONEY_NONE, .expected_pico = MONEY_NONE },
         .remaining_pico = purse_remaining(&f->purse),
-        .answers = true,
+        .route = "chat",
         .neighbours_max = FUSER_MAX_NEIGHBOURS,
     };
 }

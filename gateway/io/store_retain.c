@@ -45,6 +45,8 @@ static const char decisions_sql[] =
     "DELETE FROM decisions WHERE id IN (SELECT id FROM (SELECT id, at_us, state"
     " FROM decisions ORDER BY id LIMIT ?1) WHERE at_us < ?2 AND state <> 'open')";
 
+static const char oldest_sql[] = "SELECT at_us FROM decisions ORDER BY id LIMIT 1";
+
 static enum store_err remove_before(struct store_file *file, int64_t before_us,
                                     int64_t *ret_removed, struct store_error *error)
 {
@@ -72,7 +74,7 @@ enum store_err store_retain_step(struct store_file *file, int64_t now_us,
                                  int64_t *ret_removed, struct store_error *error)
 {
     int64_t before_us = keep_days > 0 ? now_us - keep_days * INT64_C(86400000000) : 0;
-    int64_t bytes = 0, removed = 0, unused = 0;
+    int64_t bytes = 0, removed = 0, unused = 0, oldest_us = INT64_MAX;
     enum store_err err = STORE_OK;
 
     if (keep_bytes > 0) {
@@ -81,6 +83,8 @@ enum store_err store_retain_step(struct store_file *file, int64_t now_us,
             before_us = INT64_MAX;
     }
     if (err == STORE_OK && before_us > 0)
+        err = number(file, oldest_sql, &oldest_us, error);
+    if (err == STORE_OK && before_us > oldest_us)
         err = remove_before(file, before_us, &removed, error);
     if (err == STORE_OK && removed == 0)
         err = number(file, "PRAGMA freelist_count", &unused, error);

@@ -380,11 +380,9 @@ static void hold_is_over(void *arg)
 {
     struct exchange *x = arg;
 
-    if (x->attempt.end != ATTEMPT_RUNNING)
-        return;
-    if (x->relay.state == RELAY_HOLDING)
+    if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_HOLDING)
         relay_commit(&x->relay);
-    else if (x->relay.state == RELAY_ENDED)
+    else if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_ENDED)
         attempt_close(&x->attempt);
     run(x);
 }

@@ -36,7 +36,8 @@ static void stop(struct exchange *x)
     (void)!decision_end(&x->decision);
 }
 
-/* Everything is settled. True: the last byte may go. */
+/* Everything is settled. True: the last byte may go. A disk that is slower than the
+ * request's deadline is not waited for: what was spent is reserved on it. */
 static bool acknowledged(struct exchange *x, unsigned status)
 {
     if (!ledger_binds(&x->ledger))
@@ -46,7 +47,11 @@ static bool acknowledged(struct exchange *x, unsigned status)
             x->status = status; /* what it is going to be */
         entry_settle(x);
     }
-    return x->gone || !ledger_waiting(&x->ledger);
+    if (x->gone || !ledger_waiting(&x->ledger) ||
+        loop_now_us(exchange_loop(x)) >= x->deadline.due_us)
+        return true;
+    exchange_arm(x, &x->hold_timer, x->deadline.due_us);
+    return false;
 }
 
 static bool fail(struct exchange *x)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from harness import Gate, Ledger, config, expert, eventually, run_frugald, scripts, with_store
+from harness import Gate, Ledger, Response, Stream, config, expert, eventually, run_frugald, scripts, with_store
 
 FAILING = "frugal_store_failing"
 
@@ -132,6 +132,32 @@ def test_what_was_paid_is_answered_even_if_its_settlement_cannot_be_written(run,
     gateway.stop()
     (row,) = ledger.decisions()
     assert row["state"] == "settled" and ledger.is_consistent()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_disk_that_is_slower_than_the_deadline_is_not_waited_for(run, store, ledger, streamed):
+    gate = Gate()
+
+    def script(call):
+        gate.wait()
+        scripts.answer()(call)
+
+    gateway, small = gateway_with(run, store, script, durability="full")
+    wire = gateway.start(max_tokens=10, stream=streamed, headers={"x-frugal-deadline-ms": "800"})
+    small.call()
+    lock = ledger.lock()
+    gate.open()
+    if streamed:
+        with Stream(wire) as stream:
+            assert stream.text() == "fine" and stream.done
+    else:
+        assert Response(wire, "POST").status == 200
+        wire.close()
+    assert gateway.log.lines(event="store_failing") == []
+    lock.close()
+    gateway.stop()
+    (row,) = ledger.decisions()
+    assert (row["state"], row["status"]) == ("settled", 200)
 
 
 def test_a_client_that_leaves_while_the_disk_is_waited_for_costs_nothing(run, store, ledger):

@@ -28,6 +28,7 @@
 #include "gateway/flow/archive.h"
 #include "gateway/flow/keeper.h"
 #include "gateway/flow/snapshot.h"
+#include "gateway/flow/till.h"
 #include "gateway/flow/worker.h"
 #include "gateway/io/signals.h"
 
@@ -491,6 +492,9 @@ static int serve(const char *config_path)
         log_message(LOG_ERROR, "start_failed", "%s", no_keys.text);
         goto done;
     }
+    if (process.service.store != NULL)
+        till_restore(process.snapshot->tills, process.snapshot->config->n_policies,
+                     process.snapshot->config->store.path, clock_wall_s(&clock_system));
     if (start(&process) != 0)
         goto done;
     keeper_watch(process.keeper, process.loop);

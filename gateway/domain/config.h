@@ -199,6 +199,8 @@ struct config_policy {
     size_t default_expert; /* index; always allowed */
     int64_t max_output_tokens; /* inserted under a ceiling where the client sets none */
     int64_t budget_pico;       /* ceiling of each request; MONEY_NONE: none */
+    int64_t target_pico;       /* to be spent in a UTC day, steer.h; MONEY_NONE: whatever */
+    double steer_least, steer_most; /* factors of lambda on the way there */
     enum config_on_budget on_budget;
     int64_t decision_deadline_ms; /* evidence that comes later is not waited for */
 };

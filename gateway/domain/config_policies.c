@@ -34,6 +34,13 @@ static const struct setting policy_settings[] = {
     { "max_output_tokens", SETTING_INT, AT(max_output_tokens), "4096", 1, 1e9,
       .help = "output limit under a ceiling where the client sets none" },
     { "budget_usd", SETTING_USD, AT(budget_pico), .help = "ceiling of every request" },
+    { "spend_target_usd_per_day", SETTING_USD, AT(target_pico),
+      .help = "lambda is corrected by what was spent since midnight UTC so that a day "
+              "costs about so much; needs 'value_usd'" },
+    { "steer_least", SETTING_NUMBER, AT(steer_least), "0.25", 0.000001, 1,
+      .help = "least factor of that correction" },
+    { "steer_most", SETTING_NUMBER, AT(steer_most), "64", 1, 1e6,
+      .help = "largest factor of that correction" },
     { "on_budget", SETTING_WORD, AT(on_budget), "trim", .words = on_budgets,
       .help = "what to do when the ceiling cannot be met" },
     { "decision_deadline_ms", SETTING_INT, AT(decision_deadline_ms), "2000", 1, 600000,
@@ -142,6 +149,7 @@ static enum err read_policy(const struct config_node *node, struct config_policy
     struct config_node allowed = config_child(node, "experts");
     struct config_node fallback = config_child(node, "default");
     struct config_node value = config_child(node, "value_usd");
+    struct config_node target = config_child(node, "spend_target_usd_per_day");
     enum err err = config_name(node, node->key);
 
     if (err == ERR_OK && config_find_expert(node->reader->config, str_of(node->key)) >= 0)
@@ -160,6 +168,11 @@ static enum err read_policy(const struct config_node *node, struct config_policy
         return ERR_NOMEM;
     if (policy->value_pico == 0)
         return config_fail(&value, "must be more than 0");
+    if (policy->target_pico == 0)
+        return config_fail(&target, "must be more than 0");
+    if (policy->target_pico != MONEY_NONE && !value.json)
+        return config_fail(&target, "needs 'value_usd': without a price of cost there is "
+                                    "nothing to correct");
     if (policy->value_pico != MONEY_NONE)
         policy->lambda = 1 / money_to_usd(policy->value_pico);
     if (policy->experts == 0)

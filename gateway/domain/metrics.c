@@ -69,8 +69,9 @@ struct metrics_block {
 struct metrics {
     size_t offsets[METRIC_COUNT + 1];
     pthread_mutex_t lock; /* guards what follows */
-    size_t n_experts;
+    size_t n_experts, n_policies;
     char experts[METRICS_MAX_EXPERTS][CONFIG_MAX_NAME + 1];
+    char policies[METRICS_MAX_POLICIES][CONFIG_MAX_NAME + 1];
     size_t n_blocks;
     struct metrics_block *blocks[METRICS_MAX_BLOCKS]; /* owned */
 };
@@ -96,7 +97,8 @@ enum err metrics_new(struct metrics **ret_metrics)
     for (size_t i = 0; i < METRIC_COUNT; i++)
         metrics->offsets[i + 1] = metrics->offsets[i] + cells_of((enum metric)i);
     memcpy(metrics->experts[0], OTHER, sizeof(OTHER));
-    metrics->n_experts = 1;
+    memcpy(metrics->policies[0], OTHER, sizeof(OTHER));
+    metrics->n_experts = metrics->n_policies = 1;
     *ret_metrics = metrics;
     return ERR_OK;
 }
@@ -111,22 +113,36 @@ void metrics_free(struct metrics *metrics)
     free(metrics);
 }
 
-size_t metrics_expert(struct metrics *metrics, const char *name)
+/* The name's place in the table, which grows up to `most`; 0 where it is full. */
+static size_t slot_of(struct metrics *metrics, char (*names)[CONFIG_MAX_NAME + 1],
+                      size_t *n_names, size_t most, const char *name)
 {
     size_t n = strlen(name), slot = 0;
 
     if (n > CONFIG_MAX_NAME)
         return 0;
     pthread_mutex_lock(&metrics->lock);
-    for (size_t i = 1; i < metrics->n_experts && slot == 0; i++)
-        if (strcmp(metrics->experts[i], name) == 0)
+    for (size_t i = 1; i < *n_names && slot == 0; i++)
+        if (strcmp(names[i], name) == 0)
             slot = i;
-    if (slot == 0 && metrics->n_experts < METRICS_MAX_EXPERTS) {
-        slot = metrics->n_experts++;
-        memcpy(metrics->experts[slot], name, n + 1);
+    if (slot == 0 && *n_names < most) {
+        slot = (*n_names)++;
+        memcpy(names[slot], name, n + 1);
     }
     pthread_mutex_unlock(&metrics->lock);
     return slot;
+}
+
+size_t metrics_expert(struct metrics *metrics, const char *name)
+{
+    return slot_of(metrics, metrics->experts, &metrics->n_experts, METRICS_MAX_EXPERTS,
+                   name);
+}
+
+size_t metrics_policy(struct metrics *metrics, const char *name)
+{
+    return slot_of(metrics, metrics->policies, &metrics->n_policies, METRICS_MAX_POLICIES,
+                   name);
 }
 
 struct metrics_block *metrics_block(struct metrics *metrics)
@@ -294,6 +310,8 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         return "";
     case DIMENSION_EXPERT:
         return metrics->experts[i];
+    case DIMENSION_POLICY:
+        return metrics->policies[i];
     case DIMENSION_ROUTE:
         return routes[i];
     case DIMENSION_ERROR:
@@ -377,7 +395,8 @@ static void put_histogram(const struct metrics *metrics, const struct descriptio
 static void put_cell(const struct metrics *metrics, const struct description *d,
                      size_t cell, size_t a, size_t b, struct buf *out)
 {
-    bool always = d->a != DIMENSION_EXPERT && d->b == DIMENSION_NONE;
+    bool always = d->a != DIMENSION_EXPERT && d->a != DIMENSION_POLICY &&
+                  d->b == DIMENSION_NONE;
     int64_t value = sum_cell(metrics, cell);
     char text[MONEY_TEXT_BYTES];
 
@@ -404,7 +423,9 @@ static void put_metric(const struct metrics *metrics, enum metric metric, struct
     static const char *const types[] = { "counter", "counter", "gauge", "gauge",
                                          "histogram" };
     const struct description *d = &table[metric];
-    size_t n_a = d->a == DIMENSION_EXPERT ? metrics->n_experts : dimensions[d->a].n;
+    size_t n_a = d->a == DIMENSION_EXPERT   ? metrics->n_experts
+                 : d->a == DIMENSION_POLICY ? metrics->n_policies
+                                            : dimensions[d->a].n;
 
     buf_putf(out, "# HELP %s %s\n# TYPE %s %s\n", d->name, d->help, d->name,
              types[d->kind]);

@@ -31,6 +31,7 @@
 #include "gateway/domain/reason.h"
 
 #define METRICS_MAX_EXPERTS 128 /* slot 0 is "other" */
+#define METRICS_MAX_POLICIES 129 /* likewise */
 #define METRICS_MAX_BLOCKS  64
 
 #define METRIC_ROUTES(X)                                                                 \
@@ -118,7 +119,8 @@ enum metric_spend {
     X(ATTEMPT, "result", METRIC_ATTEMPT_COUNT)                                           \
     X(TOKEN_TYPE, "gen_ai_token_type", METRIC_TOKENS_COUNT)                              \
     X(SPEND, "for", METRIC_SPEND_COUNT)                                                  \
-    X(REFUSAL, "why", METRIC_REFUSAL_COUNT)
+    X(REFUSAL, "why", METRIC_REFUSAL_COUNT)                                              \
+    X(POLICY, "policy", METRICS_MAX_POLICIES)
 
 /* X(name, kind, exposed name, first dimension, second dimension, help). kind: COUNTER
  * counts, USD counts pico-USD and shows USD, GAUGE goes up and down, MONEY does so in
@@ -151,6 +153,10 @@ enum metric_spend {
       "Worst cases of what is under way, where they are bounded")                        \
     X(RESERVATIONS, GAUGE, "frugal_reservations", NONE, NONE,                            \
       "Paid calls under way that are not settled")                                       \
+    X(POLICY_SPENT, MONEY, "frugal_policy_spent_today_usd", POLICY, NONE,                \
+      "Spent by a policy since midnight UTC, as of its last request")                    \
+    X(LAMBDA_FACTOR, MONEY, "frugal_policy_lambda_factor", POLICY, NONE,                 \
+      "Correction of a policy's lambda by its spending, as of its last request")         \
     X(STREAMS_CUT, COUNTER, "frugal_streams_cut_total", EXPERT, NONE,                    \
       "Streams that an expert cut after the commit point")                               \
     X(CLIENTS_GONE, COUNTER, "frugal_clients_gone_total", NONE, NONE,                    \
@@ -223,6 +229,8 @@ void metrics_free(struct metrics *metrics); /* takes NULL */
 /* Slot of an expert's name, the same for the life of the process; 0 ("other") when the
  * table is full. Any thread. */
 size_t metrics_expert(struct metrics *metrics, const char *name);
+/* The same for a policy's name. */
+size_t metrics_policy(struct metrics *metrics, const char *name);
 /* A new zeroed block; NULL: out of memory or METRICS_MAX_BLOCKS. Any thread. */
 NODISCARD struct metrics_block *metrics_block(struct metrics *metrics);
 

@@ -216,6 +216,7 @@ static enum step step_admit(struct exchange *x)
                    bars_mask(x->snapshot), clock_wall_s(&clock_system),
                    &x->error) != API_OK)
         return STEP_RESPOND;
+    settle_steer(x);
     purse_init(&x->purse, x->order.ceiling_pico, x->account);
     x->ordered = true;
     if (!gate_admit(x))

@@ -223,6 +223,8 @@ void settle_attempt(struct exchange *x);
  * NULL: all is settled. */
 void settle_cost(const struct exchange *x, const struct usage *usage,
                  struct usage_cost *ret_cost);
+/* The order is made: how its policy's spending of today steers it. */
+void settle_steer(struct exchange *x);
 /* The request is over: metrics and the log line. */
 void settle_request(struct exchange *x);
 

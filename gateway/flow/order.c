@@ -18,6 +18,12 @@ static const struct config_generator *generator_of(const struct order *order,
     return chat_generator(order->chat, &order->config->experts[expert]);
 }
 
+void order_steer(struct order *order, double factor)
+{
+    order->steering = factor;
+    order->lambda *= factor;
+}
+
 bool order_allows(const struct order *order, size_t expert)
 {
     return (order->allowed >> expert & 1) != 0;
@@ -216,7 +222,8 @@ enum api_err order_make(struct order *order, const struct config *config,
 {
     enum api_err err;
 
-    *order = (struct order){ .config = config,
+    *order = (struct order){ .steering = 1,
+                             .config = config,
                              .chat = chat,
                              .deadline_ms = config->limits.request_deadline_ms };
     err = choose_model(order, key, error);

@@ -37,6 +37,7 @@ struct order {
     uint64_t allowed;                   /* bit i: experts[i] may answer */
     uint64_t reachable; /* bit i: the embedding of experts[i] may be bought */
     size_t preferred;   /* the policy's default where allowed, or the direct expert */
+    double steering; /* factor in lambda, of the policy's target; 1: none */
     double lambda, wait_per_s, min_quality, switch_z, gain_se;
     int64_t ceiling_pico; /* MONEY_NONE: none */
     bool capped; /* there is a ceiling, or a budget of the key: worst cases matter */
@@ -57,6 +58,9 @@ NODISCARD enum api_err order_make(struct order *order, const struct config *conf
                                   const struct frugal_options *options,
                                   const struct key_allow *key, uint64_t barred,
                                   int64_t now_s, struct api_error *error);
+
+/* The policy's spending of today, till.h: lambda is multiplied. */
+void order_steer(struct order *order, double factor);
 
 bool order_allows(const struct order *order, size_t expert);
 size_t order_allowed_count(const struct order *order);

@@ -180,6 +180,7 @@ static void put_order(struct jput *j, const struct record *record)
     jput_text(j, "policy", order->policy != NULL ? order->policy->name : NULL);
     jput_number(j, "lambda", order->lambda);
     jput_text(j, "lambda_from", lambda_from(record));
+    jput_number(j, "steering", order->steering);
     jput_number(j, "min_quality", order->min_quality);
     jput_number(j, "wait_per_s", order->wait_per_s);
     jput_number(j, "switch_z", order->switch_z);

@@ -6,11 +6,13 @@
  */
 #include <math.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/domain/price.h"
 #include "gateway/flow/bars.h"
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/held.h"
+#include "gateway/flow/till.h"
 
 #define LIMIT_SLACK_TOKENS 32 /* of an answer above its limit: not yet worth a bar */
 
@@ -388,8 +390,31 @@ static void log_request(struct exchange *x)
     log_end(&line);
 }
 
+void settle_steer(struct exchange *x)
+{
+    const struct config_policy *policy = x->order.policy;
+    size_t i = policy != NULL ? (size_t)(policy - exchange_config(x)->policies) : 0;
+
+    if (policy != NULL)
+        order_steer(&x->order,
+                    till_factor(x->snapshot->tills[i], policy,
+                                clock_wall_s(&clock_system),
+                                x->snapshot->policy_slots[i], x->metrics));
+}
+
+static void fill_till(const struct exchange *x)
+{
+    const struct config_policy *policy = x->ordered ? x->order.policy : NULL;
+    size_t i = policy != NULL ? (size_t)(policy - exchange_config(x)->policies) : 0;
+
+    if (policy != NULL && x->purse.spent_pico > 0)
+        till_add(x->snapshot->tills[i], clock_wall_s(&clock_system), x->purse.spent_pico,
+                 x->snapshot->policy_slots[i], x->metrics);
+}
+
 void settle_request(struct exchange *x)
 {
+    fill_till(x);
     x->done_us = exchange_now_us();
     count_request(x);
     log_request(x);

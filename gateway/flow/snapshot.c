@@ -66,6 +66,36 @@ static enum err make_gauges(struct snapshot *snapshot, const struct snapshot *be
     return ERR_OK;
 }
 
+static struct till *till_of(const struct snapshot *before, const char *name)
+{
+    for (size_t i = 0; before != NULL && i < before->config->n_policies; i++) {
+        if (strcmp(before->tills[i]->name, name) == 0)
+            return till_ref(before->tills[i]);
+    }
+    return till_new(name);
+}
+
+static enum err make_tills(struct snapshot *snapshot, const struct snapshot *before,
+                           struct metrics *metrics)
+{
+    const struct config *config = snapshot->config;
+
+    if (config->n_policies == 0)
+        return ERR_OK;
+    snapshot->tills = calloc(config->n_policies, sizeof(*snapshot->tills));
+    snapshot->policy_slots = calloc(config->n_policies, sizeof(*snapshot->policy_slots));
+    if (snapshot->tills == NULL || snapshot->policy_slots == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < config->n_policies; i++) {
+        snapshot->tills[i] = till_of(before, config->policies[i].name);
+        if (snapshot->tills[i] == NULL)
+            return ERR_NOMEM;
+        if (metrics != NULL)
+            snapshot->policy_slots[i] = metrics_policy(metrics, config->policies[i].name);
+    }
+    return ERR_OK;
+}
+
 /* Built-in embedders need no probe; remote ones wait for theirs. */
 static enum err make_embedders(struct snapshot *snapshot)
 {
@@ -205,6 +235,8 @@ enum err snapshot_load(const char *config_path, uint64_t number,
         goto failed;
     err = make_gauges(snapshot, before, metrics);
     if (err == ERR_OK)
+        err = make_tills(snapshot, before, metrics);
+    if (err == ERR_OK)
         err = make_embedders(snapshot);
     if (err != ERR_OK) {
         (void)fail(error, err, err_text(err));
@@ -241,6 +273,10 @@ void snapshot_free(struct snapshot *snapshot)
         return;
     for (size_t i = 0; snapshot->gauges != NULL && i < snapshot->config->n_experts; i++)
         gauge_unref(snapshot->gauges[i]);
+    for (size_t i = 0; snapshot->tills != NULL && i < snapshot->config->n_policies; i++)
+        till_unref(snapshot->tills[i]);
+    free(snapshot->tills);
+    free(snapshot->policy_slots);
     free(snapshot->gauges);
     free(snapshot->slots);
     free(snapshot->embedders);

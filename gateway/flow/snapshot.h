@@ -24,6 +24,7 @@
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
 #include "gateway/domain/metrics.h"
+#include "gateway/flow/till.h"
 #include "gateway/io/loop.h"
 
 /* Calls under way at one expert, over all workers. */
@@ -55,6 +56,8 @@ struct snapshot {
     double mean_quality[CONFIG_MAX_EXPERTS]; /* in the bundle; of those known */
     struct expert_gauge **gauges;            /* one per config expert, owned references */
     size_t *slots;                           /* metrics slot per config expert */
+    struct till **tills;  /* one per config policy, owned references */
+    size_t *policy_slots; /* metrics slot per config policy */
     struct embedder_gauge *embedders;        /* one per config embedder; owned */
     /* Called with the snapshot when the last reference goes, and frees it elsewhere; NULL:
      * freed at once. Set before it is published. */

@@ -26,6 +26,7 @@
 #include "gateway/edge/listen.h"
 #include "gateway/edge/server.h"
 #include "gateway/flow/archive.h"
+#include "gateway/flow/bars.h"
 #include "gateway/flow/keeper.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/till.h"
@@ -191,6 +192,17 @@ static enum err load(struct process *process, uint64_t number,
     return ERR_OK;
 }
 
+/* What the ledger knows of the time before this process. */
+static void remember(struct process *process)
+{
+    struct snapshot *snapshot = process->snapshot;
+    const char *path = snapshot->config->store.path;
+
+    till_restore(snapshot->tills, snapshot->config->n_policies, path,
+                 clock_wall_s(&clock_system));
+    bars_restore(snapshot, path, process->metrics);
+}
+
 static void reload(struct process *process)
 {
     struct snapshot_error error = { .text = "" };
@@ -204,6 +216,7 @@ static void reload(struct process *process)
         return;
     }
     process->loaded++;
+    bars_lift(snapshot, process->metrics);
     snapshot->reaper = reap;
     snapshot->reaper_context = process;
     warn_of_restart(before->config, snapshot->config);
@@ -493,8 +506,7 @@ static int serve(const char *config_path)
         goto done;
     }
     if (process.service.store != NULL)
-        till_restore(process.snapshot->tills, process.snapshot->config->n_policies,
-                     process.snapshot->config->store.path, clock_wall_s(&clock_system));
+        remember(&process);
     if (start(&process) != 0)
         goto done;
     keeper_watch(process.keeper, process.loop);

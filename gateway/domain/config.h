@@ -164,7 +164,9 @@ struct config_expert {
     struct config_generator embedder; /* the embedding, as what answers /v1/embeddings:
                                          its output costs nothing */
     struct config_timeouts timeouts;
-    const char *ca_file; /* PEM, or NULL: the system's */
+    int64_t trusted_from_s; /* wall time: what it charged before bars it from nothing;
+                               INT64_MIN: not said */
+    const char *ca_file;    /* PEM, or NULL: the system's */
     bool tls_verify;
 };
 
@@ -199,7 +201,7 @@ struct config_policy {
     size_t default_expert; /* index; always allowed */
     int64_t max_output_tokens; /* inserted under a ceiling where the client sets none */
     int64_t budget_pico;       /* ceiling of each request; MONEY_NONE: none */
-    int64_t target_pico;       /* to be spent in a UTC day, steer.h; MONEY_NONE: whatever */
+    int64_t target_pico; /* to be spent in a UTC day, steer.h; MONEY_NONE: whatever */
     double steer_least, steer_most; /* factors of lambda on the way there */
     enum config_on_budget on_budget;
     int64_t decision_deadline_ms; /* evidence that comes later is not waited for */

@@ -41,6 +41,10 @@ static const struct setting expert_settings[] = {
       .help = "secret sent as bearer token: {\"env\"} or {\"file\"}" },
     { "max_in_flight", SETTING_INT, AT(draft_expert, expert.max_in_flight), "64", 1,
       MILLION, .help = "calls under way at once, all workers together" },
+    { "trusted_from", SETTING_OTHER,
+      .help =
+          "UTC, \"2026-07-01\" or \"2026-07-01T12:00:00Z\": lifts the bar from ceilings "
+          "for what it charged above its worst case before" },
     { "free", SETTING_BOOL, AT(draft_expert, free), "false",
       .help = "costs nothing: no prices are needed" },
     { "ca_file", SETTING_PATH, AT(draft_expert, expert.ca_file),
@@ -237,10 +241,14 @@ static enum err read_parts(const struct config_node *node, bool free,
     struct config_node endpoints = config_child(node, "endpoints");
     struct config_node key = config_child(node, "key");
     struct config_node timeouts = config_child(node, "timeouts_ms");
+    struct config_node trusted = config_child(node, "trusted_from");
     struct config_node generator = config_child(node, "generator");
     struct config_node embedding = config_child(node, "embedding");
     enum err err = read_endpoints(&endpoints, expert);
 
+    expert->trusted_from_s = INT64_MIN;
+    if (err == ERR_OK && trusted.json)
+        err = config_moment(&trusted, &expert->trusted_from_s);
     if (err == ERR_OK && key.json)
         err = config_secret(&key, &expert->key);
     if (err == ERR_OK)

@@ -152,25 +152,29 @@ static enum err read_tiers(const struct config_node *above, bool embedding,
     return ERR_OK;
 }
 
-/* "2026-07-01": that day's beginning in UTC. */
-static enum err read_date(const struct config_node *node, int64_t *ret_s)
+enum err config_moment(const struct config_node *node, int64_t *ret_s)
 {
     const char *text = json_string_value(node->json);
-    struct tm day = { .tm_mday = 0 };
-    char written[16] = "";
+    bool day_only = text != NULL && strchr(text, 'T') == NULL;
+    struct tm moment = { .tm_mday = 0 };
+    const char *end = NULL;
+    char written[48] = "";
     time_t s = 0;
 
-    if (text != NULL && strlen(text) == strlen("2026-07-01") &&
-        strspn(text, "0123456789-") == strlen(text) &&
-        sscanf(text, "%4d-%2d-%2d", &day.tm_year, &day.tm_mon, &day.tm_mday) == 3) {
-        day.tm_year -= 1900;
-        day.tm_mon -= 1;
-        s = timegm(&day);
-        (void)strftime(written, sizeof(written), "%Y-%m-%d", &day);
+    if (text != NULL)
+        end = day_only ? strptime(text, "%Y-%m-%d", &moment)
+                       : strptime(text, "%Y-%m-%dT%H:%M:%SZ", &moment);
+    if (end != NULL) {
+        s = timegm(&moment);
+        if (day_only)
+            (void)strftime(written, sizeof(written), "%Y-%m-%d", &moment);
+        else
+            (void)strftime(written, sizeof(written), "%Y-%m-%dT%H:%M:%SZ", &moment);
     }
     /* A day that the calendar lacks comes back as another one. */
-    if (text == NULL || strcmp(text, written) != 0)
-        return config_fail(node, "must be a date like \"2026-07-01\"");
+    if (end == NULL || strcmp(text, written) != 0)
+        return config_fail(node, "must be a moment in UTC like \"2026-07-01\" or "
+                                 "\"2026-07-01T12:00:00Z\"");
     *ret_s = s;
     return ERR_OK;
 }
@@ -200,7 +204,7 @@ static enum err read_price(const struct config_node *node, bool embedding,
     if (before != NULL && !from.json)
         return config_fail(node, "'from' is missing: when does this price begin?");
     if (from.json)
-        err = read_date(&from, &price->from_s);
+        err = config_moment(&from, &price->from_s);
     if (err == ERR_OK && before != NULL && price->from_s <= before->from_s)
         return config_fail(&from, "must be later than of the price before");
     return err == ERR_OK ? read_tiers(&above, embedding, price, writes_priced) : err;

@@ -91,6 +91,8 @@ NODISCARD enum err config_per_million(const struct config_node *node, int64_t *r
 NODISCARD enum err config_read_experts(const struct config_node *experts);
 NODISCARD enum err config_read_embedders(const struct config_node *embedders);
 NODISCARD enum err config_read_policies(const struct config_node *policies);
+/* "2026-07-01" or "2026-07-01T12:00:00Z", UTC; seconds since 1970. */
+NODISCARD enum err config_moment(const struct config_node *node, int64_t *ret_s);
 /* A price, or a list of them by date; config_prices.c. For an embedding a number is one, too,
  * and only input and fee are read. */
 NODISCARD enum err config_read_prices(const struct config_node *price, bool free,

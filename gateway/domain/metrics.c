@@ -395,8 +395,8 @@ static void put_histogram(const struct metrics *metrics, const struct descriptio
 static void put_cell(const struct metrics *metrics, const struct description *d,
                      size_t cell, size_t a, size_t b, struct buf *out)
 {
-    bool always = d->a != DIMENSION_EXPERT && d->a != DIMENSION_POLICY &&
-                  d->b == DIMENSION_NONE;
+    bool always =
+        d->a != DIMENSION_EXPERT && d->a != DIMENSION_POLICY && d->b == DIMENSION_NONE;
     int64_t value = sum_cell(metrics, cell);
     char text[MONEY_TEXT_BYTES];
 

@@ -30,9 +30,9 @@
 #include "gateway/domain/api_error.h"
 #include "gateway/domain/reason.h"
 
-#define METRICS_MAX_EXPERTS 128 /* slot 0 is "other" */
+#define METRICS_MAX_EXPERTS  128 /* slot 0 is "other" */
 #define METRICS_MAX_POLICIES 129 /* likewise */
-#define METRICS_MAX_BLOCKS  64
+#define METRICS_MAX_BLOCKS   64
 
 #define METRIC_ROUTES(X)                                                                 \
     X(CHAT, "chat")                                                                      \

@@ -20,9 +20,9 @@
 
 #include <stdint.h>
 
-#define STEER_DAY_S     86400
-#define STEER_PLANNED   0.8 /* of the target */
-#define STEER_DOUBLE_S  1800.0
+#define STEER_DAY_S    86400
+#define STEER_PLANNED  0.8 /* of the target */
+#define STEER_DOUBLE_S 1800.0
 
 struct steer_rule {
     int64_t target_pico; /* of a UTC day, more than 0 */

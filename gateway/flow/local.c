@@ -4,6 +4,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/domain/models.h"
+#include "gateway/flow/bars.h"
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/probe.h"
 
@@ -46,6 +47,19 @@ static void put_degraded(const struct exchange *x, struct buf *out)
     }
 }
 
+static void put_barred(const struct exchange *x, struct buf *out)
+{
+    const struct config *config = exchange_config(x);
+    size_t n = 0;
+
+    for (size_t i = 0; i < config->n_experts; i++) {
+        if (!bars_has(x->snapshot, i))
+            continue;
+        put_comma(out, &n);
+        buf_put_json(out, str_of(config->experts[i].name));
+    }
+}
+
 static void ready(struct exchange *x, struct buf *out)
 {
     bool draining = atomic_load(&worker_service(x->worker)->draining);
@@ -58,6 +72,8 @@ static void ready(struct exchange *x, struct buf *out)
     buf_putf(out, ",\"snapshot\":%llu,\"degraded\":[",
              (unsigned long long)x->snapshot->number);
     put_degraded(x, out);
+    buf_put(out, "],\"barred\":[");
+    put_barred(x, out);
     buf_put(out, "]}\n");
     respond_own(x, draining ? 503 : 200, NULL, buf_str(out));
 }

@@ -37,7 +37,7 @@ struct order {
     uint64_t allowed;                   /* bit i: experts[i] may answer */
     uint64_t reachable; /* bit i: the embedding of experts[i] may be bought */
     size_t preferred;   /* the policy's default where allowed, or the direct expert */
-    double steering; /* factor in lambda, of the policy's target; 1: none */
+    double steering;    /* factor in lambda, of the policy's target; 1: none */
     double lambda, wait_per_s, min_quality, switch_z, gain_se;
     int64_t ceiling_pico; /* MONEY_NONE: none */
     bool capped; /* there is a ceiling, or a budget of the key: worst cases matter */

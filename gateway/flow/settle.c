@@ -396,10 +396,9 @@ void settle_steer(struct exchange *x)
     size_t i = policy != NULL ? (size_t)(policy - exchange_config(x)->policies) : 0;
 
     if (policy != NULL)
-        order_steer(&x->order,
-                    till_factor(x->snapshot->tills[i], policy,
-                                clock_wall_s(&clock_system),
-                                x->snapshot->policy_slots[i], x->metrics));
+        order_steer(&x->order, till_factor(x->snapshot->tills[i], policy,
+                                           clock_wall_s(&clock_system),
+                                           x->snapshot->policy_slots[i], x->metrics));
 }
 
 static void fill_till(const struct exchange *x)

@@ -31,8 +31,8 @@
 struct expert_gauge {
     atomic_uint refs;
     atomic_uint in_flight;
-    atomic_uint turn; /* which endpoint is next */
-    atomic_bool liar; /* charged more than its worst case: barred under ceilings */
+    atomic_uint turn;          /* which endpoint is next */
+    _Atomic(int64_t) barred_s; /* wall time at which it broke its worst case; 0: never */
     char name[CONFIG_MAX_NAME + 1];
 };
 
@@ -56,8 +56,8 @@ struct snapshot {
     double mean_quality[CONFIG_MAX_EXPERTS]; /* in the bundle; of those known */
     struct expert_gauge **gauges;            /* one per config expert, owned references */
     size_t *slots;                           /* metrics slot per config expert */
-    struct till **tills;  /* one per config policy, owned references */
-    size_t *policy_slots; /* metrics slot per config policy */
+    struct till **tills;                     /* one per config policy, owned references */
+    size_t *policy_slots;                    /* metrics slot per config policy */
     struct embedder_gauge *embedders;        /* one per config embedder; owned */
     /* Called with the snapshot when the last reference goes, and frees it elsewhere; NULL:
      * freed at once. Set before it is published. */

@@ -136,8 +136,8 @@ void till_restore(struct till *const *tills, size_t n, const char *path, int64_t
     enum store_err err = store_file_open(path, STORE_FILE_READ, &view.file, &why);
 
     if (err == STORE_OK)
-        err = store_spend(&view, &today, STORE_GROUP_POLICY, restore_one, &restoring,
-                          &why);
+        err =
+            store_spend(&view, &today, STORE_GROUP_POLICY, restore_one, &restoring, &why);
     if (err != STORE_OK)
         log_message(LOG_WARN, "steering_begins_anew",
                     "what policies spent today is not known: %s", why.text);

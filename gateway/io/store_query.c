@@ -494,3 +494,25 @@ enum store_err store_each_spend(struct store_view *view, int64_t day,
     (void)sqlite3_reset(s);
     return err;
 }
+
+/* Of the last million charges, which is a fraction of a second's reading. */
+static const char over_sql[] =
+    "SELECT expert, max(at_us) FROM"
+    " (SELECT expert, at_us, worst_pico, spent_pico, known FROM charges"
+    "  ORDER BY decision DESC LIMIT 1000000)"
+    " WHERE known AND spent_pico > worst_pico GROUP BY expert";
+
+enum store_err store_each_over(struct store_view *view, store_over_fn each, void *context,
+                               struct store_error *error)
+{
+    sqlite3_stmt *s = store_file_ready(view->file, over_sql);
+    bool row = false;
+    enum store_err err = store_file_next(view->file, s, &row, error);
+
+    while (err == STORE_OK && row) {
+        each(context, store_column_str(s, 0), sqlite3_column_int64(s, 1));
+        err = store_file_next(view->file, s, &row, error);
+    }
+    (void)sqlite3_reset(s);
+    return err;
+}

@@ -59,7 +59,7 @@ static double day(double pressure, double elasticity, int rush)
     for (int64_t second = 0; second < STEER_DAY_S; second += 20) {
         double factor = steer_factor(&rule, (int64_t)spent, second);
         /* With a rush half of the traffic comes within three hours of the morning. */
-        double share = !rush ? 1
+        double share = !rush                                      ? 1
                        : second >= 8 * 3600 && second < 11 * 3600 ? 4
                                                                   : 0.5 * 24 / 21;
 
@@ -74,7 +74,8 @@ static void a_day_ends_below_its_target_whatever_the_traffic(void **state)
     (void)state;
     for (double elasticity = 0.3; elasticity <= 1; elasticity += 0.35) {
         for (double pressure = 0.8; pressure <= 3; pressure *= 1.3) {
-            double even = day(pressure, elasticity, 0), rush = day(pressure, elasticity, 1);
+            double even = day(pressure, elasticity, 0),
+                   rush = day(pressure, elasticity, 1);
 
             if (even < 0.7 || even > 1 || rush > 1.05)
                 fail_msg("%g times the target at elasticity %g: %g, with a rush %g",

@@ -29,7 +29,6 @@
 #include "gateway/flow/bars.h"
 #include "gateway/flow/keeper.h"
 #include "gateway/flow/snapshot.h"
-#include "gateway/flow/till.h"
 #include "gateway/flow/worker.h"
 #include "gateway/io/signals.h"
 
@@ -190,17 +189,6 @@ static enum err load(struct process *process, uint64_t number,
     }
     *ret_snapshot = snapshot;
     return ERR_OK;
-}
-
-/* What the ledger knows of the time before this process. */
-static void remember(struct process *process)
-{
-    struct snapshot *snapshot = process->snapshot;
-    const char *path = snapshot->config->store.path;
-
-    till_restore(snapshot->tills, snapshot->config->n_policies, path,
-                 clock_wall_s(&clock_system));
-    bars_restore(snapshot, path, process->metrics);
 }
 
 static void reload(struct process *process)
@@ -506,7 +494,7 @@ static int serve(const char *config_path)
         goto done;
     }
     if (process.service.store != NULL)
-        remember(&process);
+        snapshot_recall(process.snapshot, process.metrics);
     if (start(&process) != 0)
         goto done;
     keeper_watch(process.keeper, process.loop);

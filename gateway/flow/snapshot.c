@@ -13,6 +13,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/domain/routing_text.h"
+#include "gateway/flow/bars.h"
 #include "gateway/flow/probe.h"
 
 static enum err fail(struct snapshot_error *error, enum err code, const char *text)
@@ -247,6 +248,15 @@ enum err snapshot_load(const char *config_path, uint64_t number,
 failed:
     snapshot_free(snapshot);
     return err;
+}
+
+void snapshot_recall(struct snapshot *snapshot, struct metrics_block *block)
+{
+    const char *path = snapshot->config->store.path;
+
+    till_restore(snapshot->tills, snapshot->config->n_policies, path,
+                 clock_wall_s(&clock_system));
+    bars_restore(snapshot, path, block);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)

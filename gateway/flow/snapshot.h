@@ -77,6 +77,9 @@ NODISCARD enum err snapshot_load(const char *config_path, uint64_t number,
                                  const struct snapshot *before, struct metrics *metrics,
                                  struct snapshot **ret_snapshot,
                                  struct snapshot_error *error);
+/* What the store of the configuration knows of the time before this process: what policies
+ * spent today, who broke a ceiling. At start, before it is published; block: the thread's. */
+void snapshot_recall(struct snapshot *snapshot, struct metrics_block *block);
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot); /* takes NULL */
 /* What the reaper ends in; any thread that may take its time. */

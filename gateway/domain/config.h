@@ -40,6 +40,7 @@
 #define CONFIG_MAX_EMBEDDERS 6
 #define CONFIG_MAX_POLICIES  64
 #define CONFIG_MAX_ENDPOINTS 16
+#define CONFIG_MAX_ORIGINS   64
 #define CONFIG_MAX_NAME      64        /* bytes of a name; letters, digits, - _ . / : */
 #define CONFIG_MAX_FILE      (4 << 20) /* bytes of a configuration */
 #define CONFIG_MAX_SECRET    8192      /* bytes of a secret */
@@ -270,6 +271,8 @@ struct config {
     int64_t instance;      /* of this gateway among several, in ids */
     const char *log_level; /* "info" */
     bool log_requests;     /* one line per request */
+    size_t n_cors;
+    const char **cors; /* origins whose pages may ask; "*": all */
     struct config_limits limits;
 
     size_t n_experts;
@@ -306,6 +309,9 @@ NODISCARD enum err config_parse(struct str text, const char *path,
 struct config *config_ref(struct config *config);
 void config_unref(
     struct config *config); /* takes NULL; wipes secrets with the last one */
+
+/* May a page of that origin ask? */
+bool config_allows_origin(const struct config *config, struct str origin);
 
 /* Index, or -1. */
 int config_find_expert(const struct config *config, struct str name);

@@ -56,6 +56,11 @@ void route_find(enum route_surface surface, struct str method, struct str path,
                                at > 0 ? ", " : "", route->method,
                                strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
     }
-    ret_match->route = at > 0 ? EXCHANGE_BAD_METHOD : EXCHANGE_NOT_FOUND;
+    ret_match->route = EXCHANGE_NOT_FOUND;
+    if (at > 0) {
+        ret_match->route =
+            str_is(method, "OPTIONS") ? EXCHANGE_OPTIONS : EXCHANGE_BAD_METHOD;
+        (void)snprintf(ret_match->allow + at, ROUTE_ALLOW_BYTES - at, ", OPTIONS");
+    }
     ret_match->argument = str_of(ret_match->allow);
 }

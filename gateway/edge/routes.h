@@ -2,7 +2,8 @@
  *
  * "{}" in a path matches one more, non-empty part, slashes included, which becomes the
  * request's argument; of two that match the first counts. HEAD goes where GET goes; the body is dropped on the way out.
- * A known path with another method is EXCHANGE_BAD_METHOD with the methods it has.
+ * A known path with another method is EXCHANGE_BAD_METHOD with the methods it has; OPTIONS,
+ * which every path has, is EXCHANGE_OPTIONS with the same.
  */
 #ifndef GATEWAY_EDGE_ROUTES_H
 #define GATEWAY_EDGE_ROUTES_H

@@ -75,7 +75,8 @@ enum exchange_route {
     EXCHANGE_RECORD,      /* GET /v1/decisions/{id}; request.argument is the id */
     EXCHANGE_FEEDBACK,    /* POST /v1/decisions/{id}/feedback; the same */
     EXCHANGE_NOT_FOUND,   /* no such path: 404 */
-    EXCHANGE_BAD_METHOD,  /* 405; request.argument is the value for Allow, "GET, HEAD" */
+    EXCHANGE_OPTIONS,     /* OPTIONS: what a path takes; request.argument as in 405 */
+    EXCHANGE_BAD_METHOD, /* 405; request.argument is the value for Allow, "GET, HEAD, OPTIONS" */
     EXCHANGE_BAD_REQUEST, /* 400: ambiguous head (two Hosts...); request.argument says why */
 };
 

@@ -57,7 +57,9 @@ struct exchange {
     const struct dialect *dialect; /* that the client speaks; errors have its shape too */
     struct str method, path, argument, peer; /* in the arena */
     struct str request_id;                   /* the client's own, or ours */
-    char decision_id[ID_TEXT_BYTES];         /* empty: nothing was decided */
+    struct str origin; /* of the page that asks, where the configuration allows it */
+    struct str asked_headers;        /* that it wants to send, with an OPTIONS */
+    char decision_id[ID_TEXT_BYTES]; /* empty: nothing was decided */
 
     /* who asks: gate.c's */
     struct keyring *keyring;     /* owned reference; NULL: none is published */
@@ -144,6 +146,8 @@ size_t respond_stream_body(struct exchange *x);
 void respond_answer(struct exchange *x); /* an answer that was not streamed */
 /* The expert's own refusal, status and body as they came. */
 void respond_refusal(struct exchange *x);
+/* What a path takes, and whether a page may ask. */
+void respond_options(struct exchange *x);
 /* A whole answer of the gateway's own; type NULL: application/json. */
 void respond_own(struct exchange *x, unsigned status, const char *type, struct str body);
 

@@ -21,6 +21,7 @@ static bool asks_for_key(const struct exchange *x)
     case EXCHANGE_READYZ:
     case EXCHANGE_METRICS:
     case EXCHANGE_NOT_FOUND:
+    case EXCHANGE_OPTIONS:
     case EXCHANGE_BAD_METHOD:
     case EXCHANGE_BAD_REQUEST:
         return false;

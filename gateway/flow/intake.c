@@ -9,6 +9,7 @@
 
 #include "gateway/flow/exchange_parts.h"
 
+#define ORIGIN_MAX     2048 /* bytes of what a browser says of its page */
 #define FORWARD_PREFIX "x-frugal-fwd-"
 
 /* What an expert takes from us, or what frames the message: never a client's to set. */
@@ -88,6 +89,29 @@ struct str intake_request_id(const struct exchange_request *request, struct aren
     return id;
 }
 
+/* A browser says whose page asks. "null" and other texts are kept as they are: they are
+ * compared, and given back where they were allowed. */
+static enum err keep_origin(struct exchange *x)
+{
+    const struct exchange_request *request = x->request;
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; i < request->n_headers && err == ERR_OK; i++) {
+        struct str name = request->headers[i].name, value = request->headers[i].value;
+
+        if (value.n > ORIGIN_MAX || !is_printable(value))
+            continue;
+        if (str_eq_nocase(name, STR("origin"))) {
+            if (config_allows_origin(exchange_config(x), value))
+                err = arena_copy(&x->arena, value, &x->origin);
+        } else if (x->route == EXCHANGE_OPTIONS &&
+                   str_eq_nocase(name, STR("access-control-request-headers"))) {
+            err = arena_copy(&x->arena, value, &x->asked_headers);
+        }
+    }
+    return err;
+}
+
 enum err intake_head(struct exchange *x)
 {
     const struct exchange_request *request = x->request;
@@ -109,7 +133,7 @@ enum err intake_head(struct exchange *x)
         err = arena_copy(&x->arena, request->argument, &x->argument);
     if (err == ERR_OK)
         err = arena_copy(&x->arena, request->peer, &x->peer);
-    return err;
+    return err == ERR_OK && exchange_config(x)->n_cors > 0 ? keep_origin(x) : err;
 }
 
 /* The secret in one header; false: it is not one that carries a secret. An empty secret is

@@ -131,6 +131,9 @@ void local_answer(struct exchange *x)
     case EXCHANGE_FEEDBACK:
         records_answer(x);
         goto done;
+    case EXCHANGE_OPTIONS:
+        respond_options(x);
+        goto done;
     case EXCHANGE_BAD_METHOD:
         refuse(x, API_BAD_METHOD, NULL, NULL);
         goto done;

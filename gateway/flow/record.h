@@ -62,7 +62,8 @@ struct record {
     int64_t remaining_pico;   /* in the purse when it was chosen */
 
     /* what came of it; record_whole only */
-    const char *route; /* "chat", "responses", "messages"; "route": no expert was to answer */
+    const char
+        *route; /* "chat", "responses", "messages"; "route": no expert was to answer */
     bool stream;
     const struct record_attempt *attempts; /* in their order */
     struct usage usage;                    /* of the answer */

@@ -112,11 +112,23 @@ static void add_rates(struct head *head)
     }
 }
 
+/* A page may read all of an answer, since it was given no more than its own key allows. */
+static void add_origin(struct head *head)
+{
+    if (exchange_config(head->x)->n_cors > 0)
+        add(head, "vary", STR("origin"));
+    if (head->x->origin.n == 0)
+        return;
+    add(head, "access-control-allow-origin", head->x->origin);
+    add(head, "access-control-expose-headers", STR("*"));
+}
+
 static void head_begin(struct head *head, struct exchange *x)
 {
     head->x = x;
     head->n = 0;
     add(head, "x-request-id", x->request_id);
+    add_origin(head);
     add_rates(head);
 }
 
@@ -322,6 +334,20 @@ void respond_answer(struct exchange *x)
     for (size_t i = 0; i < n; i++)
         (void)x->ops->body(x->client, pieces[i].iov_base, pieces[i].iov_len);
     x->ops->end(x->client);
+}
+
+void respond_options(struct exchange *x)
+{
+    struct head head;
+
+    head_begin(&head, x);
+    add(&head, "allow", x->argument);
+    if (x->origin.n > 0) {
+        add(&head, "access-control-allow-methods", x->argument);
+        add(&head, "access-control-allow-headers", x->asked_headers);
+        add(&head, "access-control-max-age", STR("600"));
+    }
+    send_whole(&head, 204, STR(""));
 }
 
 void respond_own(struct exchange *x, unsigned status, const char *type, struct str body)

@@ -202,7 +202,8 @@ class Response:
         while self.status == 100:
             self.head = wire.read_head()
             self.status = int(self.head.start.split(" ")[1])
-        self.body = b"" if method == "HEAD" else wire.read_body(self.head, is_answer=True)
+        empty = method == "HEAD" or self.status in (204, 304)
+        self.body = b"" if empty else wire.read_body(self.head, is_answer=True)
 
     def json(self):
         return json.loads(self.body)

@@ -70,10 +70,14 @@ static void another_method_is_told_which_are_allowed(void **state)
     (void)state;
     struct route_match match = find(ROUTE_PUBLIC, "DELETE", "/v1/models/x");
     assert_int_equal(match.route, EXCHANGE_BAD_METHOD);
-    assert_true(str_is(str_of(match.allow), "GET, HEAD"));
+    assert_true(str_is(str_of(match.allow), "GET, HEAD, OPTIONS"));
     match = find(ROUTE_PUBLIC, "HEAD", "/v1/chat/completions");
     assert_int_equal(match.route, EXCHANGE_BAD_METHOD);
-    assert_true(str_is(str_of(match.allow), "POST"));
+    assert_true(str_is(str_of(match.allow), "POST, OPTIONS"));
+    match = find(ROUTE_PUBLIC, "OPTIONS", "/v1/messages");
+    assert_int_equal(match.route, EXCHANGE_OPTIONS);
+    assert_true(str_is(match.argument, "POST, OPTIONS"));
+    assert_int_equal(find(ROUTE_PUBLIC, "OPTIONS", "/v1/none").route, EXCHANGE_NOT_FOUND);
 }
 
 static uint16_t port_of(int fd)

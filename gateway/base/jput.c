@@ -21,15 +21,32 @@ void jput_init(struct jput *j, struct buf *out)
     *j = (struct jput){ .out = out };
 }
 
-/* The comma that is due and the key. */
-static void begin(struct jput *j, const char *key)
+/* Room for n bytes at the end: a look at open members before the call that may grow. */
+static char *room_for(struct buf *out, size_t n)
+{
+    char *room;
+
+    if (out->base != NULL && n <= out->max_bytes - out->n &&
+        (size_t)(out->p - out->base) + out->n + n <= out->capacity)
+        return out->p + out->n;
+    return buf_room(out, n, &room) == ERR_OK ? room : NULL;
+}
+
+/* Up to `to` has been written. */
+static void written(struct jput *j, const char *to)
+{
+    j->out->n = (size_t)(to - j->out->p);
+}
+
+/* The comma that is due and the key, and room for a value of `bytes`, which begins at what
+ * is returned; NULL: there is no room. */
+static char *begin(struct jput *j, const char *key, size_t bytes)
 {
     const size_t n = key != NULL ? strlen(key) : 0;
-    char *to, *start;
+    char *to = room_for(j->out, n + 4 + bytes);
 
-    if (buf_room(j->out, n + 4, &start) != ERR_OK)
-        return;
-    to = start;
+    if (to == NULL)
+        return NULL;
     if (j->comma)
         *to++ = ',';
     if (key != NULL) {
@@ -39,33 +56,47 @@ static void begin(struct jput *j, const char *key)
         *to++ = '"';
         *to++ = ':';
     }
-    buf_commit(j->out, (size_t)(to - start));
     j->comma = true;
+    written(j, to);
+    return to;
+}
+
+/* A value that is short and stands as it is. */
+static void put_short(struct jput *j, const char *key, const char *text, size_t n)
+{
+    char *to = begin(j, key, n);
+
+    if (to == NULL)
+        return;
+    memcpy(to, text, n);
+    written(j, to + n);
 }
 
 void jput_open(struct jput *j, const char *key, char bracket)
 {
-    begin(j, key);
-    IGNORE(buf_add(j->out, &bracket, 1));
+    put_short(j, key, &bracket, 1);
     j->comma = false;
 }
 
 void jput_close(struct jput *j, char bracket)
 {
-    IGNORE(buf_add(j->out, &bracket, 1));
+    char *to = room_for(j->out, 1);
+
+    if (to != NULL) {
+        *to = bracket;
+        written(j, to + 1);
+    }
     j->comma = true;
 }
 
 void jput_null(struct jput *j, const char *key)
 {
-    begin(j, key);
-    IGNORE(buf_add(j->out, "null", 4));
+    put_short(j, key, "null", 4);
 }
 
 void jput_bool(struct jput *j, const char *key, bool value)
 {
-    begin(j, key);
-    buf_put(j->out, value ? "true" : "false");
+    put_short(j, key, value ? "true" : "false", value ? 4 : 5);
 }
 
 /* The decimal digits of a value at the end of a text; returns where they begin. */
@@ -86,8 +117,7 @@ void jput_int(struct jput *j, const char *key, int64_t value)
 
     if (value < 0)
         text[--at] = '-';
-    begin(j, key);
-    IGNORE(buf_add(j->out, text + at, sizeof text - at));
+    put_short(j, key, text + at, sizeof text - at);
 }
 
 /* Digits behind the point that make DIGITS significant ones. */
@@ -102,27 +132,29 @@ static int decimals_of(double magnitude)
     return decimals;
 }
 
-/* value = scaled / 10^decimals, zeros at the end left out. */
-static size_t put_decimal(char *text, bool negative, uint64_t scaled, int decimals)
+/* value = scaled / 10^decimals, zeros at the end left out; returns where it ends. */
+static char *put_decimal(char *to, bool negative, uint64_t scaled, int decimals)
 {
     char digits[NUMBER_BYTES];
-    size_t at, n = 0, end = sizeof digits;
+    const size_t end = sizeof digits;
+    size_t at, whole;
 
     for (; decimals > 0 && scaled % 10 == 0; decimals--)
         scaled /= 10;
     at = digits_before(digits, end, scaled);
     while (end - at < (size_t)decimals + 1)
         digits[--at] = '0';
+    whole = end - at - (size_t)decimals;
     if (negative)
-        text[n++] = '-';
-    memcpy(text + n, digits + at, end - at - (size_t)decimals);
-    n += end - at - (size_t)decimals;
+        *to++ = '-';
+    memcpy(to, digits + at, whole);
+    to += whole;
     if (decimals > 0) {
-        text[n++] = '.';
-        memcpy(text + n, digits + end - (size_t)decimals, (size_t)decimals);
-        n += (size_t)decimals;
+        *to++ = '.';
+        memcpy(to, digits + end - (size_t)decimals, (size_t)decimals);
+        to += decimals;
     }
-    return n;
+    return to;
 }
 
 void jput_number(struct jput *j, const char *key, double value)
@@ -130,37 +162,39 @@ void jput_number(struct jput *j, const char *key, double value)
     static const double powers[] = { 1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6, 1e7,
                                      1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14 };
     const double magnitude = fabs(value);
-    char text[NUMBER_BYTES];
-    size_t n = 1;
+    char *to;
 
     if (!isfinite(value)) {
         jput_null(j, key);
         return;
     }
-    begin(j, key);
+    to = begin(j, key, NUMBER_BYTES);
+    if (to == NULL)
+        return;
     if (magnitude <= 0) {
-        text[0] = '0';
+        *to++ = '0';
     } else if (magnitude < SMALLEST || magnitude >= LARGEST) {
-        n = (size_t)snprintf(text, sizeof text, "%.*g", DIGITS, value);
+        to += snprintf(to, NUMBER_BYTES, "%.*g", DIGITS, value);
     } else {
         int decimals = decimals_of(magnitude);
 
-        n = put_decimal(text, value < 0, (uint64_t)llrint(magnitude * powers[decimals]),
-                        decimals);
+        to = put_decimal(to, value < 0, (uint64_t)llrint(magnitude * powers[decimals]),
+                         decimals);
     }
-    IGNORE(buf_add(j->out, text, n));
+    written(j, to);
 }
 
 void jput_usd(struct jput *j, const char *key, int64_t pico)
 {
-    char text[MONEY_TEXT_BYTES];
+    char *to;
 
     if (pico == MONEY_NONE) {
         jput_null(j, key);
         return;
     }
-    begin(j, key);
-    buf_put(j->out, money_format(pico, text));
+    to = begin(j, key, MONEY_TEXT_BYTES);
+    if (to != NULL)
+        written(j, to + strlen(money_format(pico, to)));
 }
 
 void jput_text(struct jput *j, const char *key, const char *value)
@@ -174,7 +208,7 @@ void jput_str(struct jput *j, const char *key, struct str value)
         jput_null(j, key);
         return;
     }
-    begin(j, key);
+    (void)begin(j, key, value.n + 2);
     buf_put_json(j->out, value);
 }
 
@@ -184,7 +218,7 @@ void jput_raw(struct jput *j, const char *key, struct str json)
         jput_null(j, key);
         return;
     }
-    begin(j, key);
+    (void)begin(j, key, json.n);
     buf_put_str(j->out, json);
 }
 
@@ -194,10 +228,9 @@ void jput_floats(struct jput *j, const char *key, const float *values, size_t n)
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *from = (const unsigned char *)values;
     const size_t bytes = n * sizeof *values, length = (bytes + 2) / 3 * 4;
-    char *to;
+    char *to = begin(j, key, length + 2);
 
-    begin(j, key);
-    if (buf_room(j->out, length + 2, &to) != ERR_OK)
+    if (to == NULL)
         return;
     *to++ = '"';
     for (size_t i = 0; i < bytes; i += 3) {
@@ -212,6 +245,6 @@ void jput_floats(struct jput *j, const char *key, const float *values, size_t n)
         *to++ = i + 1 < bytes ? alphabet[group >> 6 & 63] : '=';
         *to++ = i + 2 < bytes ? alphabet[group & 63] : '=';
     }
-    *to = '"';
-    buf_commit(j->out, length + 2);
+    *to++ = '"';
+    written(j, to);
 }

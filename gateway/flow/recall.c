@@ -112,6 +112,7 @@ static enum store_err list_page(struct recall *recall, struct store_view *view,
         .request_id = q->request_id,
         .response_id = q->response_id,
         .brief = true,
+        .within_ms = RECALL_WITHIN_MS,
         .limit = q->limit + 1,
     };
     struct store_error error = { "" };
@@ -135,7 +136,13 @@ static void show_list(struct recall *recall, struct store_view *view)
     jput_text(&page.j, "first_id", page.n > 0 ? page.first : NULL);
     jput_text(&page.j, "last_id", page.n > 0 ? page.last : NULL);
     jput_close(&page.j, '}');
-    if (err != STORE_OK)
+    if (err == STORE_SLOW)
+        (void)api_error_set(
+            &recall->error, API_BAD_VALUE, "since",
+            "the list takes longer than %d ms: narrow it by since, until, "
+            "expert, policy or key",
+            RECALL_WITHIN_MS);
+    else if (err != STORE_OK)
         store_trouble(recall, err);
 }
 

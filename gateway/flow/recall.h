@@ -26,7 +26,8 @@
 #include "gateway/io/loop.h"
 #include "gateway/io/store.h"
 
-#define RECALL_BYTES (4u << 20) /* of an answer */
+#define RECALL_BYTES     (4u << 20) /* of an answer */
+#define RECALL_WITHIN_MS 2000       /* a list is looked for: others wait behind it */
 
 enum recall_ask {
     RECALL_ONE,   /* the record with this id */

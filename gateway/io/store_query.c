@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/io/store_private.h"
 
 #define CHARGES_MAX 4096 /* of one decision that are read */
+#define WATCH_STEPS 1000 /* of SQLite's machine between two looks at the clock */
 
 /* -- days -------------------------------------------------------------------------------- */
 
@@ -298,12 +300,26 @@ static enum store_err ask(struct store_file *file, const struct asking *asking,
     return STORE_OK;
 }
 
+static int is_late(void *until_us)
+{
+    return clock_us(&clock_system) > *(const int64_t *)until_us;
+}
+
+/* Statements that run on are interrupted at *until_us, which stays where it is. 0: no more. */
+static void watch(struct store_file *file, int64_t within_ms, int64_t *until_us)
+{
+    *until_us = clock_us(&clock_system) + within_ms * 1000;
+    sqlite3_progress_handler(store_file_db(file), within_ms > 0 ? WATCH_STEPS : 0,
+                             within_ms > 0 ? is_late : NULL, until_us);
+}
+
 enum store_err store_list(struct store_view *view, const struct store_filter *filter,
                           store_decision_fn each, void *context,
                           struct store_error *error)
 {
     struct asking asking = { .n = 0 };
     struct store_decision decision;
+    int64_t until_us;
     sqlite3_stmt *s;
     bool row = false;
     enum store_err err;
@@ -343,6 +359,7 @@ enum store_err store_list(struct store_view *view, const struct store_filter *fi
     err = ask(view->file, &asking, &s, error);
     if (err != STORE_OK)
         return err;
+    watch(view->file, filter->within_ms, &until_us);
     err = store_file_next(view->file, s, &row, error);
     while (err == STORE_OK && row) {
         read_decision(s, &decision);
@@ -350,6 +367,7 @@ enum store_err store_list(struct store_view *view, const struct store_filter *fi
             break;
         err = store_file_next(view->file, s, &row, error);
     }
+    watch(view->file, 0, &until_us);
     (void)sqlite3_finalize(s);
     return err;
 }

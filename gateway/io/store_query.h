@@ -49,6 +49,7 @@ struct store_filter {           /* {0} and a limit: the newest of all */
     struct str tag_name, tag_value;     /* with this tag; name empty: any */
     bool brief;                         /* without `record`, which is long */
     int64_t limit;                      /* > 0 */
+    int64_t within_ms;                  /* SLOW when it takes longer; 0: no matter */
 };
 /* False ends the list. */
 typedef bool (*store_decision_fn)(void *context, const struct store_decision *decision);

@@ -156,6 +156,9 @@ enum store_err store_failed(struct sqlite3 *db, const char *path,
     case SQLITE_FULL:
         err = STORE_FULL;
         break;
+    case SQLITE_INTERRUPT:
+        err = STORE_SLOW;
+        break;
     case SQLITE_NOTADB:
         err = STORE_FOREIGN;
         break;

@@ -36,7 +36,8 @@
     X(NEWER, "of a newer version")                                                       \
     X(ABSENT, "not there")                                                               \
     X(REFUSED, "a value that the tables do not take")                                    \
-    X(IN_USE, "in use by another gateway")
+    X(IN_USE, "in use by another gateway")                                               \
+    X(SLOW, "it takes too long")
 
 enum store_err {
 #define X(name, text) STORE_##name,

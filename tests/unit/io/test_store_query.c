@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/io/store_feedback.h"
 #include "tests/unit/io/store_fixture.h"
 
@@ -144,6 +145,58 @@ static void a_list_is_narrowed_by_a_tag(void **state)
     assert_string_equal(list(&(struct store_filter){
                             .limit = 9, .tag_name = STR("team"), .tag_value = STR("x") }),
                         "");
+}
+
+static bool keep_waiting(void *context, const struct store_decision *decision)
+{
+    const int64_t until_us = clock_us(&clock_system) + 5000;
+
+    (void)decision;
+    while (clock_us(&clock_system) < until_us)
+        ;
+    ++*(int *)context;
+    return true;
+}
+
+static void a_list_that_takes_too_long_is_given_up(void **state)
+{
+    const struct store_filter late = { .limit = 10000, .within_ms = 1 },
+                              free = { .limit = 9 };
+    struct store_error error = { "" };
+    int n = 0;
+
+    (void)state;
+    /* A thousand and one rows: the clock is looked at once in so many steps. */
+    assert_int_equal(store_list(&view, &late, keep_waiting, &n, &error), STORE_SLOW);
+    assert_in_range(n, 1, 200);
+    n = 0;
+    assert_int_equal(store_list(&view, &free, keep_waiting, &n, &error), STORE_OK);
+    assert_int_equal(n, 9);
+}
+
+static int a_thousand_more(void **state)
+{
+    struct store_settings with;
+    struct store *store;
+    struct store_error error = { "" };
+
+    if (fresh_folder(state) != 0)
+        return -1;
+    with = settings();
+    store = opened(&with);
+    for (int i = 0; i < 1001; i++) {
+        char id[16];
+        struct store_decision d = a_decision("x");
+
+        (void)snprintf(id, sizeof id, "dec_%04d", i);
+        d.id = str_of(id);
+        (void)put_decision(store, &d, NULL);
+    }
+    store_close(store);
+    if (store_file_open(path, STORE_FILE_READ, &file, &error) != STORE_OK)
+        return -1;
+    view = (struct store_view){ .file = file };
+    return 0;
 }
 
 static bool no_record(void *context, const struct store_decision *decision)
@@ -407,6 +460,8 @@ int main(void)
         TEST(a_list_is_narrowed_by_every_filter),
         TEST(a_list_goes_the_other_way_as_well),
         TEST(a_list_is_narrowed_by_a_tag),
+        cmocka_unit_test_setup_teardown(a_list_that_takes_too_long_is_given_up,
+                                        a_thousand_more, closed),
         TEST(a_brief_list_leaves_the_records_where_they_are),
         TEST(scores_are_found_by_decision_and_all_together),
         TEST(spend_is_summed_by_what_is_asked_for),

@@ -286,7 +286,8 @@ static enum fuser_err fit_lexical(struct build *build, struct fuser_embedder_inf
         if (entry->text)
             texts[n++] = (struct lexical_text){ entry->text, entry->text_bytes };
     }
-    err = lexical_fit(texts, n, info->dim ? info->dim : LEXICAL_DIM, build->how->seed,
+    err = lexical_fit(texts, n, lexical_version(info->model),
+                      info->dim ? info->dim : LEXICAL_DIM, build->how->seed,
                       &build->bundle->lexical, build->error);
     if (!err)
         info->dim = (uint32_t)lexical_dim(build->bundle->lexical);

@@ -9,7 +9,7 @@
  *
  *   META  settings, counts, names      IDS_  row ids, one after the other, each ended by 0
  *   DOMN  domains and which has which  CELL  quality, input, output, latency
- *   SURF  surface@1                    LEXI  lexical@1
+ *   SURF  surface@1                    LEXI  lexical@1 or @2, as META says
  *   VECS  one per embedder             TABL  the leave-one-out tables
  *   PROB  probe texts                  HEAD  the head's state, where it has one
  *   APRX  two per embedder where the search is approximate: among all rows at 2e, among

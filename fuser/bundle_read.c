@@ -28,6 +28,7 @@ struct reader {
     struct wire_section sections[WIRE_SECTIONS_MAX];
     struct fuser_bundle *bundle;
     char head_name[FUSER_MAX_NAME];
+    unsigned lexical_version; /* before LEXI is read */
 };
 
 /* A section and what reads it; `index` tells several with one tag apart. */
@@ -313,7 +314,7 @@ static enum fuser_err decode_lexical(struct reader *reader, uint32_t index,
                                      struct source *source)
 {
     (void)index;
-    return lexical_load(source, &reader->bundle->lexical);
+    return lexical_load(source, reader->lexical_version, &reader->bundle->lexical);
 }
 
 static bool ascending_below(const uint32_t *numbers, size_t n, size_t limit)
@@ -473,7 +474,7 @@ static enum fuser_err read_embedder(struct reader *reader, size_t e)
     const struct fuser_embedder_info *info = &bundle->embedders[e];
     enum fuser_err err = FUSER_OK;
 
-    if ((info->kind == FUSER_LEXICAL && strcmp(info->model, LEXICAL_MODEL) != 0) ||
+    if ((info->kind == FUSER_LEXICAL && lexical_version(info->model) == 0) ||
         (info->kind == FUSER_SURFACE && strcmp(info->model, SURFACE_MODEL) != 0))
         return ferr_set(reader->error, FUSER_MISMATCH,
                         "cannot load '%s': this program does not have embedder '%s'",
@@ -481,6 +482,7 @@ static enum fuser_err read_embedder(struct reader *reader, size_t e)
     if (info->kind == FUSER_LEXICAL && bundle->lexical)
         return refuse(reader, FUSER_CORRUPT, "it has two lexical embedders");
     if (info->kind == FUSER_LEXICAL) {
+        reader->lexical_version = lexical_version(info->model);
         err = read_section(reader, &(struct part){ BUNDLE_LEXI, decode_lexical }, 0);
         if (!err && lexical_dim(bundle->lexical) != info->dim)
             err = refuse(reader, FUSER_CORRUPT, "its numbers make no sense");

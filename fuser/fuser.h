@@ -84,8 +84,8 @@ enum fuser_embedder_kind {
 struct fuser_embedder_info {
     char name[FUSER_MAX_NAME];  /* as in the configuration: "surface", "lexical", or an
                                    expert */
-    char model[FUSER_MAX_NAME]; /* what made the vectors: "lexical@1", or the upstream
-                                   model's name */
+    char model[FUSER_MAX_NAME]; /* what made the vectors: "lexical@2", or the upstream
+                                   model's name; empty for the newest of a built-in one */
     enum fuser_embedder_kind kind;
     uint32_t dim; /* floats in a vector; 0 for a built-in one until it is fitted */
 };

@@ -1,11 +1,16 @@
-/* lexical.h - the built-in embedder of words and characters, "lexical@1".
+/* lexical.h - the built-in embedder of words, characters and form.
  *
  *     lexical_fit(texts) -> lexical_embed(text) -> unit vector of lexical_dim() floats
  *
  * A prompt becomes (1 + log count) * idf of its hashed n-grams (gram.h), of unit length,
  * and that is projected on the leading right singular vectors of the calibration prompts
- * (latent semantic analysis). Fitting takes a sample of LEXICAL_ROWS texts; embedding
- * takes some tens of microseconds and at most GLYPHS_MAX characters.
+ * (latent semantic analysis), of unit length again. Fitting takes a sample of LEXICAL_ROWS
+ * texts; embedding takes some tens of microseconds and at most GLYPHS_MAX characters.
+ *
+ *   "lexical@1"  that
+ *   "lexical@2"  that and, behind it, the eighteen features of form (surface.h): a tenth of every squared
+ *                distance is theirs. What is said does not tell how long and how intricate it is, and
+ *                where all prompts are of one kind that is what tells the experts apart.
  *
  * Threads: immutable once fitted.
  */
@@ -13,12 +18,14 @@
 #define FUSER_LEXICAL_H
 
 #include "fuser/glyphs.h"
+#include "fuser/surface.h"
 #include "fuser/wire.h"
 
-#define LEXICAL_MODEL   "lexical@1"
-#define LEXICAL_DIM     128  /* unless the builder is told another */
-#define LEXICAL_ROWS    8192 /* texts in a fit */
-#define LEXICAL_DIM_MAX 1024
+#define LEXICAL_MODEL      "lexical@2" /* the newest, unless the builder is told another */
+#define LEXICAL_DIM        128         /* the same */
+#define LEXICAL_FORM_SHARE 0.1f        /* of the squared length, part of "lexical@2" */
+#define LEXICAL_ROWS       8192        /* texts in a fit */
+#define LEXICAL_DIM_MAX    1024
 
 struct lexical; /* shared by reference count */
 
@@ -28,10 +35,13 @@ struct lexical_text {
     size_t bytes;
 };
 
-/* dim: wanted; fewer when the texts do not span as many. INVALID when no text says
- * anything. */
+/* 1 or 2 of "lexical@1" and "lexical@2"; 0: there is no such model. */
+unsigned lexical_version(const char *model);
+
+/* dim: wanted, of words and form together; fewer when the texts do not span as many, and of words at
+ * least one. INVALID when no text says anything. */
 FUSER_NODISCARD enum fuser_err lexical_fit(const struct lexical_text *texts, size_t n,
-                                           size_t dim, uint64_t seed,
+                                           unsigned version, size_t dim, uint64_t seed,
                                            struct lexical **ret_lexical,
                                            struct fuser_error *error);
 struct lexical *
@@ -45,7 +55,7 @@ bool lexical_embed(const struct lexical *lexical, const struct glyphs *glyphs,
                    float *ret_vector);
 
 void lexical_save(const struct lexical *lexical, struct sink *sink);
-FUSER_NODISCARD enum fuser_err lexical_load(struct source *source,
+FUSER_NODISCARD enum fuser_err lexical_load(struct source *source, unsigned version,
                                             struct lexical **ret_lexical);
 
 #endif

@@ -87,8 +87,11 @@ static enum fuser_err take_embedder(struct fuser_rows *rows, size_t at,
     *own = *info;
     if (own->kind == FUSER_SURFACE)
         memcpy(own->model, SURFACE_MODEL, sizeof SURFACE_MODEL);
-    if (own->kind == FUSER_LEXICAL)
+    if (own->kind == FUSER_LEXICAL && own->model[0] == '\0')
         memcpy(own->model, LEXICAL_MODEL, sizeof LEXICAL_MODEL);
+    if (own->kind == FUSER_LEXICAL && lexical_version(own->model) == 0)
+        return ferr_set(error, FUSER_INVALID, "embedder '%s': there is no model '%s'",
+                        info->name, info->model);
     if (own->kind == FUSER_LEXICAL && own->dim > LEXICAL_DIM_MAX)
         return ferr_set(error, FUSER_TOO_LARGE,
                         "embedder '%s': %u floats, the limit is %d", info->name,

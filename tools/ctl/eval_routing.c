@@ -225,11 +225,11 @@ static enum fault_err take_embedders(struct evaluation *eval, struct fault *faul
         const char *name = list->items[e], *slash = strrchr(name, '/');
         const char *shown = slash == NULL ? name : slash + 1;
         (void)snprintf(info->name, sizeof(info->name), "%s", shown);
-        (void)snprintf(info->model, sizeof(info->model), "%s@1", shown);
         info->kind = strcmp(name, "surface") == 0   ? FUSER_SURFACE
                      : strcmp(name, "lexical") == 0 ? FUSER_LEXICAL
                                                     : FUSER_REMOTE;
         if (info->kind == FUSER_REMOTE) {
+            (void)snprintf(info->model, sizeof(info->model), "%s", shown);
             enum fault_err err = take_file(eval, e, name, fault);
             if (err != FAULT_OK)
                 return err;

@@ -66,7 +66,7 @@ static inline void router_build(struct router *router, const char *embedder)
     snprintf(router->config, sizeof router->config, "%s/config.json", router->folder);
     snprintf(router->bundle, sizeof router->bundle, "%s/bundle.frugal", router->folder);
     snprintf(info.name, sizeof info.name, "%s", embedder);
-    snprintf(info.model, sizeof info.model, "%s", remote ? "embed" : "lexical@1");
+    snprintf(info.model, sizeof info.model, "%s", remote ? "embed" : "");
     if (remote) {
         info.kind = FUSER_REMOTE;
         info.dim = ROUTER_DIM;

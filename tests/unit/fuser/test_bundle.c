@@ -136,7 +136,7 @@ static void a_bundle_comes_back_as_it_was(void **state)
     assert_string_equal(fuser_bundle_generator(loaded, 2), "code");
     assert_int_equal(fuser_bundle_known_rows(loaded, 2),
                      fuser_bundle_known_rows(made, 2));
-    assert_string_equal(fuser_bundle_embedder(loaded, 0)->model, "lexical@1");
+    assert_string_equal(fuser_bundle_embedder(loaded, 0)->model, "lexical@2");
     one = world_fuser(made);
     two = world_fuser(loaded);
     for (size_t i = 0; i < 20; i++) {
@@ -276,6 +276,39 @@ static void probes_know_their_embedder(void **state)
     fuser_bundle_unref(bundle);
 }
 
+static enum fuser_err rows_of_model(const char *model, struct fuser_rows **ret_rows)
+{
+    static const char *const generators[] = { "x" };
+    struct fuser_embedder_info info = { .name = "lexical", .kind = FUSER_LEXICAL };
+
+    (void)snprintf(info.model, sizeof info.model, "%s", model);
+    return fuser_rows_new(generators, 1, &info, 1, ret_rows, NULL);
+}
+
+static void a_bundle_of_an_older_embedder_is_read_as_it_was(void **state)
+{
+    struct folder *folder = *state;
+    struct fuser_build how = { .prior_rows = -1 };
+    struct fuser_cell right = { 1, 10, 10, NAN };
+    struct fuser_bundle *bundle = NULL, *loaded = NULL;
+    struct fuser_rows *rows = NULL;
+    size_t row;
+
+    assert_int_equal(rows_of_model("lexical@9", &rows), FUSER_INVALID);
+    assert_int_equal(rows_of_model("lexical@1", &rows), FUSER_OK);
+    assert_int_equal(fuser_rows_add(rows, "a", NULL, "hello there", 11, &row, NULL),
+                     FUSER_OK);
+    assert_int_equal(fuser_rows_set_cell(rows, row, 0, &right, NULL), FUSER_OK);
+    assert_int_equal(fuser_bundle_build(rows, &how, &bundle, NULL), FUSER_OK);
+    assert_int_equal(fuser_bundle_save(bundle, folder->bundle, NULL), FUSER_OK);
+    assert_int_equal(fuser_bundle_load(folder->bundle, &loaded, NULL), FUSER_OK);
+    assert_string_equal(fuser_bundle_embedder(loaded, 0)->model, "lexical@1");
+    assert_int_equal(fuser_bundle_embedder(loaded, 0)->dim, 1); /* no form behind it */
+    fuser_bundle_unref(loaded);
+    fuser_bundle_unref(bundle);
+    fuser_rows_free(rows);
+}
+
 static void a_configuration_may_know_more_and_less(void **state)
 {
     struct fuser_bundle *bundle = tiny_bundle();
@@ -342,6 +375,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_bundle_comes_back_as_it_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_bundle_of_an_older_embedder_is_read_as_it_was,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(every_truncation_is_told_as_one, setup, teardown),
         cmocka_unit_test_setup_teardown(every_flipped_byte_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_a_bundle_is_foreign, setup, teardown),

@@ -117,7 +117,7 @@ static void features_are_counted_by_hand(void **state)
     assert_int_equal(features_of("Ab  aB"), features_of("ab ab"));
 }
 
-static struct lexical *fit_world(size_t n, size_t dim, uint64_t seed)
+static struct lexical *fit_world(size_t n, unsigned version, size_t dim, uint64_t seed)
 {
     struct rng rng = rng_seeded(11);
     struct world_prompt *prompts = calloc(n, sizeof *prompts);
@@ -130,7 +130,7 @@ static struct lexical *fit_world(size_t n, size_t dim, uint64_t seed)
         prompts[i] = world_prompt(&rng);
         texts[i] = (struct lexical_text){ prompts[i].text, prompts[i].bytes };
     }
-    assert_int_equal(lexical_fit(texts, n, dim, seed, &lexical, NULL), FUSER_OK);
+    assert_int_equal(lexical_fit(texts, n, version, dim, seed, &lexical, NULL), FUSER_OK);
     free(prompts);
     free(texts);
     return lexical;
@@ -147,8 +147,8 @@ static float dot(const float *a, const float *b, size_t n)
 
 static void lexical_puts_a_domain_together(void **state)
 {
-    enum { N = 40, DIM = 16 };
-    struct lexical *lexical = fit_world(300, DIM, 1);
+    enum { N = 40, DIM = 16 + SURFACE_DIM };
+    struct lexical *lexical = fit_world(300, 2, DIM, 1);
     struct rng rng = rng_seeded(2);
     struct world_prompt prompts[N];
     float vectors[N][DIM];
@@ -176,9 +176,9 @@ static void lexical_puts_a_domain_together(void **state)
 
 static void lexical_is_the_same_for_the_same_seed(void **state)
 {
-    struct lexical *one = fit_world(120, 12, 5), *two = fit_world(120, 12, 5);
+    struct lexical *one = fit_world(120, 2, 32, 5), *two = fit_world(120, 2, 32, 5);
     struct glyphs glyphs = read_text("what does an enzyme do");
-    float a[12], b[12];
+    float a[32], b[32];
 
     (void)state;
     assert_true(lexical_embed(one, &glyphs, a));
@@ -190,7 +190,7 @@ static void lexical_is_the_same_for_the_same_seed(void **state)
 
 static void lexical_says_nothing_of_an_empty_text(void **state)
 {
-    struct lexical *lexical = fit_world(60, 8, 1);
+    struct lexical *lexical = fit_world(60, 1, 8, 1);
     struct glyphs empty = read_text("  \n ");
     float v[8] = { 42 };
 
@@ -200,6 +200,30 @@ static void lexical_says_nothing_of_an_empty_text(void **state)
     lexical_free(lexical);
 }
 
+/* What version 1 says is frozen: version 2 keeps its words, and puts the form behind them. */
+static void lexical_2_is_lexical_1_and_the_form(void **state)
+{
+    enum { WORDS = 16, DIM = WORDS + SURFACE_DIM };
+    struct lexical *one = fit_world(300, 1, WORDS, 1), *two = fit_world(300, 2, DIM, 1);
+    struct glyphs brief = read_text("cell"),
+                  intricate = read_text(
+                      "cell and what a membrane does to the protein of an organ");
+    float words[WORDS], v[DIM], w[DIM];
+
+    (void)state;
+    assert_true(lexical_embed(one, &brief, words));
+    assert_true(lexical_embed(two, &brief, v));
+    assert_true(lexical_embed(two, &intricate, w));
+    for (size_t i = 0; i < WORDS; i++)
+        assert_true(fabsf(v[i] - sqrtf(1 - LEXICAL_FORM_SHARE) * words[i]) < 1e-5f);
+    assert_true(fabsf(dot(v, v, DIM) - 1) < 1e-5f);
+    assert_true(fabsf(dot(v + WORDS, v + WORDS, SURFACE_DIM) - LEXICAL_FORM_SHARE) <
+                1e-5f);
+    assert_true(dot(v + WORDS, w + WORDS, SURFACE_DIM) < 0.9f * LEXICAL_FORM_SHARE);
+    lexical_free(one);
+    lexical_free(two);
+}
+
 static void lexical_fits_one_text_and_refuses_none(void **state)
 {
     struct lexical_text one = { "hello there", 11 }, blank = { " ", 1 };
@@ -207,11 +231,14 @@ static void lexical_fits_one_text_and_refuses_none(void **state)
     struct fuser_error error = { 0 };
 
     (void)state;
-    assert_int_equal(lexical_fit(&one, 1, 128, 1, &lexical, &error), FUSER_OK);
-    assert_int_equal(lexical_dim(lexical), 1);
-    lexical_free(lexical);
-    lexical = NULL;
-    assert_int_equal(lexical_fit(&blank, 1, 128, 1, &lexical, &error), FUSER_INVALID);
+    for (unsigned version = 1; version <= 2; version++) {
+        assert_int_equal(lexical_fit(&one, 1, version, 128, 1, &lexical, &error),
+                         FUSER_OK);
+        assert_int_equal(lexical_dim(lexical), 1 + (version == 2) * SURFACE_DIM);
+        lexical_free(lexical);
+        lexical = NULL;
+    }
+    assert_int_equal(lexical_fit(&blank, 1, 2, 128, 1, &lexical, &error), FUSER_INVALID);
     assert_null(lexical);
     assert_non_null(strstr(error.text, "no row has a text"));
 }
@@ -286,6 +313,7 @@ int main(void)
         cmocka_unit_test(lexical_puts_a_domain_together),
         cmocka_unit_test(lexical_is_the_same_for_the_same_seed),
         cmocka_unit_test(lexical_says_nothing_of_an_empty_text),
+        cmocka_unit_test(lexical_2_is_lexical_1_and_the_form),
         cmocka_unit_test(lexical_fits_one_text_and_refuses_none),
         cmocka_unit_test(surface_counts_what_it_names),
         cmocka_unit_test(surface_features_that_never_vary_do_not_count),

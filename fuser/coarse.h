@@ -22,6 +22,7 @@ struct coarse {
     size_t n, dim, width; /* width: dim, rounded up to whole vectors */
     int8_t *code;         /* n x width; owned */
     float *scale;         /* n: a code's worth; 0 for a row of zeros */
+    int32_t *sum;         /* n: of a row's codes */
     double error;         /* the largest |dx| */
 };
 
@@ -47,5 +48,8 @@ void coarse_ask(const struct coarse *coarse, const float *query, int16_t *code,
 /* acc[i] += squared distance of row first + i, nearly, for n rows. */
 void coarse_add(const struct coarse *coarse, size_t first, size_t n,
                 const struct coarse_query *query, float *acc);
+/* The same numbers on any machine, without the instructions that were made for it. */
+void coarse_add_plain(const struct coarse *coarse, size_t first, size_t n,
+                      const struct coarse_query *query, float *acc);
 
 #endif

@@ -74,10 +74,8 @@ void glyphs_read(struct glyphs *glyphs, const char *text, size_t bytes)
     glyphs->n = n;
 }
 
-uint32_t glyph_lower(uint32_t c)
+uint32_t glyph_lower_beyond(uint32_t c)
 {
-    if (c < 0x80)
-        return c >= 'A' && c <= 'Z' ? c + 32 : c;
     if (c >= 0xC0 && c <= 0xDE && c != 0xD7)
         return c + 32;
     if ((c >= 0x100 && c <= 0x137) || (c >= 0x14A && c <= 0x177))
@@ -91,21 +89,14 @@ uint32_t glyph_lower(uint32_t c)
     return c;
 }
 
-bool glyph_is_space(uint32_t c)
+bool glyph_is_space_beyond(uint32_t c)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0xA0 ||
-           c == 0x3000 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029;
+    return c == 0x85 || c == 0xA0 || c == 0x3000 || (c >= 0x2000 && c <= 0x200A) ||
+           c == 0x2028 || c == 0x2029;
 }
 
-bool glyph_is_digit(uint32_t c)
+bool glyph_is_letter_beyond(uint32_t c)
 {
-    return c >= '0' && c <= '9';
-}
-
-bool glyph_is_letter(uint32_t c)
-{
-    if (c < 0x80)
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
     if (c < 0xC0) /* Latin-1 signs, but for the ordinals and the micro sign */
         return c == 0xAA || c == 0xB5 || c == 0xBA;
     return c != 0xD7 && c != 0xF7 && !(c >= 0x2000 && c < 0x2C00) &&
@@ -113,7 +104,7 @@ bool glyph_is_letter(uint32_t c)
            c != REPLACEMENT && !(c >= 0x1F000 && c < 0x20000);
 }
 
-bool glyph_is_cjk(uint32_t c)
+bool glyph_is_cjk_beyond(uint32_t c)
 {
     return (c >= 0x3040 && c < 0xA000) || (c >= 0xAC00 && c < 0xD7B0) ||
            (c >= 0xF900 && c < 0xFB00) || (c >= 0x20000 && c < 0x32000);

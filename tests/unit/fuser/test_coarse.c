@@ -62,6 +62,59 @@ static void a_coarse_distance_is_within_its_error(void **state)
     }
 }
 
+static void every_machine_has_the_same_sums(void **state)
+{
+    static const size_t dims[] = { 1, 64, 65, 128, 384, FUSER_MAX_DIM };
+    struct rng rng = rng_seeded(7);
+
+    (void)state;
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
+        for (size_t n = 1; n < 40; n += 1 + n / 3) {
+            size_t dim = dims[d];
+            float *rows = rows_of(&rng, n, dim), quick[40], plain[40];
+            int16_t *code = calloc(coarse_width(dim), sizeof *code);
+            struct coarse_query query;
+            struct coarse coarse;
+
+            assert_int_equal(coarse_init(&coarse, rows, n, dim), FUSER_OK);
+            coarse_ask(&coarse, rows, code, &query);
+            for (size_t first = 0; first < n; first += 3) {
+                for (size_t i = 0; i < 40; i++)
+                    quick[i] = plain[i] = (float)i;
+                coarse_add(&coarse, first, n - first, &query, quick);
+                coarse_add_plain(&coarse, first, n - first, &query, plain);
+                assert_memory_equal(quick, plain, sizeof plain);
+            }
+            coarse_release(&coarse);
+            free(rows);
+            free(code);
+        }
+}
+
+/* The extremes of every code at once: the longest sums that there may be. */
+static void the_longest_sum_fits(void **state)
+{
+    size_t dim = FUSER_MAX_DIM;
+    float *row = calloc(dim, sizeof *row), quick = 0, plain = 0;
+    int16_t *code = calloc(coarse_width(dim), sizeof *code);
+    struct coarse_query query;
+    struct coarse coarse;
+
+    (void)state;
+    for (size_t d = 0; d < dim; d++)
+        row[d] = 1;
+    assert_true(kernel_unit(row, dim));
+    assert_int_equal(coarse_init(&coarse, row, 1, dim), FUSER_OK);
+    coarse_ask(&coarse, row, code, &query);
+    coarse_add(&coarse, 0, 1, &query, &quick);
+    coarse_add_plain(&coarse, 0, 1, &query, &plain);
+    assert_true(quick == plain);
+    assert_true(fabsf(quick) < 1e-3f);
+    coarse_release(&coarse);
+    free(row);
+    free(code);
+}
+
 /* The neighbours that a session must have, by an exact scan of everything. */
 static void check_neighbours(const struct fuser_bundle *bundle,
                              const struct fuser_verdict *v,
@@ -228,6 +281,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_coarse_distance_is_within_its_error),
+        cmocka_unit_test(every_machine_has_the_same_sums),
+        cmocka_unit_test(the_longest_sum_fits),
         cmocka_unit_test(a_walk_finds_the_neighbours_of_an_exact_scan),
         cmocka_unit_test(a_row_without_the_vector_is_no_neighbour),
         cmocka_unit_test(a_scan_leaves_out_the_same_rows),

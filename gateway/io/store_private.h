@@ -118,10 +118,14 @@ void store_rows_rollback(struct store_file *file); /* harmless outside a transac
 NODISCARD enum store_err store_rows_recover(struct store_file *file, int64_t *ret_crashed,
                                             struct store_error *error);
 
-/* store_retain.c: one small step; *ret_removed 0: nothing is left to do for now. */
+/* store_retain.c: one small step. */
+struct store_retained {
+    int64_t removed; /* decisions; 0: nothing is left to do for now */
+    bool urgent;     /* the file holds far more than it may */
+};
 NODISCARD enum store_err store_retain_step(struct store_file *file, int64_t now_us,
                                            int64_t keep_days, int64_t keep_bytes,
-                                           int64_t *ret_removed,
+                                           struct store_retained *ret,
                                            struct store_error *error);
 
 /* -- values -- */

@@ -5,7 +5,7 @@
  * still free when nothing is left to remove goes back to the file system, a few at a time. */
 #include "gateway/io/store_private.h"
 
-#define STEP_ROWS  200
+#define STEP_ROWS  512 /* as many as a transaction of the writer adds at most */
 #define STEP_PAGES "256"
 
 static enum store_err number(struct store_file *file, const char *sql, int64_t *ret_value,
@@ -71,7 +71,7 @@ static enum store_err remove_before(struct store_file *file, int64_t before_us,
 
 enum store_err store_retain_step(struct store_file *file, int64_t now_us,
                                  int64_t keep_days, int64_t keep_bytes,
-                                 int64_t *ret_removed, struct store_error *error)
+                                 struct store_retained *ret, struct store_error *error)
 {
     int64_t before_us = keep_days > 0 ? now_us - keep_days * INT64_C(86400000000) : 0;
     int64_t bytes = 0, removed = 0, unused = 0, oldest_us = INT64_MAX;
@@ -91,6 +91,6 @@ enum store_err store_retain_step(struct store_file *file, int64_t now_us,
     if (err == STORE_OK && unused > 0)
         err = store_file_exec(file, "PRAGMA incremental_vacuum(" STEP_PAGES ")", error);
     if (err == STORE_OK)
-        *ret_removed = removed;
+        *ret = (struct store_retained){ removed, bytes - keep_bytes > keep_bytes / 8 };
     return err;
 }

@@ -18,7 +18,7 @@
 #define RETRY_MAX_MS    1000
 #define CLOSE_TRIES     3 /* commits that fail at the end before rows are given up */
 #define RETAIN_EVERY_MS 1000
-#define RETAIN_SHARE    4 /* of the writer's time at most 1/5 goes to retention */
+#define RETAIN_SHARE    4 /* 1/5 of the writer's time at most, unless it is urgent */
 
 /* The writer's own, on its thread's stack. */
 struct writer {
@@ -283,20 +283,22 @@ static void retain(struct writer *w)
 {
     struct store *store = w->store;
     const struct store_settings *settings = &store->settings;
-    int64_t begun_us = store_now_us(store), removed = 0;
+    struct store_retained retained = { 0, false };
+    int64_t begun_us = store_now_us(store);
     enum store_err err;
 
     w->error.text[0] = '\0';
     err =
         store_retain_step(store->out, clock_wall_us(settings->clock), settings->keep_days,
-                          settings->keep_bytes, &removed, &w->error);
+                          settings->keep_bytes, &retained, &w->error);
     if (err != STORE_OK)
         count(store, METRIC_STORE_FAILURES, 1);
-    count(store, METRIC_STORE_REMOVED, (uint64_t)removed);
-    w->removed += removed;
+    count(store, METRIC_STORE_REMOVED, (uint64_t)retained.removed);
+    w->removed += retained.removed;
     w->retain_due_us = store_now_us(store);
-    if (removed > 0) {
-        w->retain_due_us += (w->retain_due_us - begun_us) * RETAIN_SHARE;
+    if (retained.removed > 0) {
+        if (!retained.urgent)
+            w->retain_due_us += (w->retain_due_us - begun_us) * RETAIN_SHARE;
         return;
     }
     w->retain_due_us += RETAIN_EVERY_MS * 1000;

@@ -125,10 +125,10 @@ bool gate_enter(struct exchange *x)
 static int64_t tokens_wanted(const struct exchange *x)
 {
     const struct config_generator *g =
-        &exchange_config(x)->experts[x->order.preferred].generator;
+        chat_generator(&x->chat, &exchange_config(x)->experts[x->order.preferred]);
     int64_t output = price_output_limit(g, &x->chat, x->order.policy_tokens);
 
-    if (x->route == EXCHANGE_DECISION)
+    if (x->route == EXCHANGE_DECISION || x->chat.shape == CHAT_INPUT)
         output = 0;
     else if (output == 0)
         output = ORDER_EXPECTED_TOKENS;

@@ -13,18 +13,22 @@ PRICE = (0.0, 100.0)
 WORST = 0.001
 ASK = {"model": "auto", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 10}
 ROUTES = {"chat": ("/v1/chat/completions", {}), "stream": ("/v1/chat/completions", {"stream": True}),
-          "responses": ("/v1/responses", {}), "messages": ("/v1/messages", {})}
+          "completions": ("/v1/completions", {}), "responses": ("/v1/responses", {}),
+          "streamed responses": ("/v1/responses", {"stream": True}), "messages": ("/v1/messages", {}),
+          "streamed messages": ("/v1/messages", {"stream": True})}
 
 
 def body_of(route):
     path, more = ROUTES[route]
     if path == "/v1/responses":
         return path, {"model": "auto", "input": "hello", "max_output_tokens": 10, **more}
+    if path == "/v1/completions":
+        return path, {"model": "auto", "prompt": "hello", "max_tokens": 10, **more}
     return path, {**ASK, **more}
 
 
 def setting(run, key, script, on_budget="reject", most=10, **more):
-    small = run.expert(script)
+    small = run.expert(script, completions=script)
     policies = {"auto": {"value_usd": 0.02, "default": "small", "max_output_tokens": most, "on_budget": on_budget}}
     gateway = run.gateway(
         config({"small": expert(small, price=PRICE)}, policies, keys={"file": "keys.json"}, **more),
@@ -71,8 +75,8 @@ def test_of_fifty_clients_at_once_a_budget_for_ten_lets_ten_in(run, route):
     for thread in threads:
         thread.start()
     gateway.log.wait(event="request", status="402", count=40)
-    gateway.small.call(10)
-    assert gateway.small.asked == 10, "ten are under way, their worst cases reserved"
+    gateway.small.call(10, path="/completions")
+    assert len(gateway.small.calls()) == 10, "ten are under way, their worst cases reserved"
     gate.open()
     for thread in threads:
         thread.join()
@@ -217,6 +221,19 @@ def test_a_decision_alone_draws_on_the_budget_too(run, router):
     probed = len(embedder.calls("/embeddings"))
     answer = gateway.post("/v1/route", ASK, key.headers)
     assert answer.status == 402 and len(embedder.calls("/embeddings")) == probed
+
+
+def test_bought_embeddings_draw_on_the_budget(run):
+    key = Key(day_usd=0.001)
+    small = run.expert(embeddings=scripts.embed(lambda text: [0.5] * 4))
+    gateway = run.gateway(config({
+        "small": expert(small, generator=False, embedding=embedding(dim=4, price=10.0)),
+        "large": expert(small)}, {"auto": {"default": "large"}}, keys={"file": "keys.json"}),
+        files={"keys.json": key_file(key)})
+    seen = [gateway.post("/v1/embeddings", {"model": "small", "input": "x" * 50}, key.headers).status for _ in range(40)]
+    cost = gateway.metrics().value("frugal_cost_usd_total")
+    assert seen[0] == 200 and seen[-1] == 402 and seen == sorted(seen)
+    assert 0 < cost <= 0.001
 
 
 def test_the_sdk_raises_on_a_spent_budget_at_once(run):

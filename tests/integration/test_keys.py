@@ -8,6 +8,7 @@ import pytest
 from harness import Gate, config, embedding, expert, run_frugald, scripts
 from harness.keys import Key, bearer, key_file, key_hash, new_secret
 from harness.routers import PRICES, held_out
+from test_openapi import table
 
 ASK = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -38,19 +39,38 @@ def code(answer):
 
 
 ROUTES = [("POST", "/v1/chat/completions", ASK), ("POST", "/v1/chat/completions", {**ASK, "stream": True}),
-          ("POST", "/v1/route", ASK), ("GET", "/v1/models", None), ("GET", "/v1/models/auto", None)]
+          ("POST", "/v1/completions", {"model": "small", "prompt": "hello"}),
+          ("POST", "/v1/embeddings", {"model": "small", "input": "hello"}),
+          ("POST", "/v1/responses", {"model": "auto", "input": "hello"}),
+          ("POST", "/v1/messages", {**ASK, "max_tokens": 10}),
+          ("POST", "/v1/route", ASK), ("GET", "/v1/models", None), ("GET", "/v1/models/auto", None),
+          ("GET", "/v1/decisions", None), ("GET", "/v1/decisions/dec_x", None),
+          ("POST", "/v1/decisions/dec_x/feedback", {"score": 1})]
 
 
 @pytest.mark.parametrize("method, path, body", ROUTES)
-def test_every_route_asks_for_a_key(gate_of, method, path, body):
-    key = Key()
-    gateway = gate_of(key)
+def test_every_route_asks_for_a_key(run, method, path, body):
+    key = Key(feedback="own")
+    small = run.expert(scripts.answer("fine"), scripts.embed(lambda text: [0.5] * 4), completions=scripts.complete("fine"))
+    gateway = run.gateway(config({"small": expert(small, embedding=embedding(dim=4))}, keys={"file": "keys.json"},
+                                 store="frugal.db"), files={"keys.json": key_file(key)})
     answer = gateway.request(method, path, body)
-    assert answer.status == 401 and code(answer) == "invalid_api_key"
+    assert answer.status == 401
+    if path == "/v1/messages":
+        assert answer.json()["error"]["type"] == "authentication_error"
+    else:
+        assert code(answer) == "invalid_api_key"
     assert answer["www-authenticate"].startswith("Bearer")
     assert answer["x-frugal-error-source"] == "gateway"
-    assert gateway.small.asked == 0
-    assert gateway.request(method, path, body, key.headers).status == 200
+    assert small.calls() == []
+    assert gateway.request(method, path, body, key.headers).status == (404 if "dec_x" in path else 200)
+
+
+def test_no_route_of_the_table_is_forgotten():
+    asked = {(method, path.replace("/auto", "/{}").replace("dec_x", "{}")) for method, path, _ in ROUTES}
+    routes = {(method, path) for surface, method, path, _ in table("gateway/edge/routes.h", "ROUTES")
+              if surface == "PUBLIC" and path.startswith("/v1/")}
+    assert asked == routes
 
 
 def test_health_and_the_admin_listener_ask_for_none(gate_of):

@@ -77,6 +77,9 @@ static void another_method_is_told_which_are_allowed(void **state)
     match = find(ROUTE_PUBLIC, "OPTIONS", "/v1/messages");
     assert_int_equal(match.route, EXCHANGE_OPTIONS);
     assert_true(str_is(match.argument, "POST, OPTIONS"));
+    match = find(ROUTE_PUBLIC, "GET", "/v1/decisions/dec_1/feedback");
+    assert_int_equal(match.route, EXCHANGE_BAD_METHOD);
+    assert_true(str_is(match.argument, "POST, OPTIONS"));
     assert_int_equal(find(ROUTE_PUBLIC, "OPTIONS", "/v1/none").route, EXCHANGE_NOT_FOUND);
 }
 

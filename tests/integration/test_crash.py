@@ -1,5 +1,6 @@
 """kill -9: what was acknowledged is in the ledger, but for a stated bound, and in full durability without one."""
 
+import itertools
 import json
 import os
 import random
@@ -8,8 +9,9 @@ import time
 
 import pytest
 
-from harness import SLOW, Cut, Ledger, Stream, config, expert, scripts, with_store
+from harness import SLOW, Cut, Ledger, Stream, config, embedding, expert, scripts, with_store
 from harness.keys import Key, key_file
+from harness.routers import PRICES, Switch, held_out
 from harness.wire import request_bytes
 
 ROUNDS = int(os.environ.get("FRUGAL_KILLS", "5"))
@@ -24,23 +26,27 @@ def ledger(tmp_path):
 
 
 class Invoices:
-    """The expert's own books: a call is billed as soon as it is answered, whoever hears it."""
+    """The experts' own books: a call is billed as soon as it is answered, whoever hears it."""
 
     def __init__(self):
         self._lock = threading.Lock()
         self.pico = 0
 
-    def __call__(self, call):
-        with self._lock:
-            self.pico += ANSWER_PICO
-        scripts.answer()(call)
+    def bill(self, pico, script):
+        def billed(call):
+            with self._lock:
+                self.pico += pico
+            script(call)
+
+        return billed
 
 
 class Load:
     """Clients that ask until their gateway is gone; every whole answer is acknowledged, with its time."""
 
-    def __init__(self, gateway):
+    def __init__(self, gateway, prompts=("hello",)):
         self.gateway = gateway
+        self.prompts = itertools.cycle(prompts)
         self.changed = threading.Condition()
         self.acknowledged = {}  # decision -> when its last byte was read
         self.threads = [threading.Thread(target=self._ask, args=(n % 2 == 1,)) for n in range(CLIENTS)]
@@ -59,12 +65,12 @@ class Load:
                     self.changed.notify_all()
 
     def _whole(self):
-        answer = self.gateway.chat(max_tokens=100)
+        answer = self.gateway.chat(next(self.prompts), max_tokens=100)
         assert answer.status == 200, answer
         return answer["x-frugal-decision-id"]
 
     def _streamed(self):
-        with self.gateway.stream(max_tokens=100) as stream:
+        with self.gateway.stream(next(self.prompts), max_tokens=100) as stream:
             assert stream.status == 200
             for _ in stream:
                 pass
@@ -82,7 +88,7 @@ class Load:
 def kill_under_load(run, ledger, seed, **settings):
     """Gives what was acknowledged, what the expert billed, and when the gateway died."""
     invoices = Invoices()
-    whole = config({"small": expert(run.expert(invoices))})
+    whole = config({"small": expert(run.expert(invoices.bill(ANSWER_PICO, scripts.answer())))})
     gateway = run.gateway(with_store(whole, ledger.store, commit_ms=COMMIT_MS, queue_rows=QUEUE_ROWS, **settings))
     load = Load(gateway)
     load.wait(random.Random(seed).randint(1, 200))
@@ -125,6 +131,31 @@ def test_in_full_durability_a_kill_takes_nothing(run, ledger, seed):
     restarted(run, ledger, durability="full")
     assert ledger.spend() - ANSWER_PICO >= invoiced
     assert ledger.value("SELECT count(*) FROM decisions WHERE state = 'open'") == 0
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_in_full_durability_a_kill_forgets_no_evidence_either(run, router, ledger, seed):
+    """Two paid calls a request, of experts with different prices."""
+    invoices = Invoices()
+    embedder = Switch(router.embeddings)
+    experts = {name: expert(run.expert(invoices.bill(round((10 * PRICES[name][0] + 20 * PRICES[name][1]) * 10**6),
+                                                     scripts.answer())), price=PRICES[name]) for name in PRICES}
+    experts["embedder"] = expert(run.expert(embeddings=embedder), generator=False,
+                                 embedding=embedding(dim=router.dim, price=0.01))
+    whole = with_store(router.config(experts, "remote"), ledger.store, durability="full")
+    gateway = run.gateway(whole)
+    gateway.wait_probed()
+    embedder.script = invoices.bill(5 * 10_000, router.embeddings)
+    load = Load(gateway, held_out("poems", 10) + held_out("sums", 10))
+    load.wait(random.Random(seed).randint(1, 100))
+    gateway.kill()
+    load.join()
+    settled = {row["id"] for row in ledger.rows("SELECT id FROM decisions WHERE state = 'settled'")}
+    assert set(load.acknowledged) - settled == set()
+    run.gateway(whole).stop()
+    assert ledger.is_consistent()
+    assert ledger.value("SELECT count(*) FROM charges WHERE kind = 'embedding'") > 0
+    assert ledger.spend() >= invoices.pico
 
 
 def test_a_reservation_is_on_the_disk_before_the_call_is_made(run, ledger):

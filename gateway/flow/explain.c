@@ -27,6 +27,10 @@ static const char *route_word(enum exchange_route route)
         return "responses";
     case EXCHANGE_MESSAGES:
         return "messages";
+    case EXCHANGE_COMPLETIONS:
+        return "completions";
+    case EXCHANGE_EMBEDDINGS:
+        return "embeddings";
     default:
         return "chat";
     }

@@ -238,7 +238,8 @@ static bool was_answered(const struct store_decision *d)
     (void)!jread_parse(d->record, RECORD_DEPTH, &root);
     return d->status == 200 && d->expert.n > 0 &&
            jread_get(root, "error").type == JREAD_NULLS &&
-           !jread_string_is(jread_get(root, "route"), "route");
+           !jread_string_is(jread_get(root, "route"), "route") &&
+           !jread_string_is(jread_get(root, "route"), "embeddings");
 }
 
 static void score(struct recall *recall, struct store_view *view)

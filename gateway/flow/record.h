@@ -63,7 +63,7 @@ struct record {
 
     /* what came of it; record_whole only */
     const char
-        *route; /* "chat", "responses", "messages"; "route": no expert was to answer */
+        *route; /* "chat", "responses"...; "route": no expert was to answer */
     bool stream;
     const struct record_attempt *attempts; /* in their order */
     struct usage usage;                    /* of the answer */

@@ -373,6 +373,9 @@ void store_rows_rollback(struct store_file *file)
 /* -- after a crash ----------------------------------------------------------------------- */
 
 /* In this order: charges, their sums, the requests, the decisions themselves. */
+/* Against a baseline that is not known nothing was saved. */
+#define CHARGED                                                                          \
+    " sum((SELECT coalesce(sum(spent_pico), 0) FROM charges WHERE decision = id))"
 static const char *const recovery[] = {
     "UPDATE charges SET fate = 'crashed', known = 0,"
     " bound_pico = coalesce(worst_pico, bound_pico),"
@@ -386,7 +389,7 @@ static const char *const recovery[] = {
     " GROUP BY 1, 2, 3, 4, 5" SPEND_ADD,
     "INSERT INTO spend (" SPEND_COLUMNS
     ") SELECT at_us / 86400000000, key, policy, coalesce(expert, ''), 'generation',"
-    " count(*), 0, 0, 0, 0, 0, 0, 0 FROM decisions WHERE state = 'open'"
+    " count(*), 0, 0, 0, 0, 0," CHARGED "," CHARGED " FROM decisions WHERE state = 'open'"
     " GROUP BY 1, 2, 3, 4" SPEND_ADD,
     "UPDATE decisions SET state = 'crashed', estimated = 1,"
     " spent_pico = (SELECT coalesce(sum(spent_pico), 0) FROM charges WHERE decision = "

@@ -77,7 +77,7 @@ def test_without_a_store_there_are_no_records_and_the_answer_says_so(run):
 
 def test_another_method_is_told_which_there_are(run):
     gateway = run.gateway(kept(run.expert(scripts.answer())))
-    assert gateway.request("DELETE", "/v1/decisions/x")["Allow"] == "GET, HEAD"
+    assert gateway.request("DELETE", "/v1/decisions/x")["Allow"] == "GET, HEAD, OPTIONS"
     assert gateway.get("/v1/decisions/x/feedback").status == 404  # an id may be anything
     assert gateway.request("HEAD", "/v1/decisions").body == b""
 
@@ -158,6 +158,19 @@ def test_an_answer_in_another_api_is_found_by_the_id_that_its_client_saw(run, ta
     assert (record["route"], record["answer"]["id"], record["state"]) == (target[4:], "chatcmpl-scripted", "settled")
     assert ids(gateway.get(f"/v1/decisions?response_id={shown}").json()) == [record["decision_id"]]
     assert gateway.post(f"/v1/decisions/{record['decision_id']}/feedback", {"score": 1}).status == 200
+
+
+def test_completions_and_embeddings_have_records_and_embeddings_no_score(run):
+    vectors = run.expert(completions=scripts.complete("well"), embeddings=scripts.embed(lambda text: scripts.hashed_vector(text, 16)))
+    entries = {"small": expert(vectors), "embedder": expert(vectors, generator=False, embedding=embedding(price=1.0))}
+    gateway = run.gateway(config(entries, store="frugal.db"))
+    completed = gateway.post("/v1/completions", {"model": "auto", "prompt": "hello", "max_tokens": 10})
+    embedded = gateway.post("/v1/embeddings", {"model": "embedder", "input": "hello"})
+    for answer, route, score in ((completed, "completions", 200), (embedded, "embeddings", 400)):
+        record = record_after(gateway, answer)
+        assert (answer.status, record["route"], record["status"], record["error"]) == (200, route, 200, None)
+        assert [charge["kind"] for charge in record["charges"]] == ["generation"]  # not the router's own evidence
+        assert gateway.post(f"/v1/decisions/{record['decision_id']}/feedback", {"score": 1}).status == score
 
 
 def test_a_failover_is_told_attempt_by_attempt(run):

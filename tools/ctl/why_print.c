@@ -121,6 +121,9 @@ static void print_request(const json_t *record)
         (void)printf("policy %s: cost is no matter", policy);
     if (key[0] != '\0')
         (void)printf(", with key %s", key);
+    if (fabs(archived_number(record, "steering") - 1) > 1e-9)
+        (void)printf(", times %.4g by what it spent today",
+                     archived_number(record, "steering"));
     (void)puts(json_is_true(json_object_get(record, "stream")) ? ", streamed" : "");
     print_tags(record);
     print_prompt(record);

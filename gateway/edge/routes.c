@@ -40,7 +40,8 @@ static bool accepts(const struct route *route, struct str method)
 void route_find(enum route_surface surface, struct str method, struct str path,
                 struct route_match *ret_match)
 {
-    const char *pattern = NULL; /* the first that fits: a longer one stands before others */
+    const char *pattern =
+        NULL; /* the first that fits: a longer one stands before others */
     size_t at = 0;
     ret_match->allow[0] = '\0';
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {

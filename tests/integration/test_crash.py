@@ -152,6 +152,7 @@ def test_in_full_durability_a_kill_forgets_no_evidence_either(run, router, ledge
     load.join()
     settled = {row["id"] for row in ledger.rows("SELECT id FROM decisions WHERE state = 'settled'")}
     assert set(load.acknowledged) - settled == set()
+    embedder.script = router.embeddings  # the next start probes it, for nobody's request
     run.gateway(whole).stop()
     assert ledger.is_consistent()
     assert ledger.value("SELECT count(*) FROM charges WHERE kind = 'embedding'") > 0

@@ -62,8 +62,7 @@ struct record {
     int64_t remaining_pico;   /* in the purse when it was chosen */
 
     /* what came of it; record_whole only */
-    const char
-        *route; /* "chat", "responses"...; "route": no expert was to answer */
+    const char *route; /* "chat", "responses"...; "route": no expert was asked */
     bool stream;
     const struct record_attempt *attempts; /* in their order */
     struct usage usage;                    /* of the answer */

@@ -23,10 +23,12 @@
 #include "gateway/base/buf.h"
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/domain/key_file.h"
 #include "gateway/edge/listen.h"
 #include "gateway/edge/server.h"
 #include "gateway/flow/archive.h"
 #include "gateway/flow/bars.h"
+#include "gateway/flow/inventory.h"
 #include "gateway/flow/keeper.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/worker.h"
@@ -59,6 +61,7 @@ static const char usage[] =
     "  --check-config   read the configuration and what it names, say what is wrong, "
     "end\n"
     "  --help-config    list every setting of the configuration\n"
+    "  --help-keys      list every field of the file of keys\n"
     "  --help           show this text\n"
     "  --version        show the version\n"
     "\n"
@@ -77,72 +80,6 @@ static void reap(void *context, struct snapshot *dead)
 
     dead->mail = (struct loop_mail){ .fn = bury, .arg = dead };
     loop_post(process->loop, &dead->mail);
-}
-
-static bool configured_embedder(const struct config *config, const char *name)
-{
-    for (size_t j = 0; j < config->n_embedders; j++) {
-        if (strcmp(config->embedders[j].name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* What bundle and configuration do not know of each other is worth a line each. */
-static void log_strangers(const struct snapshot *snapshot)
-{
-    const struct fuser_bundle *bundle = fuser_bundle_of(snapshot->fuser);
-    const struct config *config = snapshot->config;
-
-    for (size_t i = 0; i < config->n_experts; i++) {
-        if (config->experts[i].has_generator && (snapshot->known >> i & 1) == 0)
-            log_message(
-                LOG_WARN, "expert_without_rows",
-                "expert '%s' is not in the bundle and is only asked directly or as "
-                "a default",
-                config->experts[i].name);
-    }
-    for (size_t j = 0; j < config->n_embedders; j++) {
-        if (fuser_embedder_in_bundle(snapshot->fuser, j) < 0)
-            log_message(LOG_WARN, "embedder_without_rows",
-                        "embedder '%s' is not in the bundle and is never asked",
-                        config->embedders[j].name);
-    }
-    for (size_t e = 0; e < fuser_bundle_embedders(bundle); e++) {
-        const char *name = fuser_bundle_embedder(bundle, e)->name;
-
-        if (!configured_embedder(config, name))
-            log_message(LOG_WARN, "bundle_embedder_ignored",
-                        "embedder '%s' of the bundle is not configured", name);
-    }
-    for (size_t g = 0; g < fuser_bundle_generators(bundle); g++) {
-        const char *name = fuser_bundle_generator(bundle, g);
-
-        if (config_find_expert(config, str_of(name)) < 0)
-            log_message(LOG_WARN, "bundle_expert_ignored",
-                        "expert '%s' of the bundle is not configured", name);
-    }
-}
-
-static void log_snapshot(const struct snapshot *snapshot, const char *event)
-{
-    const struct config *config = snapshot->config;
-    struct log_line line;
-
-    if (snapshot->fuser != NULL)
-        log_strangers(snapshot);
-    log_begin(&line, LOG_INFO, event);
-    log_int(&line, "snapshot", (int64_t)snapshot->number);
-    log_int(&line, "experts", (int64_t)config->n_experts);
-    log_int(&line, "policies", (int64_t)config->n_policies);
-    if (snapshot->fuser != NULL) {
-        const struct fuser_bundle *bundle = fuser_bundle_of(snapshot->fuser);
-
-        log_text(&line, "bundle", fuser_bundle_id(bundle));
-        log_int(&line, "rows", (int64_t)fuser_bundle_rows(bundle));
-        log_int(&line, "bundle_experts_ignored", (int64_t)snapshot->bundle_ignored);
-    }
-    log_end(&line);
 }
 
 static void set_log_level(const struct config *config)
@@ -217,7 +154,7 @@ static void reload(struct process *process)
     process->snapshot = snapshot;
     snapshot_unref(before);
     metrics_add(process->metrics, METRIC_RELOADS, 0, 0, 1);
-    log_snapshot(snapshot, "reloaded");
+    inventory_log(snapshot, "reloaded");
 }
 
 /* -- signals ----------------------------------------------------------------------------- */
@@ -498,7 +435,7 @@ static int serve(const char *config_path)
     if (start(&process) != 0)
         goto done;
     keeper_watch(process.keeper, process.loop);
-    log_snapshot(process.snapshot, "ready");
+    inventory_log(process.snapshot, "ready");
     loop_run(process.loop);
     log_message(LOG_INFO, "ended", "every request is settled");
     code = EXIT_SUCCESS;
@@ -509,6 +446,12 @@ done:
 
 /* -- command line ------------------------------------------------------------------------ */
 
+static int refuse(const char *why)
+{
+    (void)fprintf(stderr, "frugald: %s\n", why);
+    return EXIT_FAILURE;
+}
+
 static int check(const char *config_path)
 {
     struct process process = { .config_path = config_path };
@@ -516,21 +459,17 @@ static int check(const char *config_path)
     struct store_error trouble = { .text = "" };
     struct keeper_error no_keys = { .text = "" };
     struct snapshot *snapshot;
+    enum err err;
 
-    if (keeper_new(&clock_system, &process.keeper, &no_keys) != ERR_OK) {
-        fprintf(stderr, "frugald: %s\n", no_keys.text);
-        return EXIT_FAILURE;
-    }
-    if (load(&process, 1, NULL, &snapshot, &error) != ERR_OK) {
-        fprintf(stderr, "frugald: %s\n", error.text);
-        keeper_free(process.keeper);
-        return EXIT_FAILURE;
-    }
+    if (keeper_new(&clock_system, &process.keeper, &no_keys) != ERR_OK)
+        return refuse(no_keys.text);
+    err = load(&process, 1, NULL, &snapshot, &error);
     keeper_free(process.keeper);
+    if (err != ERR_OK)
+        return refuse(error.text);
     if (archive_check(snapshot->config, &trouble) != STORE_OK) {
-        fprintf(stderr, "frugald: %s\n", trouble.text);
         snapshot_unref(snapshot);
-        return EXIT_FAILURE;
+        return refuse(trouble.text);
     }
     printf("%s: fine: %zu experts, %zu embedders, %zu policies, %s\n", config_path,
            snapshot->config->n_experts, snapshot->config->n_embedders,
@@ -541,12 +480,12 @@ static int check(const char *config_path)
     return EXIT_SUCCESS;
 }
 
-static int help_config(void)
+static int help(void (*print)(struct buf *out))
 {
     struct buf out;
 
     buf_init(&out, HELP_BYTES);
-    config_print_help(&out);
+    print(&out);
     (void)fwrite(out.p, 1, out.n, stdout);
     buf_release(&out);
     return EXIT_SUCCESS;
@@ -558,6 +497,7 @@ int main(int argc, char **argv)
         { "config", required_argument, NULL, 'c' },
         { "check-config", no_argument, NULL, 'k' },
         { "help-config", no_argument, NULL, 's' },
+        { "help-keys", no_argument, NULL, 'f' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },
         { NULL, 0, NULL, 0 },
@@ -575,7 +515,9 @@ int main(int argc, char **argv)
             only_check = true;
             break;
         case 's':
-            return help_config();
+            return help(config_print_help);
+        case 'f':
+            return help(key_file_help);
         case 'h':
             (void)fputs(usage, stdout);
             return EXIT_SUCCESS;

@@ -1,0 +1,72 @@
+/* inventory.c - what a snapshot holds, as lines of the log; see inventory.h. */
+#include "gateway/flow/inventory.h"
+
+#include <string.h>
+
+#include "gateway/base/log.h"
+
+static bool configured_embedder(const struct config *config, const char *name)
+{
+    for (size_t j = 0; j < config->n_embedders; j++) {
+        if (strcmp(config->embedders[j].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What bundle and configuration do not know of each other is worth a line each. */
+static void log_strangers(const struct snapshot *snapshot)
+{
+    const struct fuser_bundle *bundle = fuser_bundle_of(snapshot->fuser);
+    const struct config *config = snapshot->config;
+
+    for (size_t i = 0; i < config->n_experts; i++) {
+        if (config->experts[i].has_generator && (snapshot->known >> i & 1) == 0)
+            log_message(
+                LOG_WARN, "expert_without_rows",
+                "expert '%s' is not in the bundle and is only asked directly or as "
+                "a default",
+                config->experts[i].name);
+    }
+    for (size_t j = 0; j < config->n_embedders; j++) {
+        if (fuser_embedder_in_bundle(snapshot->fuser, j) < 0)
+            log_message(LOG_WARN, "embedder_without_rows",
+                        "embedder '%s' is not in the bundle and is never asked",
+                        config->embedders[j].name);
+    }
+    for (size_t e = 0; e < fuser_bundle_embedders(bundle); e++) {
+        const char *name = fuser_bundle_embedder(bundle, e)->name;
+
+        if (!configured_embedder(config, name))
+            log_message(LOG_WARN, "bundle_embedder_ignored",
+                        "embedder '%s' of the bundle is not configured", name);
+    }
+    for (size_t g = 0; g < fuser_bundle_generators(bundle); g++) {
+        const char *name = fuser_bundle_generator(bundle, g);
+
+        if (config_find_expert(config, str_of(name)) < 0)
+            log_message(LOG_WARN, "bundle_expert_ignored",
+                        "expert '%s' of the bundle is not configured", name);
+    }
+}
+
+void inventory_log(const struct snapshot *snapshot, const char *event)
+{
+    const struct config *config = snapshot->config;
+    struct log_line line;
+
+    if (snapshot->fuser != NULL)
+        log_strangers(snapshot);
+    log_begin(&line, LOG_INFO, event);
+    log_int(&line, "snapshot", (int64_t)snapshot->number);
+    log_int(&line, "experts", (int64_t)config->n_experts);
+    log_int(&line, "policies", (int64_t)config->n_policies);
+    if (snapshot->fuser != NULL) {
+        const struct fuser_bundle *bundle = fuser_bundle_of(snapshot->fuser);
+
+        log_text(&line, "bundle", fuser_bundle_id(bundle));
+        log_int(&line, "rows", (int64_t)fuser_bundle_rows(bundle));
+        log_int(&line, "bundle_experts_ignored", (int64_t)snapshot->bundle_ignored);
+    }
+    log_end(&line);
+}

@@ -1,0 +1,14 @@
+/* inventory.h - what a snapshot holds, as lines of the log, at the start and at each reload.
+ *
+ * Threads: main's.
+ */
+#ifndef GATEWAY_FLOW_INVENTORY_H
+#define GATEWAY_FLOW_INVENTORY_H
+
+#include "gateway/flow/snapshot.h"
+
+/* One line `event` with the numbers; before it, a warning for each name that bundle and
+ * configuration do not both know. */
+void inventory_log(const struct snapshot *snapshot, const char *event);
+
+#endif

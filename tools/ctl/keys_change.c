@@ -62,7 +62,9 @@ static enum fault_err edit(const struct keys_place *place, const char *id,
         return err;
     change->fault = fault;
     why = store_keys_edit(file, str_of(id), fn, change, &error);
-    if (why != STORE_OK)
+    if (why != STORE_OK && fault->text[0] != '\0')
+        err = FAULT_USAGE; /* the callback has said it */
+    else if (why != STORE_OK)
         err = keys_failed(why, &error, fault);
     store_file_close(file);
     return err;

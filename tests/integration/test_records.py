@@ -1,7 +1,10 @@
 """Records: what was decided and why, what was done, what it cost, found again by whoever may see it."""
 
 import base64
+import contextlib
+import json
 import re
+import sqlite3
 import struct
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from harness import config, embedding, eventually, expert, scripts
 from harness.keys import Key, key_file
 from harness.routers import PRICES, held_out
+from harness.wire import request_bytes
 
 BAD_QUERIES = {
     "unknown": ("expret=small", "expret"), "repeated": ("limit=1&limit=2", "limit"), "limit": ("limit=0", "limit"),
@@ -468,3 +472,30 @@ def test_each_key_has_its_own_number_of_scores(run):
     made = [gateway.chat(headers=ours.headers)["x-frugal-decision-id"] for _ in range(2)]
     assert [gateway.post(f"/v1/decisions/{decision}/feedback", {"score": 1}, headers=ours.headers).status
             for decision in made] == [200, 429]
+
+
+# -- a store that is slow
+
+def test_a_client_that_leaves_while_the_reader_has_its_question_takes_nothing_along(run, tmp_path):
+    database = tmp_path / "frugal.db"
+    gateway = run.gateway(kept(run.expert(scripts.answer()), store=str(database)))
+    first = gateway.chat()["x-frugal-decision-id"]
+    record_of(gateway, first)
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # what is put from now on cannot be committed, and questions wait for it
+        gateway.chat()
+        for method, target, body in (("GET", "/v1/decisions", None), ("GET", f"/v1/decisions/{first}", None),
+                                     ("POST", f"/v1/decisions/{first}/feedback", {"score": 1})):
+            wire = gateway.connect()
+            wire.send(request_bytes(method, target, (), json.dumps(body).encode() if body else None))
+            wire.close()
+            gateway.log.wait(event="request", path=target, method=method, result="client_gone")
+        other.execute("ROLLBACK")
+    eventually(lambda: len(gateway.get("/v1/decisions").json()["data"]) == 2, "both decisions are there")
+
+
+def test_a_question_waits_for_what_was_put_before_it(run, tmp_path):
+    database = tmp_path / "frugal.db"
+    gateway = run.gateway(kept(run.expert(scripts.answer()), store={"path": str(database), "commit_ms": 60000}))
+    made = [gateway.chat()["x-frugal-decision-id"] for _ in range(3)]
+    assert ids(gateway.get("/v1/decisions").json()) == sorted(made, reverse=True)

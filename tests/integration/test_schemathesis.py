@@ -20,7 +20,7 @@ NOT_SAID = [negative_data_rejection, positive_data_acceptance]
 def gateway():
     with Expert(scripts.answer("fine"), scripts.embed(scripts.hashed_vector), completions=scripts.complete()) as upstream:
         experts = {name: expert(upstream, embedding=embedding()) for name in ("small", "large")}
-        with Gateway(config(experts)) as running:
+        with Gateway(config(experts, store="frugal.db")) as running:
             yield running
 
 

@@ -167,6 +167,33 @@ def test_a_revocation_under_load_lets_nothing_new_in_and_cuts_nothing(run, store
     assert set(seen) == {200, 401} and seen.count(401) == 4
 
 
+def test_a_rotation_under_load_refuses_nobody_who_follows_it(run, store):
+    held = [keys(store, "add", "team").out.strip()]
+    gateway = serve(run, store)
+    seen, stop = [], threading.Event()
+
+    def client():
+        while not stop.is_set():
+            seen.append(gateway.chat(headers=bearer(held[-1]), max_tokens=10).status)
+
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    second = keys(store, "rotate", "team").out.strip()
+    until(gateway, second, 200)
+    held.append(second)  # every client has it
+    behind = len(seen) + 8
+    eventually(lambda: len(seen) > behind, "nobody asks with the old one any more")
+    keys(store, "rotate", "team", "--finish")
+    until(gateway, held[0], 401)
+    behind = len(seen) + 8
+    eventually(lambda: len(seen) > behind, "the load goes on")
+    stop.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert set(seen) == {200}
+
+
 def test_a_row_that_makes_no_key_keeps_the_old_ones(run, store):
     secret = keys(store, "add", "team").out.strip()
     gateway = serve(run, store)

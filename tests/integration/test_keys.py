@@ -2,6 +2,7 @@
 
 import re
 
+import anthropic
 import openai
 import pytest
 
@@ -364,6 +365,17 @@ def test_a_reload_keeps_what_was_counted(gate_of):
     rewrite(gateway, key)
     gateway.log.wait(event="reloaded")
     assert gateway.chat(headers=key.headers).status == 429
+
+
+def test_anthropics_sdk_sends_its_key_in_a_header_of_its_own(gate_of):
+    key = Key()
+    gateway = gate_of(key)
+    ask = {"model": "auto", "max_tokens": 10, "messages": [{"role": "user", "content": "hello"}]}
+    client = lambda secret: anthropic.Anthropic(  # noqa: E731
+        base_url=f"http://127.0.0.1:{gateway.port}", api_key=secret, max_retries=0)
+    assert client(key.secret).messages.create(**ask).content[0].text == "fine"
+    with pytest.raises(anthropic.AuthenticationError):
+        client(new_secret()).messages.create(**ask)
 
 
 def test_the_sdk_raises_on_a_bad_key_and_retries_a_rate(gate_of):

@@ -3,11 +3,14 @@
 import base64
 import contextlib
 import json
+import pathlib
 import re
 import sqlite3
 import struct
 
+import jsonschema
 import pytest
+import yaml
 
 from harness import config, embedding, eventually, expert, scripts
 from harness.keys import Key, key_file
@@ -499,3 +502,84 @@ def test_a_question_waits_for_what_was_put_before_it(run, tmp_path):
     gateway = run.gateway(kept(run.expert(scripts.answer()), store={"path": str(database), "commit_ms": 60000}))
     made = [gateway.chat()["x-frugal-decision-id"] for _ in range(3)]
     assert ids(gateway.get("/v1/decisions").json()) == sorted(made, reverse=True)
+
+
+# -- as described
+
+@pytest.fixture(scope="module")
+def described():
+    """Asserts that a document is what openapi.yaml calls by that name, and that no member of it is left undescribed."""
+    spec = yaml.safe_load((pathlib.Path(__file__).resolve().parents[2] / "openapi.yaml").read_text())
+
+    def follow(node):
+        while "$ref" in node:
+            found = spec
+            for key in node["$ref"][2:].split("/"):
+                found = found[key]
+            node = found
+        return node
+
+    def members(node):
+        """The described members of an object, those of its allOf put together: name to list of schemas."""
+        node = follow(node)
+        found = {name: [schema] for name, schema in node.get("properties", {}).items()}
+        for part in node.get("allOf", []):
+            for name, schemas in members(part).items():
+                found.setdefault(name, []).extend(schemas)
+        return found
+
+    def undescribed(value, nodes, at=""):
+        nodes = [follow(node) for node in nodes]
+        if isinstance(value, list):
+            items = [node["items"] for node in nodes if "items" in node]
+            return [name for element in value for name in undescribed(element, items, at + "[]")]
+        if not isinstance(value, dict) or any("additionalProperties" in node for node in nodes):
+            return []
+        known = {}
+        for node in nodes:
+            for name, schemas in members(node).items():
+                known.setdefault(name, []).extend(schemas)
+        return [f"{at}.{name}" for name in value if name not in known] + [
+            name for key, inner in value.items() if key in known for name in undescribed(inner, known[key], f"{at}.{key}")]
+
+    def check(document, name):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": spec["components"]}
+        jsonschema.Draft202012Validator(schema).validate(document)
+        assert undescribed(document, [{"$ref": f"#/components/schemas/{name}"}]) == []
+
+    return check
+
+
+def test_records_are_as_openapi_describes_them(run, router, described):
+    gateway = routed(run, router, store={"path": "frugal.db", "keep_prompts": True})
+    answers = [gateway.chat(held_out("poems", 1)[0], headers={"x-frugal-tags": "a=b", "x-frugal-budget-usd": "0.01"}),
+               gateway.chat(model="mathy")]
+    scored = gateway.post(f"/v1/decisions/{answers[0]['x-frugal-decision-id']}/feedback", {"score": 1}).json()
+    for answer in answers:
+        described(record_after(gateway, answer), "Record")
+    described(scored, "Feedback")
+    described(gateway.get("/v1/decisions").json(), "DecisionList")
+    described(gateway.post("/v1/route", {"model": "auto", "messages": [{"role": "user", "content": "a sum"}]}).json(), "Decision")
+
+
+def test_records_of_what_went_wrong_are_as_openapi_describes_them_too(run, described, tmp_path):
+    upstream = run.expert([scripts.refuse(500), scripts.stream_then_cut("a"), scripts.stream_then_silent("a"), scripts.silent])
+    store = {"path": str(tmp_path / "frugal.db"), "durability": "full"}
+    gateway = run.gateway(kept(upstream, store=store))
+    failed = gateway.chat()
+    with gateway.stream() as cut:
+        list(cut)
+    left = gateway.stream()
+    next(left)
+    left.close()
+    for answer in (failed, cut, left):
+        described(record_after(gateway, answer), "Record")
+    wire = gateway.start()
+    upstream.call(4)
+    gateway.kill()
+    wire.close()
+    again = run.gateway(kept(upstream, store=store))
+    crashed, = [s for s in again.get("/v1/decisions").json()["data"] if s["state"] == "crashed"]
+    described(again.get("/v1/decisions").json(), "DecisionList")
+    record = again.get(f"/v1/decisions/{crashed['decision_id']}").json()
+    assert record["state"] == "crashed" and record["charges"]

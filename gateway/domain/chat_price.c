@@ -161,6 +161,7 @@ static const char *unpriced(const struct chat_request *chat, struct chat_extras 
         SCAN_THINKING_BUDGET,
         SCAN_USE_BEAM_SEARCH,
         SCAN_CHAT_TEMPLATE,
+        SCAN_PROMPT_EMBEDS,
         SCAN_MM_PROCESSOR,
         SCAN_MODELS,
         SCAN_FALLBACKS,

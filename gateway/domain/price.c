@@ -113,9 +113,13 @@ int64_t price_prompt_bound(const struct config_generator *generator,
     bound = count_add(bound, PRICE_TOOLS_OVERHEAD, chat->tools_bytes > 0);
     bound = count_add(bound, PRICE_MESSAGE_OVERHEAD, (int64_t)chat->n_messages);
     bound = count_add(bound, generator->image_tokens, (int64_t)chat->n_images);
-    /* A prompt longer than the context is refused upstream, not billed. */
-    return generator->context_tokens > 0 ? lower(bound, generator->context_tokens)
-                                         : bound;
+    /* A prompt longer than the context is refused upstream, not billed; of several each. */
+    if (generator->context_tokens == 0)
+        return bound;
+    if (chat->shape != CHAT_MESSAGES)
+        return lower(bound,
+                     money_mul(generator->context_tokens, (int64_t)chat->n_messages));
+    return lower(bound, generator->context_tokens);
 }
 
 int64_t price_prompt_expected(const struct config_generator *generator,

@@ -58,6 +58,7 @@
     X(THINKING_BUDGET, "thinking_budget")                                                \
     X(USE_BEAM_SEARCH, "use_beam_search")                                                \
     X(CHAT_TEMPLATE, "chat_template")                                                    \
+    X(PROMPT_EMBEDS, "prompt_embeds")                                                    \
     X(MM_PROCESSOR, "mm_processor_kwargs")                                               \
     X(MODELS, "models")                                                                  \
     X(FALLBACKS, "fallbacks")                                                            \

@@ -100,6 +100,12 @@ static void the_context_bounds_a_long_prompt(void **state)
     long_one.prompt_bytes = 1000000;
     assert_true(price_prompt_bound(&small, &long_one) == 8192);
     assert_true(price_prompt_bound(&small, &request) == 496);
+    /* Of several prompts each may fill it. */
+    long_one.shape = CHAT_PROMPT;
+    long_one.n_messages = 10;
+    assert_true(price_prompt_bound(&small, &long_one) == 81920);
+    long_one.shape = CHAT_MESSAGES;
+    assert_true(price_prompt_bound(&small, &long_one) == 8192);
 }
 
 static void a_free_expert_costs_nothing_ever(void **state)

@@ -1,10 +1,13 @@
-/* log.c - logfmt, whole lines in each write(2), so that lines of several threads never mix.
+/* log.c - logfmt, whole lines in each write(2), and no more of them than a pipe takes at once,
+ * so that lines of several threads never mix: a longer write to a full pipe is taken in parts,
+ * with those of others in between.
  *
  * Descriptor and clock are set at start, before there are threads, and only read after.
  */
 #include "gateway/base/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -210,10 +213,23 @@ void log_begin(struct log_line *line, enum log_level level, const char *event)
     log_text(line, "event", event);
 }
 
+/* As many whole lines as are written in one piece whatever the descriptor is; at least one. */
+static size_t whole_lines(const char *text, size_t n)
+{
+    const char *end;
+
+    if (n <= PIPE_BUF)
+        return n;
+    end = memrchr(text, '\n', PIPE_BUF);
+    if (end == NULL)
+        end = memchr(text, '\n', n);
+    return end != NULL ? (size_t)(end - text) + 1 : n;
+}
+
 static void write_all(const char *text, size_t n)
 {
     while (n > 0) {
-        ssize_t written = write(descriptor, text, n);
+        ssize_t written = write(descriptor, text, whole_lines(text, n));
 
         if (written < 0 && errno != EINTR)
             return;

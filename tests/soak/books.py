@@ -6,6 +6,7 @@ import json
 import urllib.request
 
 from harness import eventually
+from harness.ledger import Ledger
 
 
 def get(experts, path):
@@ -38,6 +39,16 @@ def idle(gateway):
     """Nothing is under way, and no reservation was left behind."""
     names = ["frugal_requests_in_flight", "frugal_reservations", "frugal_reserved_usd"]
     eventually(lambda: all(gateway.metrics().value(name) == 0 for name in names), "a reservation is left behind")
+
+
+def ledger(store):
+    """What the gateway's own books have of each request: its decision and its charges, by request id."""
+    book = Ledger(store)
+    book.is_consistent()
+    charges = collections.defaultdict(list)
+    for charge in book.rows("SELECT * FROM charges"):
+        charges[charge["decision"]].append(charge)
+    return {row["request_id"]: (row, charges[row["id"]]) for row in book.decisions()}
 
 
 def lines(gateway):

@@ -10,6 +10,7 @@ import json
 class Told:
     """What one client was told."""
     id: str
+    path: str
     ceiling: int
     status: int = 0     # 0: it left, or nothing came
     headers: dict = dataclasses.field(default_factory=dict)
@@ -50,11 +51,11 @@ def unchunk(data):
     return out, False
 
 
-async def ask(port, body, headers, leaves, told, post="/v1/chat/completions"):
+async def ask(port, path, body, headers, leaves, told):
     told.began = asyncio.get_running_loop().time()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
     data = json.dumps(body).encode()
-    lines = [f"POST {post} HTTP/1.1", "host: x", "connection: close", "content-type: application/json",
+    lines = [f"POST {path} HTTP/1.1", "host: x", "connection: close", "content-type: application/json",
              f"content-length: {len(data)}", *(f"{name}: {value}" for name, value in headers.items())]
     try:
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
@@ -81,15 +82,15 @@ async def ask(port, body, headers, leaves, told, post="/v1/chat/completions"):
 async def _all(port, asks, at_once):
     free = asyncio.Semaphore(at_once)
 
-    async def one(body, headers, leaves, ceiling):
-        told = Told(headers["x-request-id"], ceiling)
+    async def one(path, body, headers, leaves, ceiling):
+        told = Told(headers["x-request-id"], path, ceiling)
         async with free:
-            await ask(port, body, headers, leaves, told)
+            await ask(port, path, body, headers, leaves, told)
         return told
 
     return await asyncio.gather(*(one(*a) for a in asks))
 
 
 def send(port, asks, at_once=200):
-    """asks: (body, headers, leaves, ceiling); gives what each client was told, in their order."""
+    """asks: (path, body, headers, leaves, ceiling); gives what each client was told, in their order."""
     return asyncio.run(_all(port, list(asks), at_once))

@@ -8,6 +8,8 @@ import dataclasses
 import datetime
 import random
 
+from harness.keys import Key
+
 # What an expert does beside answering well. Its output limit is honoured by all of these.
 MANNERS = [
     "", "", "delay_ms=15", "chunk_ms=3", "cut_after=3", "cut_after=0", "cut_head=1", "stall_after=2", "stall_head=1",
@@ -88,6 +90,9 @@ class World:
         self.models = {name: self.model(i, self.draw.choice(MANNERS)) for i, name in enumerate(names)}
         if liar:
             self.models["sage"] = self.model(len(names), "ignore_limit=1,chunks=400")
+        # Two teams with a budget that may run out, one without, all drawn on at once.
+        self.keys = [Key("poor", day_usd=round(10 ** self.draw.uniform(-4, -2), 6)),
+                     Key("well", day_usd=round(10 ** self.draw.uniform(-2, 0), 6), total_usd=1), Key("rich")]
         self.embedder_price = 4 * int(10 ** self.draw.uniform(1, 5))
         self.embedder_model = "script:" + self.draw.choice(EMBEDDERS)
 
@@ -98,6 +103,9 @@ class World:
 
     def expert_of(self, model):
         return next(name for name, own in self.models.items() if own == model)
+
+    def billed_as(self, invoice):
+        return "embedder" if invoice["embedding"] else self.expert_of(invoice["model"])
 
     def cost(self, invoice):
         if invoice["embedding"]:
@@ -117,13 +125,34 @@ class World:
                            "max_output_tokens": self.draw.choice([20, 100, 4000]), "decision_deadline_ms": 100,
                            **({"budget_usd": 0.002} if name == "capped" else {})}
                     for name, value in (("auto", 0.02), ("rich", 50), ("capped", 1))}
+        self.store = more.pop("store")
+        more["store"] = {"path": str(self.store), "durability": self.draw.choice(["batched", "batched", "full"])}
+        more["keys"] = {"file": "keys.json"}
         return {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 2, "bundle": str(bundle), "experts": experts,
                 "embedders": self.draw.choice([["embedder"], ["surface", "lexical", "embedder"]]), "policies": policies,
                 "limits": {"attempts": self.draw.choice([1, 3, 6])}, **more}
 
     def ask(self, i):
-        """One client: body, headers, when it leaves (None: it stays), and its ceiling in pico-USD."""
+        """One client: path, body, headers, when it leaves (None: it stays), and its ceiling in pico-USD."""
         draw = random.Random(f"{self.seed}/{i}")
+        body, headers, leaves, ceiling = self._chat(draw, i)
+        headers.update(draw.choice(self.keys).headers)
+        path = draw.choice(["/v1/chat/completions"] * 6 + ["/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/route"])
+        text = body["messages"][0]["content"]
+        frugal = {"frugal": body["frugal"]} if "frugal" in body else {}
+        limit = body.get("max_tokens", body.get("max_completion_tokens"))
+        stream = {"stream": True} if body.get("stream") else {}
+        if path == "/v1/responses":
+            body = {"model": body["model"], "input": text, **frugal, **stream,
+                    **({"max_output_tokens": max(limit, 16)} if limit else {})}
+        elif path == "/v1/messages":
+            body = {"model": body["model"], "messages": body["messages"], "max_tokens": limit or 50, **frugal, **stream}
+        elif path == "/v1/embeddings":
+            body = {"model": "embedder", "input": [text] * draw.randint(1, 3), **frugal}
+            ceiling = ceiling if frugal or "x-frugal-budget-usd" in headers else None
+        return path, body, headers, leaves, ceiling
+
+    def _chat(self, draw, i):
         body = {"model": draw.choice(["auto", "auto", "rich", "capped", *self.prices]),
                 "messages": [{"role": "user", "content": " ".join(draw.choices(WORDS, k=draw.randint(1, 60)))}]}
         headers = {"x-request-id": f"soak-{self.seed}-{i}"}

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -272,6 +273,55 @@ static void a_full_collector_is_written_before_it_takes_more(void **state)
     assert_int_equal(n, lines);
 }
 
+static void *write_many(void *name)
+{
+    static _Thread_local struct log_collector own = { .due = count };
+    int dues = 0;
+
+    own.arg = &dues;
+    log_collect(&own);
+    for (int i = 0; i < 3000; i++) {
+        struct log_line line;
+
+        log_begin(&line, LOG_INFO, name);
+        log_text(&line, "long",
+                 "a line as long as that of a request: ids, names, numbers");
+        log_text(&line, "end", name);
+        log_end(&line);
+    }
+    log_collect(NULL);
+    return NULL;
+}
+
+/* A pipe that is nearly always full, as that of a slow reader is. */
+static void lines_of_two_threads_do_not_mix_in_a_full_pipe(void **state)
+{
+    static char one[] = "one", two[] = "two";
+    char text[4096];
+    pthread_t threads[2];
+    size_t lines = 0;
+    FILE *reader;
+
+    (void)state;
+    assert_true(fcntl(pipe_fds[1], F_SETPIPE_SZ, 4096) > 0);
+    assert_int_equal(pthread_create(&threads[0], NULL, write_many, one), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, write_many, two), 0);
+    reader = fdopen(dup(pipe_fds[0]), "r");
+    while (lines < 6000 && fgets(text, sizeof(text), reader) != NULL) {
+        const char *event = strstr(text, "event=") + strlen("event=");
+        const char *end = strstr(text, "end=");
+
+        assert_memory_equal(text, "ts=", 3);
+        assert_non_null(end);
+        assert_int_equal(strlen(end), strlen("end=one\n"));
+        assert_memory_equal(event, end + strlen("end="), 3);
+        lines++;
+    }
+    assert_int_equal(lines, 6000);
+    (void)fclose(reader);
+    assert_int_equal(pthread_join(threads[0], NULL) | pthread_join(threads[1], NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +338,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(collected_lines_are_written_together, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_full_collector_is_written_before_it_takes_more,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(lines_of_two_threads_do_not_mix_in_a_full_pipe,
                                         setup, teardown),
         cmocka_unit_test(ids_sort_by_time_and_do_not_repeat),
         cmocka_unit_test(random_ids_of_the_system_differ),

@@ -41,9 +41,9 @@ def asks_of(world, keys):
 
     def asks():
         for i in range(world.requests):
-            body, headers, leaves, ceiling = world.ask(i)
+            path, body, headers, leaves, ceiling = world.ask(i)
             owners[headers["x-request-id"]] = key = draw.choice(keys)
-            yield body, {**headers, **dict(key.headers)}, leaves, ceiling
+            yield path, body, {**headers, **dict(key.headers)}, leaves, ceiling
 
     return asks(), owners
 

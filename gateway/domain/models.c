@@ -23,10 +23,33 @@ static void put_price(struct buf *out, const char *name, int64_t pico_per_token)
              money_format(money_mul(pico_per_token, 1000000), text));
 }
 
+/* What may be asked of it, as the last part of a path. */
+static void put_apis(struct buf *out, const struct config_expert *expert)
+{
+    static const char *const words[] = {
+#define X(name, word) word,
+        CONFIG_APIS(X)
+#undef X
+    };
+    const char *comma = "";
+
+    buf_put(out, ",\"apis\":[");
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (!expert->has_generator || (expert->generator.apis >> i & 1) == 0)
+            continue;
+        buf_putf(out, "%s\"%s\"", comma, words[i]);
+        comma = ",";
+    }
+    if (expert->has_embedding)
+        buf_putf(out, "%s\"embeddings\"", comma);
+    buf_put(out, "]");
+}
+
 static void put_expert(struct buf *out, const struct config_expert *expert,
                        int64_t created, int64_t at_s)
 {
-    const struct config_generator *generator = &expert->generator;
+    const struct config_generator *generator =
+        expert->has_generator ? &expert->generator : &expert->embedder;
     const struct config_price *price = price_at(&generator->prices, at_s);
     const struct config_rates *rates = &price->tiers[0].rates;
     char text[MONEY_TEXT_BYTES];
@@ -34,6 +57,7 @@ static void put_expert(struct buf *out, const struct config_expert *expert,
     put_head(out, expert->name, "expert", created);
     buf_put(out, ",\"frugal\":{\"kind\":\"expert\",\"model\":");
     buf_put_json(out, str_of(generator->model));
+    put_apis(out, expert);
     if (generator->context_tokens > 0)
         buf_putf(out, ",\"context\":%" PRId64, generator->context_tokens);
     buf_putf(out, ",\"usd_per_request\":%s", money_format(rates->request_pico, text));
@@ -87,10 +111,9 @@ static bool may_name(const struct config *config, const struct key_allow *allow,
            experts_of(&config->policies[policy], allow) != 0;
 }
 
-static bool may_ask(const struct config *config, const struct key_allow *allow,
-                    size_t expert)
+static bool may_ask(const struct key_allow *allow, size_t expert)
 {
-    return (allow->experts >> expert & 1) != 0 && config->experts[expert].has_generator;
+    return (allow->experts >> expert & 1) != 0;
 }
 
 void models_list(const struct config *config, const struct key_allow *allow,
@@ -107,7 +130,7 @@ void models_list(const struct config *config, const struct key_allow *allow,
         first = false;
     }
     for (size_t i = 0; i < config->n_experts; i++) {
-        if (!may_ask(config, allow, i))
+        if (!may_ask(allow, i))
             continue;
         buf_put(out, first ? "" : ",");
         put_expert(out, &config->experts[i], created_s, now_s);
@@ -124,7 +147,7 @@ bool models_one(const struct config *config, const struct key_allow *allow,
 
     if (policy >= 0 && may_name(config, allow, (size_t)policy))
         put_policy(out, config, &config->policies[policy], allow, created_s);
-    else if (policy < 0 && expert >= 0 && may_ask(config, allow, (size_t)expert))
+    else if (policy < 0 && expert >= 0 && may_ask(allow, (size_t)expert))
         put_expert(out, &config->experts[expert], created_s, now_s);
     else
         return false;

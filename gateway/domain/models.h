@@ -1,8 +1,9 @@
 /* models.h - the answers of GET /v1/models and /v1/models/{id}: policies and experts.
  *
- * Shape of OpenAI's list; owned_by is "frugal" for a policy, "expert" for an expert with
- * a generator. Prices and context stand in a `frugal` object. Test out->failed
- * afterwards.
+ * Shape of OpenAI's list; owned_by is "frugal" for a policy, "expert" for an expert. What an
+ * expert may be asked for (chat, completions, embeddings), its prices and its context stand
+ * in a `frugal` object; of one that has only an embedding they are the embedding's. Test
+ * out->failed afterwards.
  */
 #ifndef GATEWAY_DOMAIN_MODELS_H
 #define GATEWAY_DOMAIN_MODELS_H

@@ -12,7 +12,10 @@ def test_models_are_the_policies_and_the_experts(run):
         policies={name: {"value_usd": 0.02, "default": "small", "max_output_tokens": 10} for name in ("auto", "thrifty")}))
     listed = gateway.get("/v1/models").json()
     assert listed["object"] == "list"
-    assert {model["id"] for model in listed["data"]} == {"auto", "thrifty", "small", "large"}
+    assert {model["id"] for model in listed["data"]} == {"auto", "thrifty", "small", "large", "embedder"}
+    apis = {model["id"]: model["frugal"].get("apis") for model in listed["data"]}
+    assert apis == {"auto": None, "thrifty": None, "small": ["chat", "completions"], "large": ["chat", "completions"],
+                    "embedder": ["embeddings"]}
     for model in listed["data"]:
         assert model["object"] == "model" and isinstance(model["created"], int) and model["owned_by"]
 

@@ -118,7 +118,7 @@ static enum err load(struct process *process, uint64_t number,
 
     if (err != ERR_OK)
         return err;
-    err = keeper_file(process->keeper, snapshot->config->keys_file, &why);
+    err = keeper_file(process->keeper, snapshot->config, &why);
     if (err != ERR_OK) {
         (void)snprintf(error->text, sizeof error->text, "%s", why.text);
         snapshot_unref(snapshot);

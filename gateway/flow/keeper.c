@@ -14,9 +14,12 @@
 #include "gateway/domain/key_file.h"
 #include "gateway/io/store_keys.h"
 
+#define TOLD_MAX 20 /* lines about names that nobody knows, each time */
+
 struct keeper {
     const struct clock *clock;
     struct accounts *accounts; /* owned */
+    struct config *config;     /* owned reference; NULL: none was taken yet */
     struct key_set bootstrap, file, table;
     bool closed;
 
@@ -104,11 +107,14 @@ void keeper_free(struct keeper *keeper)
     key_set_release(&keeper->table);
     key_set_release(&keeper->seen);
     accounts_free(keeper->accounts);
+    config_unref(keeper->config);
     free(keeper);
 }
 
-enum err keeper_file(struct keeper *keeper, const char *path, struct keeper_error *error)
+enum err keeper_file(struct keeper *keeper, struct config *config,
+                     struct keeper_error *error)
 {
+    const char *path = config->keys_file;
     struct key_file_error why = { .text = "" };
     char text[sizeof error->text];
     struct key_set set;
@@ -123,6 +129,8 @@ enum err keeper_file(struct keeper *keeper, const char *path, struct keeper_erro
     }
     key_set_release(&keeper->file);
     keeper->file = set;
+    config_unref(keeper->config);
+    keeper->config = config_ref(config);
     return ERR_OK;
 }
 
@@ -279,6 +287,36 @@ size_t keeper_count(const struct keeper *keeper)
     return keeper->bootstrap.n + keeper->file.n + keeper->table.n;
 }
 
+/* A name that is mistyped locks out silently otherwise. A few are enough to look. */
+static void log_unknown(const struct key *key, const struct key_list *list,
+                        const struct config *config, bool experts, unsigned *told)
+{
+    for (size_t i = 0; i < list->n && *told < TOLD_MAX; i++) {
+        struct str name = str_of(list->names[i]);
+        int found =
+            experts ? config_find_expert(config, name) : config_find_policy(config, name);
+
+        if (found >= 0)
+            continue;
+        (*told)++;
+        log_message(LOG_WARN, "key_names_unknown",
+                    "key '%s' may use the %s '%s', which is not configured", key->id,
+                    experts ? "expert" : "policy", list->names[i]);
+    }
+}
+
+static void log_names(const struct keeper *keeper, const struct keyring *ring)
+{
+    unsigned told = 0;
+
+    for (size_t i = 0; keeper->config != NULL && i < keyring_count(ring); i++) {
+        const struct key *key = keyring_key(ring, i);
+
+        log_unknown(key, &key->experts, keeper->config, true, &told);
+        log_unknown(key, &key->policies, keeper->config, false, &told);
+    }
+}
+
 static void log_ring(const struct keyring *ring, size_t ignored)
 {
     struct log_line line;
@@ -323,6 +361,7 @@ enum err keeper_publish(struct keeper *keeper)
     } else {
         metrics_set(keeper->metrics, METRIC_KEYS, 0, (int64_t)keyring_count(ring));
         log_ring(ring, ignored);
+        log_names(keeper, ring);
     }
     keyring_unref(ring);
     return err;

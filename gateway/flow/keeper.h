@@ -5,7 +5,7 @@
  *   the store's table     ---+
  *
  *   main   keeper_new                  at start: takes the key of the environment
- *          keeper_file(path)           at start and reload
+ *          keeper_file(config)         at start and reload
  *          keeper_store(store)         at start: keys of the table, spend of the ledger
  *          keeper_serve(workers)       before they start
  *          keeper_watch(loop)          looks at the table every KEEPER_LOOK_MS
@@ -28,6 +28,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/err.h"
+#include "gateway/domain/config.h"
 #include "gateway/domain/metrics.h"
 #include "gateway/flow/worker.h"
 #include "gateway/io/loop.h"
@@ -51,9 +52,9 @@ NODISCARD enum err keeper_new(const struct clock *clock, struct keeper **ret_kee
  * watched on is done. */
 void keeper_free(struct keeper *keeper);
 
-/* path: of the mounted file, NULL: there is none (any more). On failure the keys stay as
- * they were. */
-NODISCARD enum err keeper_file(struct keeper *keeper, const char *path,
+/* Reads the mounted file that the configuration names, if any, and takes a reference on the
+ * configuration, by whose names lists are checked. On failure all stays as it was. */
+NODISCARD enum err keeper_file(struct keeper *keeper, struct config *config,
                                struct keeper_error *error);
 /* The store is borrowed; NULL: there is none. Blocks on the file. */
 NODISCARD enum err keeper_store(struct keeper *keeper, struct store *store,

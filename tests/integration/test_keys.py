@@ -294,6 +294,13 @@ def test_a_policy_without_an_allowed_expert_is_not_there(run):
     assert answer.status == 400 and large.asked == 0
 
 
+def test_a_name_that_is_not_configured_is_told(gate_of):
+    gateway = gate_of(Key(experts=["small", "smal"], policies=["auto", "best"]))
+    said = [line["msg"] for line in gateway.log.lines(event="key_names_unknown")]
+    assert said == ["key 'team' may use the expert 'smal', which is not configured",
+                    "key 'team' may use the policy 'best', which is not configured"]
+
+
 def test_failover_stays_among_the_allowed(run):
     key = Key(experts=["small"])
     small, large = run.expert(scripts.refuse(503)), run.expert(scripts.answer())

@@ -5,8 +5,9 @@ import threading
 import openai
 import pytest
 
-from harness import Gate, config, embedding, expert, scripts
+from harness import Gate, config, embedding, eventually, expert, scripts
 from harness.keys import Key, key_file
+from harness.ledger import Ledger
 
 # A worst case to the pico-dollar: no prompt price, ten output tokens at 100 USD a million are 0.001 USD.
 PRICE = (0.0, 100.0)
@@ -112,6 +113,26 @@ def test_fifty_clients_never_pass_the_budget_and_use_it_up(run):
     assert gateway.small.asked <= 31
     cost = gateway.metrics().value("frugal_cost_usd_total")
     assert 9 * WORST < cost <= 10 * WORST
+
+
+@pytest.mark.parametrize("durability", ["batched", "full"])
+def test_budget_and_ledger_agree_however_durable_the_ledger_is(run, tmp_path, durability):
+    key = Key(day_usd=10 * WORST)
+    store = tmp_path / "frugal.db"
+    gateway = setting(run, key, scripts.answer("seven tokens", prompt=10, output=7),
+                      store={"path": str(store), "durability": durability})
+    answers = ask_at_once(gateway, key, 30)
+    assert set(statuses(answers)) <= {200, 402}
+    good = sum(answer.status == 200 for answer in answers)
+    ledger = Ledger(store)
+    charged = 7 * 10 ** 8
+    eventually(lambda: ledger.spend() == good * charged, "what was paid is in the ledger, and nothing else")
+    # 0.0007 USD are spent each time and 0.001 must be left: 13 at the most.
+    while gateway.chat(headers=key.headers, max_tokens=10).status == 200:
+        good += 1
+    assert good == 13
+    eventually(lambda: ledger.spend() == good * charged, "the same afterwards")
+    assert [row["key"] for row in ledger.rows("SELECT DISTINCT key FROM spend")] == ["team"]
 
 
 def test_a_spent_budget_says_which_window_and_until_when(run):

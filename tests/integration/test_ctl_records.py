@@ -228,6 +228,19 @@ def test_spend_as_csv_is_exact_to_the_last_digit(busy):
     assert "always_best_usd" in told("spend", "--store", database, "--csv")
 
 
+def test_a_key_reads_its_own_records_on_the_public_listener(run):
+    ours, theirs = Key("ours"), Key("theirs")
+    gateway = run.gateway(config({"small": expert(run.expert(scripts.answer()))}, store="frugal.db", keys={"file": "keys.json"}),
+                          files={"keys.json": key_file(ours, theirs)})
+    mine = gateway.chat(headers=ours.headers)["x-frugal-decision-id"]
+    other = gateway.chat(headers=theirs.headers)["x-frugal-decision-id"]
+    public = ["--url", f"http://127.0.0.1:{gateway.port}"]
+    ran = frugalctl("decisions", *public, "--json", env={"FRUGAL_KEY": ours.secret})
+    assert [summary["decision_id"] for summary in json.loads(ran.out)["data"]] == [mine]
+    assert "no decision" in frugalctl("why", other, *public, env={"FRUGAL_KEY": ours.secret}, check=False).err
+    assert "API key" in refused("decisions", *public)[1]
+
+
 # -- build --with-feedback
 
 def scored(gateway, prompts, score, headers=(), **fields):
@@ -328,3 +341,24 @@ def test_kept_vectors_teach_without_any_text(run, router, tmp_path):
     made = build(router, tmp_path / "b.frugal", "--embedders", "embedder", "--config", gateway.config_path,
                  "--with-feedback", tmp_path / "frugal.db")
     assert (made["feedback"]["taken"], made["rows"]) == (3, 503)
+
+
+def test_evidence_is_the_routers_own_cost_and_savings_are_net_of_it(run, router, tmp_path):
+    upstreams = {name: run.expert(scripts.answer(prompt=30, output=100)) for name in PRICES}
+    entries = {name: expert(up, price=PRICES[name]) for name, up in upstreams.items()}
+    entries["embedder"] = expert(run.expert(embeddings=router.embeddings), generator=False,
+                                 embedding=embedding(dim=router.dim, price=1.0))
+    gateway = run.gateway(router.config(entries, "remote", store=str(tmp_path / "frugal.db")))
+    gateway.wait_probed()
+    answers = [gateway.chat(prompt) for prompt in held_out("poems", 4)]
+    records = [gateway.get(f"/v1/decisions/{answer['x-frugal-decision-id']}").json() for answer in answers]
+    evidence = sum(record["cost"]["evidence_usd"] for record in records)
+    total = said("spend", "--store", tmp_path / "frugal.db")["total"]
+    assert evidence > 0 and total["evidence_usd"] == pytest.approx(evidence, abs=1e-12)
+    assert total["spent_usd"] == pytest.approx(evidence + sum(r["cost"]["generation_usd"] for r in records), abs=1e-12)
+    baseline = sum(record["baselines"]["always_best"]["usd"] for record in records)
+    assert total["always_best_usd"] == pytest.approx(baseline, abs=1e-12)  # no evidence is bought for it
+    assert f"evidence) is {evidence:.6f}" in told("spend", "--store", tmp_path / "frugal.db")
+    kinds = {line["kind"]: line["calls"] for line in said("spend", "--store", tmp_path / "frugal.db", "--by", "kind")["data"]}
+    assert kinds == {"embedding": 4, "generation": 4}
+    assert "embedding   embedder" in told("why", answers[0]["x-frugal-decision-id"], "--store", tmp_path / "frugal.db")

@@ -62,6 +62,7 @@ static enum fault_err fetch(struct archived *archived, const char *url,
     static const struct http_events events = { .body = on_body, .done = on_done };
     const struct http_spec spec = { .method = "GET",
                                     .url = url,
+                                    .key = getenv(ARCHIVED_KEY),
                                     .timeouts = { .total_ms = WAIT_MS },
                                     .max_answer_bytes = RECALL_BYTES + 4096 };
     struct fetched fetched = { .loop = archived->network.loop };

@@ -1,5 +1,6 @@
 /* archived.h - the gateway's records, as a command reads them: from the database's file
- * beside a running gateway, or over HTTP from its admin listener.
+ * beside a running gateway, or over HTTP from its admin listener (or from the public one,
+ * with a key).
  *
  *   archived_open(&archived, &options, &fault)
  *   archived_list(&archived, params, n, &list, &fault)       json_t of GET /v1/decisions
@@ -20,6 +21,8 @@
 #include "tools/ctl/fault.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/options.h"
+
+#define ARCHIVED_KEY "FRUGAL_KEY" /* in the environment: for the public listener */
 
 struct archived_options {
     const char *store, *config, *url;
@@ -44,7 +47,8 @@ struct archived_options {
     { .name = "url", \
       .kind = OPTION_TEXT, \
       .value = "URL", \
-      .help = "a running gateway's admin listener, as http://127.0.0.1:8081", \
+      .help = "a running gateway's admin listener, as http://127.0.0.1:8081; or its public " \
+              "one, for what belongs to the key in FRUGAL_KEY", \
       .offset = (at) + offsetof(struct archived_options, url) }
 /* clang-format on */
 

@@ -229,6 +229,13 @@ def test_a_store_that_is_none_stops_the_start_and_the_check(tmp_path):
         assert ran.returncode == 1 and "not a database" in ran.err, ran.err
 
 
+def test_a_store_without_its_folder_stops_the_start_and_the_check(tmp_path):
+    whole = with_store(config({"small": expert("http://127.0.0.1:1/v1")}), tmp_path / "nowhere" / "frugal.db")
+    assert run_frugald("--check-config", config=whole).returncode == 1
+    ran = run_frugald(config=whole)
+    assert ran.returncode == 1 and "nowhere" in ran.err
+
+
 def test_a_store_of_a_newer_version_stops_the_start(run, store, ledger):
     gateway_with(run, store)[0].stop()
     lock = ledger.lock()

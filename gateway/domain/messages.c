@@ -116,17 +116,21 @@ static void tool_choice(struct retell *r, struct jread_value value)
         jput_bool(&r->j, "parallel_tool_calls", false);
 }
 
-static void later(struct retell *r, struct jread_value value)
+static void keep_messages(struct retell *r, struct jread_value value)
 {
-    (void)r;
-    (void)value;
+    r->said = value;
+}
+
+static void keep_system(struct retell *r, struct jread_value value)
+{
+    r->before = value;
 }
 
 static const struct retell_rule rules[] = {
     { "model", RETELL_PASS, NULL },
     { "max_tokens", RETELL_DO, max_tokens },
-    { "messages", RETELL_DO, later },
-    { "system", RETELL_DO, later },
+    { "messages", RETELL_DO, keep_messages },
+    { "system", RETELL_DO, keep_system },
     { "stream", RETELL_DO, stream },
     { "stop_sequences", RETELL_DO, stop_sequences },
     { "metadata", RETELL_DO, metadata },
@@ -401,26 +405,27 @@ static void put_message(struct retell *r, struct jread_value message)
 
 enum api_err messages_request(struct str body, struct buf *out, struct api_error *error)
 {
-    struct jread_value messages, message;
+    struct jread_value message;
     struct jread_iter it;
     struct retell r;
+    bool any = false;
 
     retell_init(&r, "Messages", body, out, error);
-    messages = jread_get(r.root, "messages");
     retell_fields(&r, rules, ARRAY_LEN(rules));
     if (error->code == API_OK && !r.limited)
         (void)api_error_set(error, API_MISSING, "max_tokens", "'max_tokens' is missing");
-    if (error->code == API_OK && retell_want(&r, "messages", messages, JREAD_LIST)) {
+    if (error->code == API_OK && retell_want(&r, "messages", r.said, JREAD_LIST)) {
         jput_open(&r.j, "messages", '[');
         r.in_messages = true;
-        put_system(&r, jread_get(r.root, "system"));
-        it = jread_iter(messages);
-        if (!jread_next_element(&it, &message))
+        put_system(&r, r.before);
+        it = jread_iter(r.said);
+        while (error->code == API_OK && jread_next_element(&it, &message)) {
+            put_message(&r, message);
+            any = true;
+        }
+        if (!any)
             (void)api_error_set(error, API_BAD_VALUE, "messages",
                                 "'messages' must not be empty");
-        it = jread_iter(messages);
-        while (error->code == API_OK && jread_next_element(&it, &message))
-            put_message(&r, message);
     }
     return retell_end(&r);
 }

@@ -147,16 +147,20 @@ static void user(struct retell *r, struct jread_value value)
     retell_raw(r, "user", value);
 }
 
-static void later(struct retell *r, struct jread_value value)
+static void keep_input(struct retell *r, struct jread_value value)
 {
-    (void)r;
-    (void)value;
+    r->said = value;
+}
+
+static void keep_instructions(struct retell *r, struct jread_value value)
+{
+    r->before = value;
 }
 
 static const struct retell_rule rules[] = {
     { "model", RETELL_PASS, NULL },
-    { "input", RETELL_DO, later },
-    { "instructions", RETELL_DO, later },
+    { "input", RETELL_DO, keep_input },
+    { "instructions", RETELL_DO, keep_instructions },
     { "stream", RETELL_DO, stream },
     { "max_output_tokens", RETELL_DO, max_output_tokens },
     { "temperature", RETELL_PASS, NULL },
@@ -351,31 +355,31 @@ static void put_spoken(struct retell *r, const char *role, struct jread_value sa
 
 enum api_err responses_request(struct str body, struct buf *out, struct api_error *error)
 {
-    struct jread_value instructions, input, item;
+    struct jread_value item;
     struct jread_iter it;
     struct retell r;
+    bool any = false;
 
     retell_init(&r, "Responses", body, out, error);
-    instructions = jread_get(r.root, "instructions");
-    input = jread_get(r.root, "input");
     retell_fields(&r, rules, ARRAY_LEN(rules));
     if (error->code != API_OK)
         return retell_end(&r);
     jput_open(&r.j, "messages", '[');
     r.in_messages = true;
-    if (retell_set(instructions) &&
-        retell_want(&r, "instructions", instructions, JREAD_TEXT))
-        put_spoken(&r, "system", instructions);
-    it = jread_iter(input);
-    if (input.type == JREAD_TEXT)
-        put_spoken(&r, "user", input);
-    else if (retell_want(&r, "input", input, JREAD_LIST) &&
-             !jread_next_element(&it, &item))
-        (void)api_error_set(error, API_BAD_VALUE, "input", "'input' must not be empty");
-    it = jread_iter(input);
-    while (error->code == API_OK && input.type == JREAD_LIST &&
-           jread_next_element(&it, &item))
-        put_item(&r, item);
+    if (retell_set(r.before) && retell_want(&r, "instructions", r.before, JREAD_TEXT))
+        put_spoken(&r, "system", r.before);
+    if (r.said.type == JREAD_TEXT) {
+        put_spoken(&r, "user", r.said);
+    } else if (retell_want(&r, "input", r.said, JREAD_LIST)) {
+        it = jread_iter(r.said);
+        while (error->code == API_OK && jread_next_element(&it, &item)) {
+            put_item(&r, item);
+            any = true;
+        }
+        if (!any)
+            (void)api_error_set(error, API_BAD_VALUE, "input",
+                                "'input' must not be empty");
+    }
     return retell_end(&r);
 }
 

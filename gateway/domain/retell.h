@@ -36,11 +36,13 @@ struct retell {
     struct jread_value root;
     struct jput j; /* the chat request */
     struct api_error *error;
-    const char *api;      /* "Messages", for errors */
-    bool in_messages;     /* the list is open */
-    bool in_calls;        /* an assistant's message with tool calls is open */
-    bool stream, limited; /* members that were seen */
-    size_t item;          /* of the list being read, for errors */
+    const char *api;  /* "Messages", for errors */
+    bool in_messages; /* the list is open */
+    bool in_calls;    /* an assistant's message with tool calls is open */
+    bool limited;     /* a limit of the output was given */
+    /* Members that are told at the end: what is said, and what stands before it. */
+    struct jread_value said, before;
+    size_t item; /* of the list being read, for errors */
 };
 
 enum retell_way { RETELL_PASS, RETELL_DROP, RETELL_REFUSE, RETELL_DO };

@@ -170,7 +170,7 @@ def test_retries_wait_as_they_are_told(run):
     small = run.expert([scripts.refuse(429, headers={"retry-after-ms": "1"}), scripts.answer("later")])
     gateway = run.gateway(small)
     assert client(gateway, retries=2).chat.completions.create(**ASK).choices[0].message.content == "later"
-    assert len([line for line in gateway.log.lines(event="request")]) == 2
+    gateway.log.wait(event="request", count=2)
 
 
 def test_a_timeout_of_the_client(run):

@@ -449,8 +449,9 @@ static double predicted_tokens(const struct record *record, size_t expert)
     return r != NULL && isfinite(r->output_tokens) ? r->output_tokens : NAN;
 }
 
-/* Output tokens that an answer of this expert is taken to have; NAN: nobody knows. A prompt
- * whose answer was longer than predicted would have made others longer, too. */
+/* Output tokens that an answer of this expert is taken to have, whole ones where an answer
+ * was given; NAN: nobody knows. A prompt whose answer was longer than predicted would have
+ * made others longer, too. */
 static double tokens_of(const struct record *record, size_t expert)
 {
     const double predicted = predicted_tokens(record, expert);
@@ -461,7 +462,9 @@ static double tokens_of(const struct record *record, size_t expert)
         return predicted;
     given = (double)record->usage.output_tokens;
     of_choice = predicted_tokens(record, choice->expert);
-    return of_choice > 0 && predicted >= 0 ? given * predicted / of_choice : given;
+    if (!(of_choice > 0) || !(predicted >= 0))
+        return given;
+    return fmin(rint(given * predicted / of_choice), (double)USAGE_MAX_TOKENS);
 }
 
 /* What this expert would have cost. */
@@ -479,7 +482,7 @@ static int64_t cost_with(const struct record *record, size_t expert)
         usage.cached_tokens = 0;
         usage.cache_write_tokens = 0;
         usage.reasoning_tokens = 0;
-        usage.output_tokens = (int64_t)ceil(tokens);
+        usage.output_tokens = (int64_t)tokens;
     }
     return price_settle(price_at(&g->prices, record->order->span.from_s), &usage);
 }

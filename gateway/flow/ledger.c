@@ -187,8 +187,11 @@ static void sum_up(struct ledger *ledger, struct store_decision *decision)
 /* All charges so far, the last one at its worst case. */
 static void reserve(struct ledger *ledger)
 {
+    const struct store_charge *last = &ledger->charges[ledger->n - 1];
     struct store_decision *head = ledger->head;
 
+    if (last->kind == STORE_KIND_GENERATION)
+        head->expert = last->expert; /* who is asked: a crash leaves this */
     head->state = STORE_STATE_OPEN;
     head->input_tokens = head->output_tokens = -1;
     head->best_pico = head->cheapest_pico = MONEY_NONE;

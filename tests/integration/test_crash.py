@@ -234,7 +234,7 @@ def test_a_call_under_way_when_the_gateway_dies_is_spent_at_its_worst_case(run, 
     assert "1 decisions were open" in again.log.wait(event="store_crashed")["msg"]
     (row,) = ledger.decisions()
     (charge,) = ledger.charges(row["id"])
-    assert (row["state"], charge["fate"]) == ("crashed", "crashed")
+    assert (row["state"], row["expert"], charge["fate"]) == ("crashed", "small", "crashed")
     assert row["spent_pico"] == charge["worst_pico"] == ledger.spend() >= 100 * 2_000_000
 
 

@@ -45,6 +45,38 @@ static void put_apis(struct buf *out, const struct config_expert *expert)
     buf_put(out, "]");
 }
 
+static void put_more(struct buf *out, const struct config_rates *rates)
+{
+    put_price(out, "usd_per_million_input", rates->input_pico);
+    put_price(out, "usd_per_million_cached_input", rates->cached_input_pico);
+    if (rates->cache_write_pico != rates->input_pico)
+        put_price(out, "usd_per_million_cache_write", rates->cache_write_pico);
+    put_price(out, "usd_per_million_output", rates->output_pico);
+    if (rates->reasoning_pico != rates->output_pico)
+        put_price(out, "usd_per_million_reasoning", rates->reasoning_pico);
+}
+
+static void put_tiers(struct buf *out, const struct config_price *price)
+{
+    for (size_t t = 1; t < price->n_tiers; t++) {
+        buf_putf(out, "%s{\"tokens\":%" PRId64, t == 1 ? ",\"above\":[" : ",",
+                 price->tiers[t].above_tokens);
+        put_more(out, &price->tiers[t].rates);
+        buf_put(out, "}");
+    }
+    if (price->n_tiers > 1)
+        buf_put(out, "]");
+}
+
+/* When the prices that are shown end. */
+static void put_change(struct buf *out, const struct config_prices *prices, int64_t at_s)
+{
+    const struct config_price *now = price_at(prices, at_s);
+
+    if (now + 1 < prices->list + prices->n)
+        buf_putf(out, ",\"prices_change\":%" PRId64, now[1].from_s);
+}
+
 static void put_expert(struct buf *out, const struct config_expert *expert,
                        int64_t created, int64_t at_s)
 {
@@ -61,9 +93,9 @@ static void put_expert(struct buf *out, const struct config_expert *expert,
     if (generator->context_tokens > 0)
         buf_putf(out, ",\"context\":%" PRId64, generator->context_tokens);
     buf_putf(out, ",\"usd_per_request\":%s", money_format(rates->request_pico, text));
-    put_price(out, "usd_per_million_input", rates->input_pico);
-    put_price(out, "usd_per_million_cached_input", rates->cached_input_pico);
-    put_price(out, "usd_per_million_output", rates->output_pico);
+    put_more(out, rates);
+    put_tiers(out, price);
+    put_change(out, &generator->prices, at_s);
     buf_put(out, "}}");
 }
 

@@ -87,6 +87,9 @@ static void splice_is_stable(const struct chat_request *chat, struct arena *aren
     LAW(chat_parse(&again, &scan, body, arena, NULL) == API_OK);
     LAW(str_is(again.model, "a\"\xc3\xa9") && again.frugal.n == 0);
     LAW(again.output_limit > 0 && again.output_limit <= 100);
+    /* Under one name only, and nothing new that a ceiling would refuse. */
+    LAW(scan.fields[SCAN_MAX_TOKENS].type == JREAD_NOTHING);
+    LAW(!chat_extras(&again).unpriced == !chat_extras(chat).unpriced);
     LAW(again.stream == chat->stream && (!chat->stream || again.include_usage));
     LAW(again.n_messages == chat->n_messages && again.prompt_bytes == chat->prompt_bytes);
     LAW(str_eq(splice(&again, arena, &second), body));

@@ -193,6 +193,11 @@ static void names_are_found(void **state)
     config_unref(config);
 }
 
+static const char *buf_find(const struct buf *out, const char *text)
+{
+    return memmem(out->p, out->n, text, strlen(text));
+}
+
 static void models_list_is_json_in_openai_shape(void **state)
 {
     struct config *config = NULL;
@@ -220,6 +225,13 @@ static void models_list_is_json_in_openai_shape(void **state)
     buf_clear(&out);
     assert_true(models_one(config, &key_allow_all, STR("large"), 1, 1, &out));
     assert_non_null(memmem(out.p, out.n, "\"usd_per_million_cached_input\":1.25", 35));
+    assert_non_null(
+        buf_find(&out, "\"above\":[{\"tokens\":100000,\"usd_per_million_input\":5,"));
+    assert_non_null(buf_find(&out, "\"prices_change\":1798761600}")); /* 2027-01-01 */
+    buf_clear(&out);
+    assert_true(models_one(config, &key_allow_all, STR("large"), 1, 1798761600, &out));
+    assert_non_null(buf_find(&out, "\"usd_per_million_input\":2,"));
+    assert_null(buf_find(&out, "prices_change"));
     assert_false(models_one(config, &key_allow_all, STR("none"), 1, 1, &out));
     buf_release(&out);
     config_unref(config);

@@ -11,6 +11,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/jput.h"
 #include "gateway/domain/price.h"
+#include "gateway/domain/routing_text.h"
 
 static const struct config *config_of(const struct record *record)
 {
@@ -214,6 +215,22 @@ static void put_estimate(struct jput *j, const struct record *record)
     jput_usd(j, "ceiling_usd", record->order->ceiling_pico);
 }
 
+/* How much of what the client said was looked at; the text itself is not told. */
+static void put_text(struct jput *j, const struct record *record)
+{
+    const struct decision *decision = record->decision;
+
+    if (record->snapshot->fuser == NULL || record->order->policy == NULL) {
+        jput_null(j, "text");
+        return;
+    }
+    jput_open(j, "text", '{');
+    jput_text(j, "version", ROUTING_TEXT_VERSION);
+    jput_int(j, "bytes", (int64_t)decision->text.n);
+    jput_int(j, "turns", (int64_t)record->order->chat->n_messages);
+    jput_close(j, '}');
+}
+
 static void put_why(struct jput *j, const struct record *record)
 {
     const struct decision *decision = record->decision;
@@ -225,6 +242,7 @@ static void put_why(struct jput *j, const struct record *record)
     put_steps(j, record);
     put_neighbours(j, record);
     jput_number(j, "decision_ms", record->decided ? (double)took_us / 1000.0 : NAN);
+    put_text(j, record);
     jput_text(j, "bundle",
               fuser != NULL ? fuser_bundle_id(fuser_bundle_of(fuser)) : NULL);
     jput_text(j, "config", config_of(record)->version);

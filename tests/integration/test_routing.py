@@ -186,3 +186,17 @@ def test_without_a_bundle_the_configuration_with_embedders_still_serves(run):
     assert gateway.chat()["x-frugal-reason"] == "no_bundle"
     assert gateway.get("/readyz").status == 200
     assert gateway.metrics().value("frugal_bundle_loaded") == 0
+
+
+@pytest.mark.parametrize("path, asked", [
+    ("/v1/chat/completions", {"messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "{}"}]}),
+    ("/v1/responses", {"instructions": "be brief", "input": "{}"}),
+    ("/v1/messages", {"system": "be brief", "max_tokens": 9, "messages": [{"role": "user", "content": [
+        {"type": "text", "text": "{}"}]}]})])
+def test_the_same_question_is_routed_by_the_same_text_in_every_api(run, router, tmp_path, path, asked):
+    prompt = held_out("poems", 1)[0]
+    gateway = run.gateway(router.config(entries(three(run)), policies=policies(), store=str(tmp_path / "frugal.db")))
+    answer = gateway.post(path, json.dumps({"model": "auto", **asked}).replace("{}", prompt).encode())
+    assert (answer.status, answer["x-frugal-expert"], answer["x-frugal-reason"]) == (200, "poet", "routed")
+    record = gateway.get(f"/v1/decisions/{answer['x-frugal-decision-id']}", admin=True).json()
+    assert record["text"] == {"version": "text@1", "bytes": len(prompt), "turns": 2}

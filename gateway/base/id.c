@@ -64,15 +64,26 @@ static char *put_hex(char *p, uint16_t value)
     return p;
 }
 
-const char *id_new(struct id_source *source, const char *prefix, char text[ID_TEXT_BYTES])
+static char *put_time(char *text, const char *prefix, int64_t wall_us)
 {
     size_t n = strlen(prefix);
-    char *p = text + n;
 
     assert(n <= 8);
     memcpy(text, prefix, n);
-    *p++ = '_';
-    p = put_base32(p, (uint64_t)clock_wall_us(source->clock) / 1000, 10);
+    text[n] = '_';
+    return put_base32(text + n + 1, (uint64_t)wall_us / 1000, 10);
+}
+
+const char *id_floor(const char *prefix, int64_t wall_us, char text[ID_TEXT_BYTES])
+{
+    *put_time(text, prefix, wall_us) = '\0';
+    return text;
+}
+
+const char *id_new(struct id_source *source, const char *prefix, char text[ID_TEXT_BYTES])
+{
+    char *p = put_time(text, prefix, clock_wall_us(source->clock));
+
     *p++ = '-';
     p = put_hex(p, source->instance);
     *p++ = '-';

@@ -36,6 +36,10 @@ void id_source_init(struct id_source *source, const struct clock *clock,
 const char *id_new(struct id_source *source, const char *prefix,
                    char text[ID_TEXT_BYTES]);
 
+/* What every id of that moment begins with, "dec_01jd6w3z9k": as a text it is before all of
+ * them and behind all earlier ones. Returns text. */
+const char *id_floor(const char *prefix, int64_t wall_us, char text[ID_TEXT_BYTES]);
+
 uint64_t
 id_random(struct id_source *source); /* 64 random bits, for jitter and sampling */
 

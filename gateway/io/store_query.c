@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/base/id.h"
 #include "gateway/io/store_private.h"
 
 #define CHARGES_MAX 4096 /* of one decision that are read */
@@ -252,7 +253,7 @@ struct asking {
     struct {
         struct str text; /* NULL: the number */
         int64_t number;
-    } bound[12];
+    } bound[16];
 };
 
 static void say(struct asking *asking, const char *text)
@@ -267,6 +268,7 @@ static void say(struct asking *asking, const char *text)
 static void say_text(struct asking *asking, const char *condition, struct str text)
 {
     say(asking, condition);
+    assert(asking->n_bound < ARRAY_LEN(asking->bound));
     asking->bound[asking->n_bound].text = text.p != NULL ? text : STR("");
     asking->n_bound++;
 }
@@ -274,6 +276,7 @@ static void say_text(struct asking *asking, const char *condition, struct str te
 static void say_number(struct asking *asking, const char *condition, int64_t number)
 {
     say(asking, condition);
+    assert(asking->n_bound < ARRAY_LEN(asking->bound));
     asking->bound[asking->n_bound++].number = number;
 }
 
@@ -319,6 +322,7 @@ enum store_err store_list(struct store_view *view, const struct store_filter *fi
 {
     struct asking asking = { .n = 0 };
     struct store_decision decision;
+    char oldest[ID_TEXT_BYTES];
     int64_t until_us;
     sqlite3_stmt *s;
     bool row = false;
@@ -332,8 +336,12 @@ enum store_err store_list(struct store_view *view, const struct store_filter *fi
         say_text(&asking, " AND id > ?", filter->after);
     if (filter->before.n > 0)
         say_text(&asking, " AND id < ?", filter->before);
-    if (filter->since_us > 0)
+    /* An id is made after its request came: older ids need not be looked at. */
+    if (filter->since_us > 0) {
         say_number(&asking, " AND at_us >= ?", filter->since_us);
+        say_text(&asking, " AND id >= ?",
+                 str_of(id_floor("dec", filter->since_us, oldest)));
+    }
     if (filter->until_us > 0)
         say_number(&asking, " AND at_us < ?", filter->until_us);
     if (filter->by_key)

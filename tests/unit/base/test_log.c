@@ -177,6 +177,7 @@ static void count_up(void *context, void *bytes, size_t n)
 static void ids_sort_by_time_and_do_not_repeat(void **state)
 {
     char first[ID_TEXT_BYTES], second[ID_TEXT_BYTES], later[ID_TEXT_BYTES];
+    char floor[ID_TEXT_BYTES];
     struct id_source source;
     unsigned char next = 0;
 
@@ -186,7 +187,10 @@ static void ids_sort_by_time_and_do_not_repeat(void **state)
     id_new(&source, "req", second);
     now_us += 1000;
     id_new(&source, "req", later);
+    id_floor("req", now_us, floor);
     now_us -= 1000;
+    assert_true(strcmp(first, floor) < 0 && strcmp(floor, later) < 0);
+    assert_int_equal(strncmp(floor, later, strlen(floor)), 0);
     assert_string_not_equal(first, second);
     assert_true(strcmp(first, later) < 0 && strncmp(first, later, 14) < 0);
     assert_int_equal(strncmp(first, "req_", 4), 0);

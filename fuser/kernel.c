@@ -26,6 +26,7 @@
 #define UNWANTED                                                                         \
     1024.0f             /* more than any utility, yet leaves a float its fourth decimal */
 #define AHEAD        12 /* rows fetched before their turn: they lie far apart */
+#define STRIP        4  /* vectors of a weighted sum that are made together */
 #define SORT_ROOM    1024      /* what is sorted by ranks; more is rare */
 #define CLASSES      64        /* classes looked at together */
 #define BOUND_COARSE (1 << 14) /* the last bits of a bound: a five-hundredth */
@@ -189,42 +190,56 @@ FUSER_CLONES void kernel_project(const float *matrix, size_t width, size_t dim,
     }
 }
 
+/* `width` vectors of a weighted sum stay in registers while all rows pass by. The last begins `back` floats
+ * early, where less than a vector is left: what both hold is made twice. */
+ALWAYS_INLINE void sum_strip(const float *rows, size_t dim, const uint16_t *which,
+                             const float *weight, size_t n, size_t width, size_t back,
+                             float *out)
+{
+    lanes sum[STRIP] = { { 0 } }, x;
+
+    for (size_t i = 0; i < n; i++) {
+        const float *row = rows + which[i] * dim;
+
+        if (i + AHEAD < n)
+            for (size_t v = 0; v < width; v++)
+                __builtin_prefetch(rows + which[i + AHEAD] * dim + v * LANES);
+        for (size_t v = 0; v + 1 < width; v++) {
+            memcpy(&x, row + v * LANES, sizeof x);
+            sum[v] += x * weight[i];
+        }
+        memcpy(&x, row + (width - 1) * LANES - back, sizeof x);
+        sum[width - 1] += x * weight[i];
+    }
+    for (size_t v = 0; v < width; v++)
+        memcpy(out + v * LANES - (v + 1 < width ? 0 : back), &sum[v], sizeof sum[v]);
+}
+
 FUSER_CLONES void kernel_weighted_sum(const float *rows, size_t dim,
                                       const uint16_t *which, const float *weight,
                                       size_t n, float *out)
 {
-    size_t from = 0;
+    size_t from = 0, left, back;
 
-    /* Four vectors at a time stay in registers while all rows pass by. */
-    for (; from + 4 * LANES <= dim; from += 4 * LANES) {
-        lanes a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 }, x;
-
-        for (size_t i = 0; i < n; i++) {
-            const float *row = rows + which[i] * dim + from;
-
-            if (i + AHEAD < n)
-                for (size_t line = 0; line < 4; line++)
-                    __builtin_prefetch(rows + which[i + AHEAD] * dim + from +
-                                       line * LANES);
-            memcpy(&x, row, sizeof x);
-            a += x * weight[i];
-            memcpy(&x, row + LANES, sizeof x);
-            b += x * weight[i];
-            memcpy(&x, row + 2 * LANES, sizeof x);
-            c += x * weight[i];
-            memcpy(&x, row + 3 * LANES, sizeof x);
-            d += x * weight[i];
-        }
-        memcpy(out + from, &a, sizeof a);
-        memcpy(out + from + LANES, &b, sizeof b);
-        memcpy(out + from + 2 * LANES, &c, sizeof c);
-        memcpy(out + from + 3 * LANES, &d, sizeof d);
+    for (; from + STRIP * LANES <= dim; from += STRIP * LANES)
+        sum_strip(rows + from, dim, which, weight, n, STRIP, 0, out + from);
+    left = (dim - from + LANES - 1) / LANES; /* vectors */
+    back = from + left * LANES - dim;
+    if (dim < LANES) {
+        for (size_t d = 0; d < dim; d++)
+            out[d] = 0;
+        for (size_t i = 0; i < n; i++)
+            for (size_t d = 0; d < dim; d++)
+                out[d] += rows[which[i] * dim + d] * weight[i];
+    } else if (left == 1) {
+        sum_strip(rows + from, dim, which, weight, n, 1, back, out + from);
+    } else if (left == 2) {
+        sum_strip(rows + from, dim, which, weight, n, 2, back, out + from);
+    } else if (left == 3) {
+        sum_strip(rows + from, dim, which, weight, n, 3, back, out + from);
+    } else if (left == 4) {
+        sum_strip(rows + from, dim, which, weight, n, 4, back, out + from);
     }
-    for (size_t d = from; d < dim; d++)
-        out[d] = 0;
-    for (size_t i = 0; i < n; i++)
-        for (size_t d = from; d < dim; d++)
-            out[d] += rows[which[i] * dim + d] * weight[i];
 }
 
 FUSER_CLONES void kernel_axpy(const float *row, size_t dim, float weight, float *out)

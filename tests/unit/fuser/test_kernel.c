@@ -167,7 +167,7 @@ static void nearest_is_the_head_of_a_full_sort(void **state)
 
 static void a_weighted_sum_is_the_sum_of_its_rows(void **state)
 {
-    static const size_t dims[] = { 1, 16, 63, 64, 65, 128, 200 };
+    static const size_t dims[] = { 1, 15, 16, 17, 63, 64, 65, 96, 110, 128, 200 };
     struct rng rng = rng_seeded(6);
 
     (void)state;

@@ -22,9 +22,9 @@
 #include "fuser/wire.h"
 
 #define LEXICAL_MODEL      "lexical@2" /* the newest, unless the builder is told another */
-#define LEXICAL_DIM        128         /* the same */
-#define LEXICAL_FORM_SHARE 0.1f        /* of the squared length, part of "lexical@2" */
-#define LEXICAL_ROWS       8192        /* texts in a fit */
+#define LEXICAL_DIM        (128 + SURFACE_DIM) /* the same */
+#define LEXICAL_FORM_SHARE 0.1f /* of the squared length, part of "lexical@2" */
+#define LEXICAL_ROWS       8192 /* texts in a fit */
 #define LEXICAL_DIM_MAX    1024
 
 struct lexical; /* shared by reference count */

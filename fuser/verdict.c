@@ -11,6 +11,8 @@
 #include "fuser/session.h"
 
 #define KNOWN_FEW 10 /* known cells near: fewer are a rumour */
+#define WORTH_MOST                                                                       \
+    120.0 /* rows: beyond, what an estimate is off by averages out no more */
 
 static int64_t to_pico(double value)
 {
@@ -148,7 +150,9 @@ static size_t place_of_default(const struct fuser_session *session,
 }
 
 /* Standard error of the difference in quality: the deviation of the differences among the
- * neighbours that know both, over the root of the rows that the estimates are worth. */
+ * neighbours that know both, over the root of the rows that the estimates are worth. A head counts
+ * rows as if they were prompts like this one; of a domain never seen none are, and no number of them says
+ * more than some. */
 static double paired_error(const struct fuser_session *session,
                            const struct head_estimate *estimates, size_t a, size_t b)
 {
@@ -167,7 +171,7 @@ static double paired_error(const struct fuser_session *session,
         squares += off * off;
     }
     return sqrt(fmax(squares / n - sum / n * (sum / n), 0) /
-                fmin(estimates[a].rows, estimates[b].rows));
+                fmin(fmin(estimates[a].rows, estimates[b].rows), WORTH_MOST));
 }
 
 /* Brings forward the first whose gain over the best fixed generator is more than chance,

@@ -122,12 +122,23 @@ static void count_attempt(struct exchange *x, int64_t spent)
         metrics_add(x->metrics, METRIC_STREAMS_CUT, slot, 0, 1);
 }
 
-/* For the record; without memory it lacks this one. */
+/* A time after the attempt began, for one that the loop's clock has begin `early`; what was reached stays
+ * more than 0. */
+static uint64_t less_early(uint64_t us, uint64_t early)
+{
+    return us > early ? us - early : us > 0;
+}
+
+/* For the record; without memory it lacks this one. The loop's clock stands still within a turn, so it may have
+ * the attempt begin before the request was accepted. */
 static void note_attempt(struct exchange *x, int64_t spent)
 {
     const struct attempt *attempt = &x->attempt;
     const bool answered = attempt->end == ATTEMPT_ANSWERED;
     struct record_attempt *note = arena_alloc(&x->arena, sizeof *note);
+    const uint64_t began =
+        attempt->started_us > x->accepted_us ? attempt->started_us : x->accepted_us;
+    const uint64_t early = began - attempt->started_us;
     struct str id = { 0 };
 
     if (note == NULL)
@@ -142,12 +153,10 @@ static void note_attempt(struct exchange *x, int64_t spent)
                                            : attempt_word(attempt->end),
         .sent = answered || attempt->sent,
         .expert_request_id = id.p != NULL ? id.p : "",
-        .began_us = attempt->started_us > x->accepted_us
-                        ? (int64_t)(attempt->started_us - x->accepted_us)
-                        : 0,
-        .head_us = attempt->timings.head_us,
-        .first_byte_us = attempt->timings.first_byte_us,
-        .done_us = loop_now_us(exchange_loop(x)) - attempt->started_us,
+        .began_us = (int64_t)(began - x->accepted_us),
+        .head_us = less_early(attempt->timings.head_us, early),
+        .first_byte_us = less_early(attempt->timings.first_byte_us, early),
+        .done_us = less_early(loop_now_us(exchange_loop(x)) - attempt->started_us, early),
         .spent_pico = spent,
     };
     if (x->last_try != NULL)

@@ -249,6 +249,7 @@ enum err key_change(struct key_reader *r, struct str name, struct str text)
 
     if (err != ERR_OK)
         return err;
+    assert(field != NULL);
     clear(r, field);
     if (str_is(text, "none"))
         return ERR_OK;

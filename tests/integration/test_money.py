@@ -1,10 +1,12 @@
 """A ceiling holds: what a request can cost in the worst case never exceeds it, whatever happens on the way."""
 
+import json
 import random
+import re
 
 import pytest
 
-from harness import config, expert, scripts
+from harness import config, expert, run_frugald, scripts
 
 IN, OUT = 1.0, 2.0  # USD per million tokens, the scripted experts' price
 CHEAP = (0.01, 0.02)
@@ -224,3 +226,45 @@ def test_money_adds_up_over_many_requests(run):
     assert metrics.value("frugal_cost_usd_total", expert="small") == pytest.approx(40 * (1234 + 2 * 567) * 1e-6)
     assert metrics.value("frugal_tokens_total", expert="small", gen_ai_token_type="input") == 40 * 1234
     assert metrics.value("frugal_tokens_total", expert="small", gen_ai_token_type="output") == 40 * 567
+
+
+WRONG_PRICES = {
+    "missing": (lambda generator: generator.pop("price"), "/experts/small/generator"),
+    "negative": (lambda generator: generator["price"].update(input=-1), "/experts/small/generator/price/input"),
+    "null": (lambda generator: generator["price"].update(output=None), "/experts/small/generator/price/output"),
+    "in words": (lambda generator: generator["price"].update(input="1.0"), "/experts/small/generator/price/input"),
+    "in euros": (lambda generator: generator["price"].update(currency="EUR"), "/experts/small/generator/price/currency"),
+    "a tier without output": (lambda generator: generator["price"].update(above={"tokens": 9, "input": 2}),
+                              "/experts/small/generator/price/above"),
+    "a date that is none": (lambda generator: generator.update(price=[
+        generator["price"], {"from": "2026-02-30", "input": 1, "output": 1}]), "/experts/small/generator/price/1/from"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_PRICES)
+def test_a_wrong_price_stops_the_start_and_a_reload_with_line_and_column(run, wrong):
+    break_it, pointer = WRONG_PRICES[wrong]
+    small = run.expert(scripts.answer())
+    whole = config({"small": expert(small)})
+    gateway = run.gateway(whole)
+    break_it(whole["experts"]["small"]["generator"])
+    gateway.write_config(whole)
+    gateway.reload()
+    said = gateway.log.wait(event="reload_failed")["msg"]
+    assert re.search(r"config\.json:\d+:\d+: " + re.escape(pointer) + ": ", said), said
+    assert gateway.chat().json()["usage"]["cost"] == pytest.approx(50e-6), "the old prices hold"
+    ran = run_frugald(config=json.dumps(whole, indent=2))
+    assert ran.returncode == 1 and re.search(r"config\.json:\d+:\d+: ", ran.err), ran.err
+
+
+def test_a_price_by_date_and_length_is_what_is_charged_and_shown(run):
+    small = run.expert(scripts.answer(prompt=300, output=10))
+    entry = expert(small)
+    entry["generator"]["price"] = [
+        {"input": 9, "output": 9}, {"from": "2020-01-01", "input": 1, "output": 2, "above": {
+            "tokens": 200, "input": 3, "output": 5}}, {"from": "2999-01-01", "input": 90, "output": 90}]
+    gateway = run.gateway(config({"small": entry}))
+    assert gateway.chat().json()["usage"]["cost"] == pytest.approx((300 * 3 + 10 * 5) * 1e-6)
+    shown = gateway.get("/v1/models/small").json()["frugal"]
+    assert (shown["usd_per_million_input"], shown["above"][0]["usd_per_million_output"]) == (1, 5)
+    assert shown["prices_change"] == 32472144000

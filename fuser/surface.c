@@ -68,7 +68,8 @@ static bool begins_with(const uint32_t *at, size_t n, const char *phrase)
 
 static void count_word(struct words *words, const uint32_t *at, size_t n, size_t rest)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a: only to tell words apart */
+    uint32_t hash = 2166136261u;         /* FNV-1a: only to tell words apart */
+    uint32_t first = glyph_lower(at[0]); /* most words are none of those below */
 
     for (size_t i = 0; i < n; i++)
         hash = (hash ^ glyph_lower(at[i])) * 16777619u;
@@ -78,11 +79,16 @@ static void count_word(struct words *words, const uint32_t *at, size_t n, size_t
     words->n++;
     words->letters += n;
     for (size_t i = 0; i < sizeof code_words / sizeof *code_words; i++)
-        words->code += is_word(at, n, code_words[i]);
-    words->negations += is_word(at, n, "not");
-    words->which_of += begins_with(at, rest, "which of the following");
-    words->how_many += begins_with(at, rest, "how many");
-    words->how_much += begins_with(at, rest, "how much");
+        if (first == (unsigned char)code_words[i][0])
+            words->code += is_word(at, n, code_words[i]);
+    if (first == 'n')
+        words->negations += is_word(at, n, "not");
+    if (first == 'w')
+        words->which_of += begins_with(at, rest, "which of the following");
+    if (first == 'h') {
+        words->how_many += begins_with(at, rest, "how many");
+        words->how_much += begins_with(at, rest, "how much");
+    }
 }
 
 static void count_words(struct words *words, const struct glyphs *glyphs)
@@ -126,6 +132,8 @@ void surface_features(const struct glyphs *glyphs, float ret[SURFACE_DIM])
     for (size_t i = 0; i < glyphs->n; i++) {
         uint32_t c = glyphs->at[i];
 
+        if ((c >= 'a' && c <= 'z') || c == ' ')
+            continue; /* nine in ten, and nothing that is counted here */
         count[DIGITS] += glyph_is_digit(c);
         count[CAPITALS] += c != glyph_lower(c);
         count[OPERATORS] += is_one_of(c, "+-*/=<>^%");

@@ -400,10 +400,6 @@ static enum step step_respond(struct exchange *x)
 /* What the client still has to receive lies with the edge: the big pieces go now. */
 static enum step step_settle(struct exchange *x)
 {
-    if (x->counted) {
-        atomic_fetch_sub(&worker_service(x->worker)->in_flight, 1);
-        metrics_move(x->metrics, METRIC_IN_FLIGHT, 0, -1);
-    }
     gate_settle(x);
     settle_request(x);
     entry_settle(x);
@@ -411,6 +407,11 @@ static enum step step_settle(struct exchange *x)
     relay_release(&x->relay);
     buf_release(&x->body);
     tongue_release(x);
+    /* Last: who sees nothing in flight sees everything settled. */
+    if (x->counted) {
+        atomic_fetch_sub(&worker_service(x->worker)->in_flight, 1);
+        metrics_move(x->metrics, METRIC_IN_FLIGHT, 0, -1);
+    }
     return STEP_OVER;
 }
 

@@ -1,6 +1,8 @@
 """frugal-experts behind the gateway: the real small experts, and the ones scripted by name."""
 
+import http.client
 import json
+import urllib.parse
 import urllib.request
 
 from harness import config, embedding, eventually, expert
@@ -32,6 +34,23 @@ def test_a_scripted_cut_is_an_honest_error(run):
     with gateway.stream() as stream:
         said = list(stream)
     assert "error" in json.loads(said[-1]) and not stream.done
+
+
+def test_a_scripted_cut_comes_at_once_while_older_connections_are_open(run):
+    experts = run.experts()
+    url = urllib.parse.urlsplit(experts.url)
+    older = [http.client.HTTPConnection(url.hostname, url.port, timeout=30) for _ in range(8)]
+    for line in older:
+        line.request("GET", "/healthz")
+        line.getresponse().read()
+    script = "script:chunks=10,cut_after=3,chunk_ms=1"
+    gateway = behind(run, experts, ("cutter", script))
+    with gateway.stream() as stream:
+        said = list(stream)
+    assert "error" in json.loads(said[-1]) and not stream.done
+    assert gateway.log.wait(event="request")["expert_end"] == "cut"  # not timed out
+    for line in older:
+        line.close()
 
 
 def test_an_expert_that_only_embeds_is_no_model(run):

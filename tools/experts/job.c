@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tools/experts/embed.h"
 #include "tools/experts/gzip.h"
@@ -47,6 +48,7 @@ struct job {
     size_t slice;        /* bytes of one write; 0: as they come */
     bool started;        /* the body was read and understood */
     bool suspended, gone;
+    bool cut;                 /* by us: that the line is gone then is no news */
     struct job *next, **prev; /* on lane->waiting while suspended */
 };
 
@@ -154,12 +156,11 @@ void job_over(struct job *job, bool sent_all)
     if (job->play != NULL && job->stats != NULL)
         bill(job);
     if (job->stats != NULL) {
-        bool cut = job->step == PLAY_CUT && !job->gone;
         bool whole = job->step == PLAY_END && sent_all && !job->gone;
         atomic_fetch_add(&job->stats->in_flight, -1);
-        atomic_fetch_add(whole ? &job->stats->completed
-                         : cut ? &job->stats->cut
-                               : &job->stats->cancelled,
+        atomic_fetch_add(whole      ? &job->stats->completed
+                         : job->cut ? &job->stats->cut
+                                    : &job->stats->cancelled,
                          1);
         if (job->play != NULL)
             atomic_fetch_add(&job->stats->completion_tokens,
@@ -175,10 +176,16 @@ void job_over(struct job *job, bool sent_all)
 
 /* -- answers --------------------------------------------------------------------- */
 
-/* libmicrohttpd closes such a connection in its next run only, and its timeout does not say
- * that one is due. */
+/* libmicrohttpd closes such a connection in a later run, but only where it has an event of the
+ * socket or no older connection is open: we make the event. */
 static ssize_t cut_off(struct job *job)
 {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(job->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    job->cut = !job->gone;
+    if (info != NULL)
+        (void)shutdown(info->connect_fd, SHUT_RDWR);
     lane_turn(job->lane);
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
@@ -341,6 +348,7 @@ static enum MHD_Result start(struct job *job)
     result = MHD_YES;
     if (script->cut_head != 0) {
         job->step = PLAY_CUT;
+        job->cut = !job->gone;
         result = MHD_NO;
     } else if (script->stall_head != 0) {
         suspend(job, UINT64_MAX);

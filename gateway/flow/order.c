@@ -373,6 +373,13 @@ enum api_err order_too_dear(const struct order *order, int64_t spent_pico,
             "budget of %s USD cannot be kept",
             ceiling_text);
     money_format(money_add(least, spent_pico), least_text);
+    if (money_add(least, spent_pico) <= order->ceiling_pico)
+        return api_error_set(
+            error, API_BUDGET, "budget_usd",
+            "the best expert for this request does not fit under its budget of %s USD in "
+            "the worst case, and nobody else may answer ('on_budget'); the cheapest, "
+            "'%s', can cost %s USD",
+            ceiling_text, order->config->experts[cheapest].name, least_text);
     return api_error_set(
         error, API_BUDGET, "budget_usd",
         "this request can cost %s USD at least in the worst case (expert "

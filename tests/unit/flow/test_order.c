@@ -272,6 +272,24 @@ static void the_refusal_names_the_least_price(void **state)
     end(&f);
 }
 
+static void a_refusal_does_not_call_the_cheapest_too_dear_that_fits(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    assert_int_equal(make(&f,
+                          "{\"model\":\"auto\",\"frugal\":{\"budget_usd\":1000,"
+                          "\"on_budget\":\"reject\","
+                          "\"experts\":[\"cheap\",\"dear\"]}," MESSAGES "}",
+                          0),
+                     API_OK);
+    assert_int_equal(order_too_dear(&f.order, 0, &f.error), API_BUDGET);
+    assert_null(strstr(f.error.message, "above its budget"));
+    assert_non_null(strstr(f.error.message, "the best expert"));
+    assert_non_null(strstr(f.error.message, "'cheap'"));
+    end(&f);
+}
+
 static void a_request_tightens_its_policy_and_cannot_loosen_it(void **state)
 {
     struct fixture f;
@@ -473,6 +491,7 @@ int main(void)
         cmocka_unit_test(who_has_no_bound_is_never_asked_under_a_ceiling),
         cmocka_unit_test(a_free_expert_fits_into_a_ceiling_of_nothing),
         cmocka_unit_test(the_refusal_names_the_least_price),
+        cmocka_unit_test(a_refusal_does_not_call_the_cheapest_too_dear_that_fits),
         cmocka_unit_test(a_request_tightens_its_policy_and_cannot_loosen_it),
         cmocka_unit_test(an_allow_list_replaces_a_default_that_is_not_on_it),
         cmocka_unit_test(an_allow_list_that_leaves_nobody_is_refused),

@@ -11,7 +11,6 @@
 
 #define PREFIX         "x-frugal-"
 #define FORWARD        "x-frugal-fwd-"
-#define UNDERSCORED    "x_frugal_" /* what some proxies and people make of it */
 #define MAX_DEADLINE   INT64_C(86400000)
 #define MAX_KEY_BYTES  32
 #define MAX_LIST_BYTES ((CONFIG_MAX_NAME + 2) * CONFIG_MAX_EXPERTS) /* of tags: less */
@@ -382,18 +381,35 @@ static void show_name(char *shown, size_t bytes, const char *prefix, struct str 
     shown[n] = '\0';
 }
 
+/* With any of its dashes as the underscores that some proxies and people make of them. */
+static bool has_prefix(struct str name, bool *ret_underscored)
+{
+    const size_t n = strlen(PREFIX);
+    char folded[sizeof(PREFIX)] = "";
+
+    *ret_underscored = false;
+    if (name.n < n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        folded[i] = name.p[i];
+        if (folded[i] == '_') {
+            folded[i] = '-';
+            *ret_underscored = true;
+        }
+    }
+    return str_starts_nocase((struct str){ folded, n }, PREFIX);
+}
+
 enum api_err frugal_options_header(struct frugal_options *options, struct str name,
                                    struct str value, struct arena *arena,
                                    struct api_error *error)
 {
     struct source s = { options, arena, error, NULL, false };
     char param[64], key[MAX_KEY_BYTES];
+    bool underscored;
     struct str rest;
 
-    bool underscored = str_starts_nocase(name, UNDERSCORED);
-
-    if ((!str_starts_nocase(name, PREFIX) && !underscored) ||
-        str_starts_nocase(name, FORWARD))
+    if (!has_prefix(name, &underscored) || str_starts_nocase(name, FORWARD))
         return API_OK;
     show_name(param, sizeof(param), "", name);
     s.param = param;

@@ -236,6 +236,7 @@ static bool end_key(struct scan *scan)
             continue;
         if (!str_eq(key, field_keys[i])) {
             scan->has_odd_key = true;
+            scan->has_odd_frugal |= i == SCAN_FRUGAL;
             break;
         }
         if (scan->fields[i].type != JREAD_NOTHING) {

@@ -60,6 +60,11 @@ void tongue_parse(struct exchange *x)
     }
     if (x->route == EXCHANGE_FEEDBACK)
         return;
+    if (x->scan.has_odd_frugal) {
+        (void)api_error_set(&x->error, API_BAD_OPTION, "frugal",
+                            "a key differs from 'frugal' only in case: write 'frugal'");
+        return;
+    }
     if (x->dialect->request != NULL) {
         translate(x);
         body = &x->translated;

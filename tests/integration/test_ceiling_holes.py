@@ -136,7 +136,8 @@ def test_an_expert_that_knows_one_name_of_the_limit_gets_it_under_that_name(run,
 
 @pytest.mark.parametrize("lines", [
     b"x-frugal-budget-usd: 1\r\nX-Frugal-Budget-USD: 0.00000001\r\n", b"x-frugal-budget-usd: 0.00000001\r\n , 1\r\n",
-    b"x-frugal-budget-usd: 0.00000001, 1\r\n", b"x_frugal_budget_usd: 1\r\n", b"x-frugal-budget_usd: 1\r\n",
+    b"x-frugal-budget-usd: 0.00000001, 1\r\n", b"x_frugal_budget_usd: 1\r\n",
+    b"x-frugal_budget_usd: 1\r\n", b"x_frugal-budget-usd: 1\r\n", b"x-frugal-budget_usd: 1\r\n",
     b"x-frugal-budget: 1\r\n", b"x-frugal-budget-usd: 1 USD\r\n", b"x-frugal-budget-usd: 0,5\r\n"],
     ids=lambda lines: repr(lines)[2:50])
 def test_a_ceiling_that_is_repeated_folded_or_mistyped_is_refused(run, lines):
@@ -147,6 +148,17 @@ def test_a_ceiling_that_is_repeated_folded_or_mistyped_is_refused(run, lines):
         wire.send(request_bytes("POST", "/v1/chat/completions", (), body).replace(b"\r\n", b"\r\n" + lines, 1))
         answer = Response(wire)
     assert answer.status == 400 and answer.error["type"] == "invalid_request_error", answer
+    assert small.asked == 0
+
+
+@pytest.mark.parametrize("path, ask", [
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]}), ("/v1/completions", {"prompt": "x"}),
+    ("/v1/responses", {"input": "x"}), ("/v1/messages", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 5}),
+    ("/v1/route", {"messages": [{"role": "user", "content": "x"}]})])
+def test_options_under_a_key_in_other_letters_are_refused_and_not_lost(run, path, ask):
+    small = run.expert(scripts.answer())
+    answer = run.gateway(small).post(path, {"model": "auto", "Frugal": {"budget_usd": 0.00000001}, **ask})
+    assert answer.status == 400 and "frugal" in answer.json()["error"]["message"], answer
     assert small.asked == 0
 
 

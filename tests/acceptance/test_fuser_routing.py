@@ -24,9 +24,6 @@ AT_LEAST = [
     ("mmlu_pro_dev", "accuracy", 0.721), ("mmlu_pro_dev", "aiq_b", 0.694),
     ("routellm_mmlu_dev", "apgr", 0.68),
 ]
-# Short of its target of .825 (docs/RESULTS.md says what was tried): held at what is reached, so that a change for the
-# worse is seen.
-ZEROEVAL_AIQ_B = 0.8205
 AT_MOST = [("routellm_mmlu_dev", "cpt50", 28), ("routellm_mmlu_dev", "cpt80", 56)]
 # single best, oracle, area of random mixing: of the data alone, so they check the measures
 KNOWN = {
@@ -86,8 +83,13 @@ def test_two_models_in_five_parts(evaluate):
     assert evaluate("routellm_gsm8k", "--fit", "DIR", "--fold", "5")["apgr"] >= 0.615
 
 
+@pytest.mark.xfail(strict=True, reason="reached: .8207, one standard error is .004; docs/RESULTS.md says what was tried")
+def test_the_pool_of_sixteen_pays_at_every_price(evaluate):
+    assert evaluate("zeroeval_dev")["aiq_b"] >= 0.825
+
+
 def test_the_pool_of_sixteen_is_no_worse_than_before(evaluate):
-    assert evaluate("zeroeval_dev")["aiq_b"] >= ZEROEVAL_AIQ_B
+    assert evaluate("zeroeval_dev")["aiq_b"] >= 0.8205
 
 
 @pytest.mark.parametrize("name", ["llmrouter14_dev", "mmlu_pro_dev"])

@@ -75,11 +75,11 @@ static void restore_one(void *context, struct str expert, int64_t at_us)
     if (i < 0 || at_s < trusted_from(restoring->snapshot, (size_t)i))
         return;
     bar(restoring->snapshot, (size_t)i, at_s, restoring->block);
-    log_message(
-        LOG_WARN, "expert_barred",
-        "expert '%s' charged more than its worst case before; it is not asked under "
-        "ceilings until 'trusted_from' says so",
-        restoring->snapshot->config->experts[i].name);
+    log_message(LOG_WARN, "expert_barred",
+                "expert '%s' charged more than its worst case before, or did not honour "
+                "its output "
+                "limit; it is not asked under ceilings until 'trusted_from' says so",
+                restoring->snapshot->config->experts[i].name);
 }
 
 void bars_restore(struct snapshot *snapshot, const char *path,

@@ -126,6 +126,12 @@ void ledger_close(struct ledger *ledger, const struct purse *purse, enum store_f
     charge->output_tokens = output_tokens;
 }
 
+void ledger_over_limit(struct ledger *ledger)
+{
+    if (ledger->open)
+        ledger->charges[ledger->n - 1].over_limit = true;
+}
+
 /* -- the store --------------------------------------------------------------------------- */
 
 static void written(void *arg, bool is_written)

@@ -93,6 +93,9 @@ NODISCARD enum ledger_secured ledger_secure(struct ledger *ledger);
 void ledger_close(struct ledger *ledger, const struct purse *purse, enum store_fate fate,
                   int64_t input_tokens, int64_t output_tokens);
 
+/* The open charge's expert answered far over its output limit: a start bars it again. */
+void ledger_over_limit(struct ledger *ledger);
+
 /* Must the settlement be on the disk before the client has the last byte? */
 bool ledger_binds(const struct ledger *ledger);
 /* Hands the decision over; its charges are added here, the rest is the caller's. No charge

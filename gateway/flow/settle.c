@@ -99,10 +99,12 @@ static void settle_bought(struct exchange *x)
                 (uint64_t)usage.input_tokens);
     metrics_add(x->metrics, METRIC_TOKENS, slot, METRIC_TOKENS_OUTPUT,
                 (uint64_t)usage.output_tokens);
-    if (purse_settle(&x->purse, &x->hold, price_settle(x->price, &usage)))
+    if (purse_settle(&x->purse, &x->hold, price_settle(x->price, &usage))) {
         bars_set(x->snapshot, x->expert, BARS_OVER_WORST, x->metrics);
-    else if (broke_limit(x, &usage))
+    } else if (broke_limit(x, &usage)) {
         bars_set(x->snapshot, x->expert, BARS_OVER_LIMIT, x->metrics);
+        ledger_over_limit(&x->ledger);
+    }
 }
 
 static void count_attempt(struct exchange *x, int64_t spent)

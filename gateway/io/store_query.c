@@ -78,7 +78,8 @@ static void read_decision(sqlite3_stmt *s, struct store_decision *ret)
 
 static const char charges_sql[] =
     "SELECT kind, expert, worst_pico, bound_pico, spent_pico, known, fate, input_tokens,"
-    " output_tokens, at_us FROM charges WHERE decision = ?1 ORDER BY n LIMIT ?2";
+    " output_tokens, over_limit, at_us FROM charges WHERE decision = ?1 ORDER BY n LIMIT "
+    "?2";
 
 static enum store_fate fate_of(struct str word)
 {
@@ -135,7 +136,8 @@ static bool charges_add(struct charges *charges, sqlite3_stmt *s)
         .fate = fate_of(store_column_str(s, 6)),
         .input_tokens = store_column_tokens(s, 7),
         .output_tokens = store_column_tokens(s, 8),
-        .at_us = sqlite3_column_int64(s, 9),
+        .over_limit = sqlite3_column_int(s, 9) != 0,
+        .at_us = sqlite3_column_int64(s, 10),
     };
     return true;
 }
@@ -524,9 +526,9 @@ enum store_err store_each_spend(struct store_view *view, int64_t day,
 /* Of the last million charges, which is a fraction of a second's reading. */
 static const char over_sql[] =
     "SELECT expert, max(at_us) FROM"
-    " (SELECT expert, at_us, worst_pico, spent_pico, known FROM charges"
+    " (SELECT expert, at_us, worst_pico, spent_pico, known, over_limit FROM charges"
     "  ORDER BY decision DESC LIMIT 1000000)"
-    " WHERE known AND spent_pico > worst_pico GROUP BY expert";
+    " WHERE known AND (over_limit OR spent_pico > worst_pico) GROUP BY expert";
 
 enum store_err store_each_over(struct store_view *view, store_over_fn each, void *context,
                                struct store_error *error)

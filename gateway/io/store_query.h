@@ -114,8 +114,9 @@ NODISCARD enum store_err store_each_spend(struct store_view *view, int64_t day,
                                           store_windows_fn each, void *context,
                                           struct store_error *error);
 
-/* Experts that charged more than was reserved for the call, with the last time that they did,
- * in the charges that retention left. At start, too. */
+/* Experts that charged more than was reserved for the call or answered far over its output
+ * limit, with the last time that they did, in the charges that retention left. At start,
+ * too. */
 typedef void (*store_over_fn)(void *context, struct str expert, int64_t at_us);
 NODISCARD enum store_err store_each_over(struct store_view *view, store_over_fn each,
                                          void *context, struct store_error *error);

@@ -75,7 +75,8 @@ struct store_charge {
     bool known;           /* spent is by reported usage */
     int64_t input_tokens; /* -1: unknown */
     int64_t output_tokens;
-    int64_t at_us; /* of the reservation: its UTC day is the one that is charged */
+    bool over_limit; /* far more of them than were allowed: it bars its expert */
+    int64_t at_us;   /* of the reservation: its UTC day is the one that is charged */
 };
 
 struct store_decision {

@@ -120,8 +120,8 @@ static bool bind_decision(sqlite3_stmt *s, const struct store_decision *d)
 
 static const char charge_sql[] =
     "INSERT OR REPLACE INTO charges (decision, n, kind, expert, worst_pico, bound_pico,"
-    " spent_pico, known, fate, input_tokens, output_tokens, at_us)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    " spent_pico, known, fate, input_tokens, output_tokens, over_limit, at_us)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 static bool bind_charge(sqlite3_stmt *s, struct str decision, size_t n,
                         const struct store_charge *c)
@@ -134,7 +134,8 @@ static bool bind_charge(sqlite3_stmt *s, struct str decision, size_t n,
            store_bind_int(s, 7, c->spent_pico) && store_bind_int(s, 8, c->known) &&
            store_bind_text(s, 9, store_fate_word(c->fate)) &&
            store_bind_tokens(s, 10, c->input_tokens) &&
-           store_bind_tokens(s, 11, c->output_tokens) && store_bind_int(s, 12, c->at_us);
+           store_bind_tokens(s, 11, c->output_tokens) &&
+           store_bind_int(s, 12, c->over_limit) && store_bind_int(s, 13, c->at_us);
 }
 
 #define SPEND_COLUMNS                                                                    \

@@ -52,7 +52,8 @@ static const char *const migrations[] = {
     " fate TEXT NOT NULL,"     /* STORE_FATES in store.h */
     " input_tokens INTEGER,"
     " output_tokens INTEGER,"
-    " at_us INTEGER NOT NULL," /* of the reservation; its UTC day is the spend's */
+    " over_limit INTEGER NOT NULL," /* 1: far more output than was allowed */
+    " at_us INTEGER NOT NULL,"      /* of the reservation; its UTC day is the spend's */
     " PRIMARY KEY (decision, n)) STRICT, WITHOUT ROWID;"
 
     "CREATE TABLE spend ("

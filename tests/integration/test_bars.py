@@ -5,6 +5,7 @@ import datetime
 import pytest
 
 from harness import config, eventually, expert, scripts
+from harness.ledger import Ledger
 from harness.routers import Switch
 
 CEILING = {"x-frugal-budget-usd": "0.001"}
@@ -54,6 +55,26 @@ def test_the_bar_outlives_a_reload_and_a_restart(run, broken):
     assert again.log.wait(event="expert_barred")
     assert served(again) == "big"
     assert again.metrics().value("frugal_expert_barred", expert="small") == 1
+
+
+@pytest.mark.parametrize("durability", ["batched", "full"])
+def test_the_bar_for_a_broken_limit_within_the_worst_case_outlives_a_restart(run, tmp_path, durability):
+    small = run.expert(scripts.answer(prompt=10, output=100))
+    store = {"path": str(tmp_path / "frugal.db"), "durability": durability}
+    # The dear prompt of the bound hides 100 tokens where 10 were allowed.
+    whole = config({"small": expert(small, price=(1000.0, 0.001)), "big": expert(run.expert(scripts.answer("by big")), price=(2000.0, 4.0))},
+                   store=store)
+    gateway = run.gateway(whole)
+    dear = {"x-frugal-budget-usd": "10"}
+    assert served(gateway, dear) == "small"
+    gateway.log.wait(event="over_reservation")
+    gateway.stop()
+    charge, = Ledger(store["path"]).rows("SELECT * FROM charges")
+    assert charge["spent_pico"] < charge["worst_pico"] and charge["over_limit"] == 1
+    again = run.gateway(whole)
+    assert again.log.wait(event="expert_barred")
+    assert again.get("/readyz").json()["barred"] == ["small"]
+    assert served(again, dear) == "big"
 
 
 @pytest.mark.parametrize("how", ["reload", "restart"])

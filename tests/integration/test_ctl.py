@@ -127,3 +127,18 @@ def test_a_store_that_is_none_is_refused(tmp_path):
     assert ran.returncode == 1
     assert "calib.db" in ran.err
     assert not (tmp_path / "bundle.frugal").exists()
+
+
+@pytest.mark.parametrize("group, commands", [("keys", ["add", "list", "show", "limit", "rotate", "revoke", "hash"]),
+                                             ("eval", ["routing", "classification"])])
+@pytest.mark.parametrize("how", [("{}", "--help"), ("{}", "-h"), ("help", "{}"), ("--help", "{}")], ids=" ".join)
+def test_help_for_a_group_lists_its_commands(group, commands, how):
+    ran = frugalctl(*(word.format(group) for word in how))
+    listed = [line.split()[:2] for line in ran.out.splitlines() if line.startswith("  ")]
+    assert listed == [[group, command] for command in commands]
+
+
+@pytest.mark.parametrize("words", [("keys",), ("keys", "ad"), ("kes", "--help"), ("help", "key"), ("why", "it", "is", "so")])
+def test_what_names_no_command_stays_wrong_usage(words):
+    ran = frugalctl(*words, check=False)
+    assert ran.returncode == 2 and ran.out == "" and ran.err

@@ -54,6 +54,26 @@ const struct command_entry *command_find(int n, char *const *words, int *ret_use
     return NULL;
 }
 
+bool command_group_help(const char *word, FILE *out)
+{
+    size_t length = strlen(word);
+    bool found = false;
+
+    for (size_t i = 0; i < command_count; i++) {
+        const struct command_entry *entry = &command_list[i];
+
+        if (strncmp(entry->name, word, length) != 0 || entry->name[length] != ' ')
+            continue;
+        if (!found)
+            (void)fprintf(out, "usage: frugalctl %s COMMAND [OPTIONS]\n\n", word);
+        found = true;
+        (void)fprintf(out, "  %-20s %s\n", entry->name, entry->summary);
+    }
+    if (found)
+        (void)fprintf(out, "\n`frugalctl help %s COMMAND` says more.\n", word);
+    return found;
+}
+
 /* Name, operands and required options: what must be there. */
 static void put_synopsis(const struct command_entry *entry, FILE *out)
 {

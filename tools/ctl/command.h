@@ -9,6 +9,7 @@
 #ifndef TOOLS_CTL_COMMAND_H
 #define TOOLS_CTL_COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -69,6 +70,8 @@ const struct command_entry *command_find(int n, char *const *words, int *ret_use
 /* "usage: frugalctl NAME ..." in one line. */
 void command_usage(const struct command_entry *entry, FILE *out);
 void command_help(const struct command_entry *entry, FILE *out);
+/* Lists the commands that begin with the word and have another; false: there are none. */
+bool command_group_help(const char *word, FILE *out);
 /* docs/man/frugalctl.1, from the same tables. */
 void command_man(FILE *out);
 

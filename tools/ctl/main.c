@@ -19,6 +19,16 @@ static void print_usage(FILE *out)
                 out);
 }
 
+/* `keys --help` and `help keys`: the first word of several commands, and nothing but a wish
+ * for help. */
+static bool helped_with_group(bool help, int n, char *const *words)
+{
+    bool asked =
+        n == 2 && (strcmp(words[1], "--help") == 0 || strcmp(words[1], "-h") == 0);
+
+    return ((help && n == 1) || asked) && command_group_help(words[0], stdout);
+}
+
 static int fail_unknown(const char *name, const char *meant)
 {
     if (meant != NULL)
@@ -101,6 +111,8 @@ int main(int argc, char **argv)
     int first = help ? 2 : 1, used = 0;
     const struct command_entry *entry =
         command_find(argc - first, argv + first, &used, &meant);
+    if (entry == NULL && helped_with_group(help, argc - first, argv + first))
+        return 0;
     if (entry == NULL)
         return fail_unknown(argv[first], meant);
     if (help) {

@@ -151,13 +151,17 @@ static int64_t least_worst(const struct exchange *x)
     return least;
 }
 
-static void budget_spent(struct exchange *x, int64_t least)
+/* left_pico: with what is reserved for this request itself. */
+static void budget_spent(struct exchange *x, int64_t left_pico, int64_t least)
 {
     struct account_window window = { .resets_us = 0 };
     enum key_window which = account_tightest(x->account, &window);
     char budget[MONEY_TEXT_BYTES], left[MONEY_TEXT_BYTES], needed[MONEY_TEXT_BYTES];
     char resets[CLOCK_TEXT_BYTES] = "never";
-    int64_t gone = money_add(window.bound_pico, window.held_pico);
+    const char *name = which == KEY_DAY     ? "daily"
+                       : which == KEY_MONTH ? "monthly"
+                                            : "total";
+    const char *at = window.resets_us > 0 ? "at " : "";
 
     count(x, METRIC_REFUSAL_BUDGET);
     if (which == KEY_WINDOW_COUNT || least == MONEY_NONE) {
@@ -168,27 +172,35 @@ static void budget_spent(struct exchange *x, int64_t least)
     }
     if (window.resets_us > 0)
         (void)clock_format(window.resets_us, resets);
+    (void)money_format(left_pico, left);
+    (void)money_format(window.budget_pico, budget);
+    (void)money_format(least, needed);
+    if (least <= left_pico) {
+        (void)api_error_set(
+            &x->error, API_KEY_BUDGET, NULL,
+            "the expert for this request does not fit into the %s budget of this key in "
+            "the worst case, and nobody else may answer ('on_budget'): %s of %s USD are "
+            "left and not reserved, the cheapest can cost %s USD; it resets %s%s",
+            name, left, budget, needed, at, resets);
+        return;
+    }
     (void)api_error_set(
         &x->error, API_KEY_BUDGET, NULL,
         "the %s budget of this key is spent: %s of %s USD are left and not reserved, "
-        "this "
-        "request can cost %s USD at least in the worst case; it resets %s%s",
-        which == KEY_DAY     ? "daily"
-        : which == KEY_MONTH ? "monthly"
-                             : "total",
-        money_format(money_sub(window.budget_pico, gone), left),
-        money_format(window.budget_pico, budget), money_format(least, needed),
-        window.resets_us > 0 ? "at " : "", resets);
+        "this request can cost %s USD at least in the worst case; it resets %s%s",
+        name, left, budget, needed, at, resets);
 }
 
 void gate_too_dear(struct exchange *x)
 {
-    int64_t own = x->order.ceiling_pico;
+    int64_t own = x->order.ceiling_pico, left = MONEY_NONE;
 
     if (own != MONEY_NONE)
         own = money_sub(own, x->purse.bound_pico);
-    if (x->account != NULL && account_remaining(x->account, &x->purse.seat) < own)
-        budget_spent(x, least_worst(x));
+    if (x->account != NULL)
+        left = account_remaining(x->account, &x->purse.seat);
+    if (left < own)
+        budget_spent(x, left, least_worst(x));
     else
         (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
 }

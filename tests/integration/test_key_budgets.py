@@ -135,6 +135,21 @@ def test_budget_and_ledger_agree_however_durable_the_ledger_is(run, tmp_path, du
     assert [row["key"] for row in ledger.rows("SELECT DISTINCT key FROM spend")] == ["team"]
 
 
+def test_a_budget_is_not_called_spent_that_the_cheapest_expert_fits(run):
+    key = Key(day_usd=1.5 * WORST)
+    small, big = run.expert(scripts.answer()), run.expert(scripts.answer())
+    policies = {"auto": {"value_usd": 0.02, "default": "big", "max_output_tokens": 10, "on_budget": "reject"}}
+    gateway = run.gateway(config({"small": expert(small, price=PRICE), "big": expert(big, price=(0.0, 1000.0))}, policies,
+                                 keys={"file": "keys.json"}), files={"keys.json": key_file(key)})
+    answer = gateway.chat(headers=key.headers, max_tokens=10)
+    assert answer.status == 402 and answer.error["code"] == "insufficient_quota"
+    message = answer.error["message"]
+    assert "is spent" not in message and "does not fit into the daily budget of this key" in message
+    assert "0.0015 of 0.0015 USD are left" in message and "the cheapest can cost 0.001 USD" in message
+    assert small.asked == big.asked == 0
+    assert gateway.chat(model="small", headers=key.headers, max_tokens=10).status == 200, "nothing was taken for the refused one"
+
+
 def test_a_spent_budget_says_which_window_and_until_when(run):
     key = Key(day_usd=WORST, month_usd=1)
     gateway = setting(run, key, scripts.answer("ten", prompt=10, output=10))

@@ -224,6 +224,7 @@ static void count_prompt(const struct reader *r, struct chat_request *chat)
         chat->prompt_bytes = bytes_of(r, input, ARRAY_LEN(input));
         return;
     }
+    chat->message_bytes = field(r, SCAN_MESSAGES).raw.n;
     chat->tools_bytes = bytes_of(r, tools, ARRAY_LEN(tools));
     chat->prompt_bytes = chat->tools_bytes + bytes_of(r, plain, ARRAY_LEN(plain));
     assert(r->scan->media_bytes <= chat->prompt_bytes);

@@ -62,6 +62,7 @@ struct chat_request {
     struct str frugal;    /* raw object, or empty */
     size_t prompt_bytes;  /* serialised messages, tools, functions, response format and
                              documents, media left out: bounds their tokens */
+    size_t message_bytes; /* of them, the messages with their media; else 0 */
     size_t tools_bytes;   /* of them, what a template may print in a longer form */
     size_t n_images, n_other_media;
     bool has_tools;

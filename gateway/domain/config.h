@@ -82,7 +82,7 @@ struct config_prices {
 /* How the tokens of a prompt are bounded from above before the call. */
 #define CONFIG_PROMPT_BOUNDS(X)                                                          \
     X(BYTES, "bytes")       /* a token is at least one byte of the serialised prompt */  \
-    X(TOKENIZE, "tokenize") /* a free tokenizer endpoint; until asked, as "bytes" */     \
+    X(TOKENIZE, "tokenize") /* the same, or what a free tokenizer counts in it */        \
     X(NONE, "none")         /* no bound: never chosen under a ceiling */
 
 enum config_prompt_bound {
@@ -100,6 +100,17 @@ enum config_prompt_bound {
 enum config_on_budget {
 #define X(name, word) CONFIG_ON_BUDGET_##name,
     CONFIG_ON_BUDGETS(X)
+#undef X
+};
+
+/* What a tokenizer takes: X(name, word). */
+#define CONFIG_TOKENIZER_TAKES(X)                                                        \
+    X(CONTENT, "content")   /* {"content": text}, as llama.cpp's server */               \
+    X(MESSAGES, "messages") /* {"model", "messages"}, as vLLM */
+
+enum config_tokenizer_takes {
+#define X(name, word) CONFIG_TAKES_##name,
+    CONFIG_TOKENIZER_TAKES(X)
 #undef X
 };
 
@@ -130,6 +141,9 @@ struct config_generator {
     int64_t
         max_output_tokens; /* the model's own cap, which the upstream honours; 0: none */
     enum config_prompt_bound prompt_bound;
+    const char *tokenizer; /* path of it at the endpoint's root, with its slash */
+    enum config_tokenizer_takes tokenizer_takes;
+    int64_t tokenizer_ms; /* for which it is waited */
     enum config_limit_field limit_field;
     int64_t template_tokens; /* that its chat template adds to a request, at most */
     int64_t image_tokens;    /* upper bound of one image; 0: not known, so never chosen

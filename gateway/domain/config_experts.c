@@ -15,6 +15,12 @@ static const char *const prompt_bounds[] = {
 #undef X
         NULL
 };
+static const char *const tokenizer_takes[] = {
+#define X(name, word) word,
+    CONFIG_TOKENIZER_TAKES(X)
+#undef X
+        NULL
+};
 static const char *const limit_fields[] = { "any", "max_tokens", "max_completion_tokens",
                                             NULL };
 
@@ -81,7 +87,15 @@ static const struct setting generator_settings[] = {
       "0", 0, HUGE_SIZE, .help = "cap of the model itself; 0: none is known" },
     { "prompt_bound", SETTING_WORD, AT(draft_generator, generator.prompt_bound), "bytes",
       .words = prompt_bounds,
-      .help = "how the prompt's tokens are bounded before a call" },
+      .help = "how the prompt's tokens are bounded before a call; tokenize: a free "
+              "tokenizer is asked where its bytes do not fit" },
+    { "tokenizer", SETTING_TEXT, AT(draft_generator, generator.tokenizer), "/tokenize",
+      .help = "path of that tokenizer, at an endpoint's URL without its /v1" },
+    { "tokenizer_takes", SETTING_WORD, AT(draft_generator, generator.tokenizer_takes),
+      "content", .words = tokenizer_takes,
+      .help = "what it is sent: content as to llama.cpp, messages as to vLLM" },
+    { "tokenizer_ms", SETTING_INT, AT(draft_generator, generator.tokenizer_ms), "200", 1,
+      1000, .help = "for which it is waited; then the bytes count" },
     { "output_limit_field", SETTING_WORD, AT(draft_generator, generator.limit_field),
       "any", .words = limit_fields,
       .help = "the only field under which it takes an output limit; any: it knows both" },
@@ -195,6 +209,18 @@ static enum err read_apis(const struct config_node *node, unsigned *ret_apis)
     return ERR_OK;
 }
 
+static enum err check_tokenizer(const struct config_node *generator, const char *path)
+{
+    struct config_node node = config_child(generator, "tokenizer");
+
+    if (path[0] != '/')
+        return config_fail(&node, "must begin with a slash");
+    for (; *path != '\0'; path++)
+        if (*path <= ' ' || *path >= 0x7f || *path == '#')
+            return config_fail(&node, "has a byte that a path cannot have");
+    return ERR_OK;
+}
+
 static enum err read_generator(const struct config_node *node, bool free,
                                struct config_generator *generator)
 {
@@ -209,6 +235,9 @@ static enum err read_generator(const struct config_node *node, bool free,
         return err;
     api = config_child(node, "api");
     err = read_apis(&api, &draft.generator.apis);
+    if (err != ERR_OK)
+        return err;
+    err = check_tokenizer(node, draft.generator.tokenizer);
     if (err != ERR_OK)
         return err;
     price = config_child(node, "price");

@@ -99,16 +99,21 @@ static int64_t worst_output(const struct config_rates *rates)
 
 /* -- chat -------------------------------------------------------------------------------- */
 
-int64_t price_prompt_bound(const struct config_generator *generator,
-                           const struct chat_request *chat)
+int64_t price_prompt_counted(const struct config_generator *generator,
+                             const struct chat_request *chat, int64_t counted)
 {
+    int64_t bytes = (int64_t)chat->prompt_bytes, messages = (int64_t)chat->message_bytes;
     int64_t bound;
+
+    assert(counted >= 0);
+    if (counted > 0 && counted < messages && messages <= bytes)
+        bytes -= messages - counted;
 
     if (generator->prompt_bound == CONFIG_BOUND_NONE || chat->n_other_media > 0)
         return MONEY_NONE;
     if (chat->n_images > 0 && generator->image_tokens == 0)
         return MONEY_NONE;
-    bound = count_add(generator->template_tokens, (int64_t)chat->prompt_bytes, 1);
+    bound = count_add(generator->template_tokens, bytes, 1);
     bound = count_add(bound, (int64_t)chat->tools_bytes, PRICE_TOOLS_TIMES - 1);
     bound = count_add(bound, PRICE_TOOLS_OVERHEAD, chat->tools_bytes > 0);
     bound = count_add(bound, PRICE_MESSAGE_OVERHEAD, (int64_t)chat->n_messages);
@@ -120,6 +125,12 @@ int64_t price_prompt_bound(const struct config_generator *generator,
         return lower(bound,
                      money_mul(generator->context_tokens, (int64_t)chat->n_messages));
     return lower(bound, generator->context_tokens);
+}
+
+int64_t price_prompt_bound(const struct config_generator *generator,
+                           const struct chat_request *chat)
+{
+    return price_prompt_counted(generator, chat, 0);
 }
 
 int64_t price_prompt_expected(const struct config_generator *generator,
@@ -152,15 +163,15 @@ int64_t price_output_limit(const struct config_generator *generator,
     return lowest;
 }
 
-int64_t price_worst(const struct config_generator *generator,
-                    const struct chat_request *chat, struct price_span span,
-                    int64_t output_limit)
+int64_t price_worst_of(const struct config_generator *generator,
+                       const struct chat_request *chat, int64_t prompt_tokens,
+                       struct price_span span, int64_t output_limit)
 {
     int64_t output = output_limit > 0 ? money_mul(output_limit, chat->n) : MONEY_NONE;
     int64_t worst = 0;
     struct reach reach;
 
-    reach_of(&generator->prices, span, price_prompt_bound(generator, chat), &reach);
+    reach_of(&generator->prices, span, prompt_tokens, &reach);
     for (size_t i = 0; i < reach.n; i++) {
         const struct config_rates *rates = reach.list[i].rates;
         int64_t pico = money_add(worst_prompt(rates, reach.list[i].tokens),
@@ -171,16 +182,24 @@ int64_t price_worst(const struct config_generator *generator,
     return worst;
 }
 
-int64_t price_trim(const struct config_generator *generator,
-                   const struct chat_request *chat, struct price_span span,
-                   int64_t output_limit, int64_t ceiling_pico)
+int64_t price_worst(const struct config_generator *generator,
+                    const struct chat_request *chat, struct price_span span,
+                    int64_t output_limit)
+{
+    return price_worst_of(generator, chat, price_prompt_bound(generator, chat), span,
+                          output_limit);
+}
+
+int64_t price_trim_of(const struct config_generator *generator,
+                      const struct chat_request *chat, int64_t prompt_tokens,
+                      struct price_span span, int64_t output_limit, int64_t ceiling_pico)
 {
     int64_t limit = output_limit > 0 ? output_limit : PRICE_NO_LIMIT;
     struct reach reach;
 
     if (ceiling_pico == MONEY_NONE)
         return limit;
-    reach_of(&generator->prices, span, price_prompt_bound(generator, chat), &reach);
+    reach_of(&generator->prices, span, prompt_tokens, &reach);
     for (size_t i = 0; i < reach.n; i++) {
         const struct config_rates *rates = reach.list[i].rates;
         int64_t fixed = worst_prompt(rates, reach.list[i].tokens);
@@ -193,6 +212,14 @@ int64_t price_trim(const struct config_generator *generator,
     }
     assert(limit >= 1);
     return limit;
+}
+
+int64_t price_trim(const struct config_generator *generator,
+                   const struct chat_request *chat, struct price_span span,
+                   int64_t output_limit, int64_t ceiling_pico)
+{
+    return price_trim_of(generator, chat, price_prompt_bound(generator, chat), span,
+                         output_limit, ceiling_pico);
 }
 
 int64_t price_prompt_pico(const struct config_generator *generator,

@@ -46,6 +46,12 @@ const struct config_rates *price_rates(const struct config_price *price, int64_t
  * images by its setting. MONEY_NONE: there is no bound. */
 int64_t price_prompt_bound(const struct config_generator *generator,
                            const struct chat_request *chat);
+/* The same where the expert's tokenizer says how many tokens the messages have: in the place
+ * of their bytes, and never more than those. Tools and the like stay bounded by bytes, and
+ * overheads are added, since the tokenizer may not have seen them. counted 0: it says
+ * nothing. */
+int64_t price_prompt_counted(const struct config_generator *generator,
+                             const struct chat_request *chat, int64_t counted);
 /* Expected prompt tokens: a quarter of the bytes plus a little for the template. */
 int64_t price_prompt_expected(const struct config_generator *generator,
                               const struct chat_request *chat);
@@ -65,6 +71,11 @@ int64_t price_worst(const struct config_generator *generator,
                     const struct chat_request *chat, struct price_span span,
                     int64_t output_limit);
 
+/* The same with another bound on the prompt, price_prompt_counted's. */
+int64_t price_worst_of(const struct config_generator *generator,
+                       const struct chat_request *chat, int64_t prompt_tokens,
+                       struct price_span span, int64_t output_limit);
+
 /* The largest output limit <= output_limit (0: any) whose worst case is at most
  * ceiling_pico; 0: not even one token fits, or there is no bound on the prompt.
  * PRICE_NO_LIMIT: output_limit is 0 and none is needed (output is free, or there is no
@@ -72,6 +83,10 @@ int64_t price_worst(const struct config_generator *generator,
 int64_t price_trim(const struct config_generator *generator,
                    const struct chat_request *chat, struct price_span span,
                    int64_t output_limit, int64_t ceiling_pico);
+
+int64_t price_trim_of(const struct config_generator *generator,
+                      const struct chat_request *chat, int64_t prompt_tokens,
+                      struct price_span span, int64_t output_limit, int64_t ceiling_pico);
 
 /* Prompt's expected price with the fee per request; without the output. */
 int64_t price_prompt_pico(const struct config_generator *generator,

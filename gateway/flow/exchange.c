@@ -1,10 +1,10 @@
 /* exchange.c - one request's life, as a list of steps. The only file that knows them all.
  *
- *   accept --> parse --> admit --> enter --> decide --> forward --> respond --> settle --> over
- *                                             |  ^         |           ^
- *                                             v  |         +--failover |
- *                                            embed                     |
- *      any of them --- error, deadline, client gone -------------------+
+ *   accept -> parse -> admit -> count -> enter -> decide -> forward -> respond -> settle -> over
+ *                                                  |  ^       |           ^
+ *                                                  v  |       +--failover |
+ *                                                 embed                   |
+ *      any of them --- error, deadline, client gone ----------------------+
  *
  * Each step is a function that returns the step to be in: itself, when it waits. go() is
  * the only place where the step changes, run() the only place that calls steps. Events
@@ -34,6 +34,7 @@
     X(ACCEPT, accept)   /* the head is here: id, route, options, limits */               \
     X(PARSE, parse)     /* the body arrives and is checked as it does */                 \
     X(ADMIT, admit)     /* policy, experts, prices, ceiling, deadline */                 \
+    X(COUNT, count)     /* tokenizers are asked where bytes are too many */              \
     X(ENTER, enter)     /* a place in the ledger */                                      \
     X(DECIDE, decide)   /* the fuser chooses, or asks for evidence */                    \
     X(EMBED, embed)     /* a piece of evidence is bought */                              \
@@ -219,9 +220,25 @@ static enum step step_admit(struct exchange *x)
     settle_steer(x);
     purse_init(&x->purse, x->order.ceiling_pico, x->account);
     x->ordered = true;
+    exchange_arm(x, &x->deadline, x->accepted_us + (uint64_t)x->order.deadline_ms * 1000);
+    return x->error.code == API_OK ? STEP_COUNT : STEP_RESPOND;
+}
+
+/* Whether anybody fits is only said when it is known how many tokens there are. */
+static enum step step_count(struct exchange *x)
+{
+    struct counting_tools tools = { .http = worker_http(x->worker),
+                                    .snapshot = x->snapshot,
+                                    .order = &x->order,
+                                    .arena = &x->arena,
+                                    .request_id = x->request_id,
+                                    .wake = exchange_woke,
+                                    .arg = x };
+
+    if (counting_waiting(&x->counting, &tools, purse_remaining(&x->purse)))
+        return STEP_COUNT;
     if (!gate_admit(x))
         return STEP_RESPOND;
-    exchange_arm(x, &x->deadline, x->accepted_us + (uint64_t)x->order.deadline_ms * 1000);
     buf_init(&x->text, ROUTING_TEXT_MAX);
     if (needs_text(x) && routing_text(&x->chat, &x->text) != ERR_OK)
         (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);

@@ -23,6 +23,7 @@
 #include "gateway/domain/frugal_headers.h"
 #include "gateway/domain/scan.h"
 #include "gateway/flow/attempt.h"
+#include "gateway/flow/counting.h"
 #include "gateway/flow/decision.h"
 #include "gateway/flow/exchange.h"
 #include "gateway/flow/gate.h"
@@ -86,6 +87,7 @@ struct exchange {
     struct api_error error; /* code OK: none */
     struct order order;
     bool ordered; /* order and purse are made */
+    struct counting counting;
     struct purse purse;
     struct decision decision;
     size_t choice;      /* in decision.plan: who is next */

@@ -30,6 +30,7 @@ static void stop(struct exchange *x)
     loop_timer_clear(exchange_loop(x), &x->hold_timer);
     if (x->asking)
         take_back(x);
+    counting_stop(&x->counting);
     attempt_cancel(&x->attempt);
     if (x->hold.open)
         settle_attempt(x);

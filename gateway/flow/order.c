@@ -247,6 +247,19 @@ static int64_t full_limit(const struct order *order, size_t expert)
                               order->capped ? order->policy_tokens : 0);
 }
 
+/* By bytes, or as it was counted. */
+static int64_t prompt_tokens(const struct order *order, size_t expert)
+{
+    return price_prompt_counted(generator_of(order, expert), order->chat,
+                                order->counted[expert]);
+}
+
+static int64_t worst_of(const struct order *order, size_t expert, int64_t limit)
+{
+    return price_worst_of(generator_of(order, expert), order->chat,
+                          prompt_tokens(order, expert), order->span, limit);
+}
+
 /* The shortest answer that is still worth its prompt. */
 static int64_t least_limit(const struct order *order, size_t expert)
 {
@@ -273,12 +286,43 @@ int64_t order_expected(const struct order *order, size_t expert, double expected
 
 int64_t order_least_worst(const struct order *order, size_t expert)
 {
-    const struct config_generator *g = generator_of(order, expert);
     int64_t limit = full_limit(order, expert);
 
     if (order->capped && order->on_budget == CONFIG_ON_BUDGET_TRIM)
         limit = least_limit(order, expert);
-    return price_worst(g, order->chat, order->span, limit);
+    return worst_of(order, expert, limit);
+}
+
+bool order_wants_count(const struct order *order, size_t expert, int64_t remaining_pico)
+{
+    const struct config_generator *g = generator_of(order, expert);
+    struct order least;
+
+    if (!order->capped || !order_allows(order, expert) ||
+        order->chat->shape != CHAT_MESSAGES || g->prompt_bound != CONFIG_BOUND_TOKENIZE ||
+        worst_of(order, expert, full_limit(order, expert)) <= remaining_pico)
+        return false;
+    least = *order;
+    least.counted[expert] = 1;
+    return order_least_worst(&least, expert) <= remaining_pico &&
+           order_least_worst(&least, expert) < MONEY_NONE;
+}
+
+bool order_count(struct order *order, size_t expert, int64_t tokens)
+{
+    if (tokens < 1 || tokens > (int64_t)order->chat->message_bytes)
+        return false;
+    order->counted[expert] = tokens;
+    return true;
+}
+
+enum config_prompt_bound order_bound(const struct order *order, size_t expert)
+{
+    if (order->counted[expert] > 0)
+        return CONFIG_BOUND_TOKENIZE;
+    return generator_of(order, expert)->prompt_bound == CONFIG_BOUND_NONE
+               ? CONFIG_BOUND_NONE
+               : CONFIG_BOUND_BYTES;
 }
 
 bool order_possible(const struct order *order, int64_t remaining_pico)
@@ -323,19 +367,19 @@ bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
 {
     const struct config_generator *g = generator_of(order, expert);
     int64_t full = full_limit(order, expert);
-    struct order_terms terms = { .worst_pico =
-                                     price_worst(g, order->chat, order->span, full) };
+    struct order_terms terms = { .worst_pico = worst_of(order, expert, full) };
     int64_t limit = full;
 
     if (order->capped) {
         if (terms.worst_pico > remaining_pico || terms.worst_pico == MONEY_NONE) {
             if (order->on_budget != CONFIG_ON_BUDGET_TRIM)
                 return false;
-            limit = price_trim(g, order->chat, order->span, full, remaining_pico);
+            limit = price_trim_of(g, order->chat, prompt_tokens(order, expert),
+                                  order->span, full, remaining_pico);
             if (limit < least_limit(order, expert))
                 return false;
             terms.trimmed = true;
-            terms.worst_pico = price_worst(g, order->chat, order->span, limit);
+            terms.worst_pico = worst_of(order, expert, limit);
         }
         assert(terms.worst_pico <= remaining_pico);
         terms.limit_tokens = limit;

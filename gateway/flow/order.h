@@ -46,6 +46,7 @@ struct order {
     int64_t decision_deadline_ms; /* of the evidence, from the parsed request */
     int64_t policy_tokens;  /* output limit where the client sets none; under a ceiling */
     struct price_span span; /* when its calls take place */
+    int64_t counted[CONFIG_MAX_EXPERTS]; /* by the expert's tokenizer; 0: bytes bound */
 };
 
 /* key: what the request's key allows, *borrowed for the call*. barred: experts that are not
@@ -61,6 +62,14 @@ NODISCARD enum api_err order_make(struct order *order, const struct config *conf
 
 /* The policy's spending of today, till.h: lambda is multiplied. */
 void order_steer(struct order *order, double factor);
+
+/* Can it matter what the expert's tokenizer says? It has one, the untrimmed worst case by bytes
+ * does not fit into remaining_pico, and the least worst case of the fewest tokens does. */
+bool order_wants_count(const struct order *order, size_t expert, int64_t remaining_pico);
+/* It says so many. False: no text has so few or so many, and the bytes bound as before. */
+bool order_count(struct order *order, size_t expert, int64_t tokens);
+/* How the prompt is bounded at this expert. */
+enum config_prompt_bound order_bound(const struct order *order, size_t expert);
 
 bool order_allows(const struct order *order, size_t expert);
 size_t order_allowed_count(const struct order *order);

@@ -28,6 +28,12 @@ static const struct plan_choice *choice_of(const struct record *record)
     return record->chosen < 0 ? NULL : &record->decision->plan.choices[record->chosen];
 }
 
+static const char *const bound_words[] = {
+#define X(name, word) word,
+    CONFIG_PROMPT_BOUNDS(X)
+#undef X
+};
+
 static const struct fuser_ranked *ranked_of(const struct record *record, size_t expert)
 {
     const struct fuser_verdict *verdict = record->decision->verdict;
@@ -58,6 +64,7 @@ static void put_ranked(struct jput *j, const struct record *record,
                        : order_expected(record->order, choice->expert, tokens));
     jput_usd(j, "worst_usd",
              fits ? terms.worst_pico : order_least_worst(record->order, choice->expert));
+    jput_text(j, "prompt_bound", bound_words[order_bound(record->order, choice->expert)]);
     if (fits && terms.limit_tokens > 0)
         jput_int(j, "output_limit", terms.limit_tokens);
     jput_number(j, "quality", r != NULL ? r->quality : NAN);

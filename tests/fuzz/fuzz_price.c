@@ -79,6 +79,7 @@ static void trim_fits(const uint8_t *data, size_t n)
         v[i] &= INT64_MAX; /* not negative */
     make_prices(v, list, &generator.prices.n);
     chat.prompt_bytes = (size_t)(v[3] % 20000000);
+    chat.message_bytes = chat.prompt_bytes / 2;
     chat.n_messages = 1;
     chat.n = 1 + v[4] % CHAT_MAX_N;
     ceiling = v[5];
@@ -86,6 +87,8 @@ static void trim_fits(const uint8_t *data, size_t n)
     span.until_s = span.from_s + v[7] % 300;
     limit = price_trim(&generator, &chat, span, 0, ceiling);
     LAW(limit >= 0);
+    LAW(price_prompt_counted(&generator, &chat, v[0]) <=
+        price_prompt_bound(&generator, &chat));
     if (limit == 0)
         LAW(price_worst(&generator, &chat, span, 1) > ceiling);
     else if (limit == PRICE_NO_LIMIT)

@@ -119,6 +119,15 @@ def embed(vector_of, tokens=5):
     return script
 
 
+def tokenize(tokens=None):
+    """A tokenizer as llama.cpp's: a token a word, or so many."""
+    def script(call):
+        n = len(call.json()["content"].split()) if tokens is None else tokens
+        call.answer({"tokens": list(range(n))})
+
+    return script
+
+
 def hashed_vector(text, dim=16):
     """A vector that depends on the words of a text, the same ones every time."""
     vector = [0.01] * dim

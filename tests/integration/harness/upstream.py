@@ -149,9 +149,9 @@ class Call:
 
 
 class Expert:
-    def __init__(self, chat=None, embeddings=None, tls=None, completions=None):
+    def __init__(self, chat=None, embeddings=None, tls=None, completions=None, tokenize=None):
         self._scripts = {"/chat/completions": _listed(chat), "/embeddings": _listed(embeddings),
-                         "/v1/completions": _listed(completions)}
+                         "/v1/completions": _listed(completions), "/tokenize": _listed(tokenize)}
         self._asked = {}
         self._calls = []
         self._failures = []

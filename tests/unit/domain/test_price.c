@@ -46,6 +46,24 @@ static void the_bound_covers_bytes_and_template(void **state)
     assert_true(price_worst(&paid, &request, now, 100) == 496 * 60000 + 100 * 250000);
 }
 
+static void a_count_stands_in_the_place_of_the_messages_bytes(void **state)
+{
+    struct chat_request chat = request;
+
+    (void)state;
+    chat.message_bytes = 300; /* and 100 of tools */
+    chat.tools_bytes = 100;
+    int64_t by_bytes = price_prompt_bound(&paid, &chat);
+    assert_true(price_prompt_counted(&paid, &chat, 0) == by_bytes);
+    assert_true(price_prompt_counted(&paid, &chat, 90) == by_bytes - 210);
+    assert_true(price_prompt_counted(&paid, &chat, 300) == by_bytes);
+    assert_true(price_prompt_counted(&paid, &chat, INT64_MAX) == by_bytes);
+    assert_true(price_worst_of(&paid, &chat, by_bytes - 210, now, 10) ==
+                (by_bytes - 210) * 60000 + 10 * 250000);
+    assert_true(price_trim_of(&paid, &chat, by_bytes - 210, now, 0,
+                              (by_bytes - 210) * 60000 + 10 * 250000) == 10);
+}
+
 static void n_answers_cost_n_times(void **state)
 {
     struct chat_request three = request;
@@ -293,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_bound_covers_bytes_and_template),
+        cmocka_unit_test(a_count_stands_in_the_place_of_the_messages_bytes),
         cmocka_unit_test(n_answers_cost_n_times),
         cmocka_unit_test(without_a_limit_there_is_no_bound),
         cmocka_unit_test(an_unbounded_prompt_is_never_affordable),

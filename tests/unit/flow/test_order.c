@@ -17,13 +17,15 @@ static const char text[] =
     "\"wild\":{\"endpoints\":[\"http://127.0.0.1:9/v1\"],\"generator\":{\"model\":\"w\","
     "\"price\":{\"input\":1,\"output\":1},\"prompt_bound\":\"none\"}},"
     "\"gift\":{\"endpoints\":[\"http://127.0.0.1:9/v1\"],\"generator\":{\"model\":\"g\","
-    "\"free\":true}}},"
+    "\"free\":true}},"
+    "\"told\":{\"endpoints\":[\"http://127.0.0.1:9/v1\"],\"generator\":{\"model\":\"t\","
+    "\"price\":{\"input\":1,\"output\":1},\"prompt_bound\":\"tokenize\"}}},"
     "\"policies\":{"
     "\"auto\":{\"value_usd\":0.02,\"default\":\"dear\",\"max_output_tokens\":1000},"
     "\"capped\":{\"value_usd\":0.02,\"default\":\"cheap\",\"max_output_tokens\":1000,"
     "\"budget_usd\":0.001,\"on_budget\":\"downgrade\"}}}";
 
-enum { CHEAP, DEAR, WILD, GIFT };
+enum { CHEAP, DEAR, WILD, GIFT, TOLD };
 
 static struct config *config;
 
@@ -85,7 +87,7 @@ static void a_policy_is_a_model(void **state)
     assert_int_equal(make(&f, "{\"model\":\"auto\"," MESSAGES "}", 0), API_OK);
     assert_non_null(f.order.policy);
     assert_int_equal(f.order.preferred, DEAR);
-    assert_int_equal(order_allowed_count(&f.order), 4);
+    assert_int_equal(order_allowed_count(&f.order), 5);
     end(&f);
 }
 
@@ -446,6 +448,47 @@ static void under_a_keys_budget_the_rules_of_a_ceiling_hold(void **state)
     end(&f);
 }
 
+static void a_count_is_wanted_only_where_it_can_matter(void **state)
+{
+    struct order_terms terms;
+    struct fixture f;
+    int64_t full, least;
+
+    (void)state;
+    assert_int_equal(make(&f, "{\"model\":\"told\"," MESSAGES "}", 0), API_OK);
+    assert_false(order_wants_count(&f.order, TOLD, 0)); /* no ceiling */
+    end(&f);
+    assert_int_equal(make(&f,
+                          "{\"model\":\"auto\",\"max_tokens\":40,\"frugal\":"
+                          "{\"budget_usd\":1}," MESSAGES "}",
+                          0),
+                     API_OK);
+    full = (prompt_tokens(&f, TOLD) + 40) * 1000000;
+    least =
+        full -
+        ((int64_t)f.request.chat.message_bytes - 1 + (40 - ORDER_LEAST_TOKENS)) * 1000000;
+    assert_false(order_wants_count(&f.order, TOLD, full));
+    assert_true(order_wants_count(&f.order, TOLD, full - 1));
+    assert_true(order_wants_count(&f.order, TOLD, least));
+    assert_false(order_wants_count(&f.order, TOLD, least - 1));
+    assert_false(order_wants_count(&f.order, CHEAP, full - 1)); /* has no tokenizer */
+    assert_int_equal(order_bound(&f.order, TOLD), CONFIG_BOUND_BYTES);
+    assert_int_equal(order_bound(&f.order, WILD), CONFIG_BOUND_NONE);
+
+    assert_false(order_count(&f.order, TOLD, 0));
+    assert_false(order_count(&f.order, TOLD, (int64_t)f.request.chat.message_bytes + 1));
+    assert_int_equal(order_bound(&f.order, TOLD), CONFIG_BOUND_BYTES);
+    assert_true(order_count(&f.order, TOLD, 9));
+    assert_int_equal(order_bound(&f.order, TOLD), CONFIG_BOUND_TOKENIZE);
+    full -= ((int64_t)f.request.chat.message_bytes - 9) * 1000000;
+    assert_true(order_fit(&f.order, TOLD, full, NAN, &terms));
+    assert_false(terms.trimmed);
+    assert_true(terms.worst_pico == full);
+    assert_true(order_fit(&f.order, TOLD, full - 1000000, NAN, &terms));
+    assert_int_equal(terms.limit_tokens, 39);
+    end(&f);
+}
+
 /* The law: whatever remains, on whatever terms an expert may be called, its worst case
  * stays within it, and more money never makes an expert unaffordable or its limit lower. */
 static void terms_never_exceed_what_remains_and_grow_with_it(void **state)
@@ -500,6 +543,7 @@ int main(void)
         cmocka_unit_test(a_key_narrows_every_way_to_an_expert),
         cmocka_unit_test(a_policy_that_a_key_may_not_name_is_like_none),
         cmocka_unit_test(under_a_keys_budget_the_rules_of_a_ceiling_hold),
+        cmocka_unit_test(a_count_is_wanted_only_where_it_can_matter),
         cmocka_unit_test(terms_never_exceed_what_remains_and_grow_with_it),
     };
 

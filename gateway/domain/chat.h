@@ -88,10 +88,11 @@ enum api_err chat_scan_error(const struct scan *scan, struct api_error *error);
  * messages: asked for only where there is a ceiling. */
 struct chat_extras {
     const char
-        *unpriced;    /* the first field with a price of its own, or whose effect on the
+        *unpriced;      /* the first field with a price of its own, or whose effect on the
                              price is not known (hosted tools, audio, service_tier,
                              best_of, another output limit, ...), or NULL */
-    bool cache_marks; /* a cache_control somewhere: what is written may be dearer */
+    struct str odd_key; /* where it is a key in other letters: as it stands in the body */
+    bool cache_marks;   /* a cache_control somewhere: what is written may be dearer */
 };
 struct chat_extras chat_extras(const struct chat_request *chat);
 

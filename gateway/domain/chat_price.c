@@ -184,8 +184,11 @@ static const char *unpriced(const struct chat_request *chat, struct chat_extras 
     for (size_t i = 0; i < ARRAY_LEN(never); i++)
         if (asks(field(chat, never[i])))
             return scan_field_key(never[i]);
-    if (chat->scan->has_odd_key)
+    if (chat->scan->has_odd_key) {
+        extras->odd_key = (struct str){ chat->body.p + chat->scan->odd_begin,
+                                        chat->scan->odd_end - chat->scan->odd_begin };
         return "a key in other letters";
+    }
     if (is_set(tier) && !jread_string_is(tier, "default"))
         return "service_tier";
     if (is_set(best_of) && !str_is(best_of.raw, "1"))

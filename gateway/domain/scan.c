@@ -219,12 +219,22 @@ static enum media media_of(struct str key)
     return MEDIA_NONE;
 }
 
-/* False: one of ours came before. */
-static bool end_key(struct scan *scan)
+static void note_odd_key(struct scan *scan, size_t end)
+{
+    if (scan->has_odd_key)
+        return;
+    scan->has_odd_key = true;
+    scan->odd_begin = scan->string_begin + 1;
+    scan->odd_end = end;
+}
+
+/* end: of the key, its last quote. False: one of ours came before. */
+static bool end_key(struct scan *scan, size_t end)
 {
     struct str key = { scan->key, scan->key_n };
 
-    scan->has_odd_key |= scan->key_wide && scan->depth == 1;
+    if (scan->key_wide && scan->depth == 1)
+        note_odd_key(scan, end);
     if (scan->key_foreign)
         return true;
     if (scan->depth == PART_LEVEL) {
@@ -235,7 +245,7 @@ static bool end_key(struct scan *scan)
         if (!str_eq_nocase(key, field_keys[i]))
             continue;
         if (!str_eq(key, field_keys[i])) {
-            scan->has_odd_key = true;
+            note_odd_key(scan, end);
             scan->has_odd_frugal |= i == SCAN_FRUGAL;
             break;
         }
@@ -259,7 +269,7 @@ static const char *end_string(struct scan *scan, const char *p)
         return p + 1;
     }
     scan->state = STATE_COLON;
-    if (scan->keep_key && !end_key(scan))
+    if (scan->keep_key && !end_key(scan, offset_of(scan, p)))
         return fail(scan, p, SCAN_DUPLICATE);
     return p + 1;
 }

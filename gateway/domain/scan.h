@@ -127,6 +127,7 @@ struct scan {
     /* A top-level key is one of ours but for upper and lower case, or is not ASCII: what
      * readers that fold case take for ours. */
     bool has_odd_key;
+    size_t odd_begin, odd_end; /* the first of them, without its quotes */
     bool has_odd_frugal; /* it is `frugal` but for the case: options that would be lost */
     enum scan_err error;
     size_t error_offset;         /* of the first wrong byte */

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "gateway/domain/price.h"
 
@@ -186,12 +187,27 @@ static void take_options(struct order *order, const struct frugal_options *optio
         order->deadline_ms = options->deadline_ms;
 }
 
+static enum api_err refuse_odd_key(struct str key, struct api_error *error)
+{
+    char name[sizeof(error->param)] = "";
+
+    key = str_clip_utf8(key, sizeof(name) - 1);
+    memcpy(name, key.p, key.n);
+    return api_error_set(
+        error, API_UNPRICED, name,
+        "'%s' can be read as a key that is written in other letters, and "
+        "is not allowed under a budget",
+        name);
+}
+
 /* Under a ceiling nobody is asked who cannot be bounded. */
 static enum api_err cap(struct order *order, uint64_t barred, struct api_error *error)
 {
     struct chat_extras extras = chat_extras(order->chat);
     uint64_t left = order->allowed & ~barred;
 
+    if (extras.odd_key.n > 0)
+        return refuse_odd_key(extras.odd_key, error);
     if (extras.unpriced != NULL)
         return api_error_set(error, API_UNPRICED, extras.unpriced,
                              "'%s' may have a price of its own and is not allowed under "

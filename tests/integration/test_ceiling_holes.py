@@ -63,6 +63,16 @@ def test_what_may_cost_more_is_refused_under_a_ceiling_and_passes_without_one(ru
     assert more in small.call().body
 
 
+@pytest.mark.parametrize("key, named", [
+    ("Max_tokens", "Max_tokens"), ("MODEL", "MODEL"), ("m\\u0041x_tokens", "m\\u0041x_tokens"), ("ma\u212aens", "ma\u212aens"),
+    ("x" + "\u00e4" * 40, "x" + "\u00e4" * 31)])
+def test_the_refusal_of_a_key_in_other_letters_names_the_key(run, key, named):
+    gateway = run.gateway(run.expert(scripts.answer()))
+    refused = chat_raw(gateway, f',"temperature":1,"{key}":1,"N":1'.encode())
+    assert refused.status == 400 and refused.error["param"] == named
+    assert f"'{named}'" in refused.error["message"]
+
+
 @pytest.mark.parametrize("more", [
     b',"logprobs":true,"top_logprobs":5', b',"temperature":0.5,"top_k":20,"min_p":0.1,"seed":1', b',"reasoning_effort":"high"',
     b',"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":"auto"', b',"service_tier":"default"',

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import PATIENCE, config, expert, run_frugald, scripts
+from harness import BUILD, PATIENCE, config, expert, run_frugald, scripts
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -32,6 +32,20 @@ def test_an_example_of_the_readme_runs(run, n):
     assert ran.returncode == 0, ran.stderr
     assert "391" in ran.stdout if "/v1/route" not in BLOCKS[n] else "small" in ran.stdout, ran.stdout
     assert gateway.log.wait(event="request")["result"] == "ok"
+
+
+def test_the_commands_for_keys_of_the_readme_run_in_a_clone(tmp_path):
+    section = README.split("\n## Keys and budgets\n")[1].split("\n## ")[0]
+    commands = re.findall(r"^    (\S*frugalctl .*)$", section, re.M)
+    commands += [command.replace(" ID ", " team-b ") for command in re.findall(r"`(\S*frugalctl [^`]* >>[^`]*)`", section)]
+    assert len(commands) >= 6
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "release").symlink_to(BUILD)
+    for command in commands:
+        ran = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path,
+                             stdin=subprocess.DEVNULL, env={"PATH": "/usr/bin:/bin"})
+        assert ran.returncode == 0, f"{command}: {ran.stderr}"
+    assert "id=team-b" in (tmp_path / "keys.txt").read_text()
 
 
 def test_the_first_configuration_of_the_readme_is_good():

@@ -82,8 +82,7 @@ enum fuser_embedder_kind {
 };
 
 struct fuser_embedder_info {
-    char name[FUSER_MAX_NAME];  /* as in the configuration: "surface", "lexical", or an
-                                   expert */
+    char name[FUSER_MAX_NAME];  /* "surface", "lexical", or the expert configured */
     char model[FUSER_MAX_NAME]; /* what made the vectors: "lexical@2", or the upstream
                                    model's name; empty for the newest of a built-in one */
     enum fuser_embedder_kind kind;
@@ -92,8 +91,7 @@ struct fuser_embedder_info {
 
 /* -- rows: what is known of the experts -- */
 
-/* One cell: how one generator did on one prompt. NAN means "not known", which is never 0.
- */
+/* One cell: how one generator did on one prompt. NAN: not known, which is never 0. */
 struct fuser_cell {
     float quality; /* 0..1 */
     float input_tokens, output_tokens;
@@ -102,8 +100,7 @@ struct fuser_cell {
 
 struct fuser_rows; /* owned by one thread; released by fuser_rows_free */
 
-/* Copies all names. At most FUSER_MAX_GENERATORS and FUSER_MAX_EMBEDDERS; names are
- * unique. */
+/* Copies all names, each unique; at most FUSER_MAX_GENERATORS, FUSER_MAX_EMBEDDERS. */
 FUSER_NODISCARD enum fuser_err
 fuser_rows_new(const char *const *generators, size_t n_generators,
                const struct fuser_embedder_info *embedders, size_t n_embedders,
@@ -130,8 +127,7 @@ size_t fuser_rows_count(const struct fuser_rows *rows);
 
 /* -- the bundle: what was built -- */
 
-/* Called from the building thread with the fraction done in 0..1; return false to give up
- * (INVALID). */
+/* On the building thread, with the fraction done, 0..1; false: give up (INVALID). */
 typedef bool (*fuser_progress_fn)(void *context, const char *stage, double done);
 
 /* What cross-validation chose of the settings that a request brings (frugalctl tune): defaults for
@@ -151,11 +147,9 @@ struct fuser_build {
     double prior_rows; /* m: pseudo-counts of the domain prior; < 0: the default */
     uint64_t seed;     /* every random choice follows from it */
     size_t flat_rows;  /* bundles of fewer rows are searched row by row; 0: 30,000 */
-    double (*now_us)(
-        void); /* a steady clock for the choice of an index, or NULL: the first
-                               index that finds enough is taken, however long it takes */
-    const char
-        *text_version; /* version of the routing text extractor, kept in the bundle */
+    /* A steady clock to choose an index by; NULL: the first that finds enough is taken. */
+    double (*now_us)(void);
+    const char *text_version; /* of the extractor of routing texts; kept in the bundle */
     const struct fuser_tuned *tuned; /* copied; NULL: nothing was tuned */
     fuser_progress_fn progress;
     void *progress_context;
@@ -174,9 +168,9 @@ FUSER_NODISCARD enum fuser_err fuser_bundle_build(const struct fuser_rows *rows,
  * MISMATCH: generators and embedders that the bundle does not know. Remote embedders may lack
  * vectors, as in a build. Takes memory and time for a copy of the bundle: not for an event loop. */
 struct fuser_add {
-    bool
-        tables; /* make the leave-one-out tables again, which takes as long as in a build, so that
-                    purchases too are those of a build; otherwise they stay those of the old rows */
+    /* Make the leave-one-out tables again, which takes as long as in a build, so that purchases
+     * too are those of a build; otherwise they stay those of the old rows. */
+    bool tables;
     fuser_progress_fn progress;
     void *progress_context;
 };
@@ -197,9 +191,8 @@ FUSER_NODISCARD enum fuser_err fuser_bundle_load(const char *path,
 struct fuser_bundle *fuser_bundle_ref(struct fuser_bundle *bundle);
 void fuser_bundle_unref(struct fuser_bundle *bundle); /* takes NULL */
 
-/* All strings are borrowed from the bundle. */
-const char *
-fuser_bundle_id(const struct fuser_bundle *bundle); /* 16 hex digits, of the content */
+/* All strings are borrowed from the bundle. The id: 16 hex digits, of the content. */
+const char *fuser_bundle_id(const struct fuser_bundle *bundle);
 const char *fuser_bundle_text_version(const struct fuser_bundle *bundle);
 size_t fuser_bundle_rows(const struct fuser_bundle *bundle);
 size_t fuser_bundle_generators(const struct fuser_bundle *bundle);

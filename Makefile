@@ -39,6 +39,7 @@ FAISS_LIBS := $(if $(filter system,$(FAISS_C)),-lfaiss_c) -lfaiss -lgomp
 objs = $(patsubst %,$(B)/%.o,$(1))
 FUSER   := $(wildcard fuser/*.c) $(if $(filter thin,$(FAISS_C)),$(wildcard fuser/faiss_c/*.cpp))
 GATEWAY := $(wildcard gateway/base/*.c gateway/domain/*.c gateway/io/*.c gateway/flow/*.c gateway/edge/*.c)
+DAEMON  := $(wildcard gateway/main/*.c)
 CTL     := $(wildcard tools/ctl/*.c)
 EXPERTS := $(wildcard tools/experts/*.c)
 UNITS   := $(wildcard tests/unit/*/test_*.c)
@@ -73,7 +74,7 @@ $(B)/gateway/domain/%.c.o: CFLAGS += -Wconversion -Wno-sign-conversion
 
 # Rewritten when its content changes: other flags rebuild objects, another list of sources the archives.
 $(B)/.flags: stamp = $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)
-$(B)/.sources: stamp = $(FUSER) $(GATEWAY) $(CTL) $(EXPERTS)
+$(B)/.sources: stamp = $(FUSER) $(GATEWAY) $(DAEMON) $(CTL) $(EXPERTS)
 $(B)/.flags $(B)/.sources: FORCE
 	@mkdir -p $(@D); echo '$(subst ','"'"',$(stamp))' | cmp -s - $@ || echo '$(subst ','"'"',$(stamp))' >$@
 
@@ -92,7 +93,7 @@ $(B)/libctl.a: $(call objs,$(filter-out %/main.c,$(CTL))) $(B)/.sources
 
 LIBS := $(B)/libgateway.a $(B)/libfuser.a
 link = $(call say,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ $(1) $(LDLIBS)
-$(B)/frugald: $(B)/gateway/main.c.o $(LIBS)
+$(B)/frugald: $(call objs,$(DAEMON)) $(LIBS)
 	$(call link)
 $(B)/frugalctl: $(B)/tools/ctl/main.c.o $(B)/libctl.a $(LIBS)
 	$(call link)

@@ -73,12 +73,27 @@ static void put_raw(struct relay *relay, struct str raw)
     buf_put(&relay->out, "\n\n");
 }
 
+/* Data that came in several lines goes on in several: a line feed is where one ends. */
+static void put_lines(struct relay *relay, struct str text)
+{
+    struct str line;
+
+    while (memchr(text.p, '\n', text.n) != NULL) {
+        (void)str_cut(&text, '\n', &line);
+        buf_put_str(&relay->out, line);
+        buf_put(&relay->out, "\ndata: ");
+    }
+    buf_put_str(&relay->out, text);
+}
+
 static void put_pieces(struct relay *relay, const struct iovec *pieces, size_t n)
 {
     buf_put(&relay->out, "data: ");
-    for (size_t i = 0; i < n; i++)
-        buf_put_str(&relay->out,
-                    (struct str){ .p = pieces[i].iov_base, .n = pieces[i].iov_len });
+    for (size_t i = 0; i < n; i++) {
+        if (pieces[i].iov_len > 0)
+            put_lines(relay,
+                      (struct str){ .p = pieces[i].iov_base, .n = pieces[i].iov_len });
+    }
     buf_put(&relay->out, "\n\n");
 }
 
@@ -166,8 +181,8 @@ static void pass_event(struct relay *relay, const struct sse_event *event)
 {
     struct delta delta;
 
-    if (!event->has_data) {
-        if (relay->committed)
+    if (str_trim(event->data).n == 0) {
+        if (event->is_comment && relay->committed)
             put_raw(relay, event->raw);
         return;
     }

@@ -16,6 +16,9 @@
  * still take over. Afterwards `out` is what the client is to get; whoever drains it calls
  * buf_consume.
  *
+ * Comments are passed on once the stream is committed. An event without data is none (the
+ * standard dispatches it to nobody, and some clients stumble over it): it is dropped.
+ *
  * A stream is ENDED only if the expert said so ([DONE], or a finish reason and a proper
  * end of its HTTP answer). Anything else is BROKEN, and after the commit point the client
  * is told so by the caller, never by a clean end. With a voice the client hears the same in

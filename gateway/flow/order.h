@@ -18,6 +18,7 @@
 #include "gateway/domain/api_error.h"
 #include "gateway/domain/chat.h"
 #include "gateway/domain/config.h"
+#include "gateway/domain/excluded.h"
 #include "gateway/domain/frugal_headers.h"
 #include "gateway/domain/key.h"
 #include "gateway/domain/price.h"
@@ -33,8 +34,9 @@
 struct order {
     const struct config *config;
     const struct chat_request *chat;
-    const struct config_policy *policy; /* NULL: direct */
-    uint64_t allowed;                   /* bit i: experts[i] may answer */
+    const struct config_policy *policy;   /* NULL: direct */
+    uint64_t allowed;                     /* bit i: experts[i] may answer */
+    uint8_t excluded[CONFIG_MAX_EXPERTS]; /* enum excluded: why experts[i] may not */
     uint64_t reachable; /* bit i: the embedding of experts[i] may be bought */
     size_t preferred;   /* the policy's default where allowed, or the direct expert */
     double steering;    /* factor in lambda, of the policy's target; 1: none */
@@ -59,6 +61,10 @@ NODISCARD enum api_err order_make(struct order *order, const struct config *conf
                                   const struct frugal_options *options,
                                   const struct key_allow *key, uint64_t barred,
                                   int64_t now_s, struct api_error *error);
+
+/* Of those who still may answer, these may not, and why; who went before keeps his reason.
+ * For who narrows an order; `preferred` is seen to afterwards. */
+void order_exclude(struct order *order, uint64_t experts, enum excluded why);
 
 /* The policy's spending of today, till.h: lambda is multiplied. */
 void order_steer(struct order *order, double factor);

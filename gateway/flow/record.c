@@ -10,22 +10,13 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/jput.h"
-#include "gateway/domain/price.h"
+#include "gateway/domain/excluded.h"
 #include "gateway/domain/routing_text.h"
-
-static const struct config *config_of(const struct record *record)
-{
-    return record->snapshot->config;
-}
+#include "gateway/flow/record_parts.h"
 
 static const char *expert_name(const struct record *record, size_t expert)
 {
-    return config_of(record)->experts[expert].name;
-}
-
-static const struct plan_choice *choice_of(const struct record *record)
-{
-    return record->chosen < 0 ? NULL : &record->decision->plan.choices[record->chosen];
+    return record_config(record)->experts[expert].name;
 }
 
 static const char *const bound_words[] = {
@@ -34,23 +25,12 @@ static const char *const bound_words[] = {
 #undef X
 };
 
-static const struct fuser_ranked *ranked_of(const struct record *record, size_t expert)
-{
-    const struct fuser_verdict *verdict = record->decision->verdict;
-
-    for (size_t i = 0; verdict != NULL && i < verdict->n_ranked; i++) {
-        if (verdict->ranked[i].generator == expert)
-            return &verdict->ranked[i];
-    }
-    return NULL;
-}
-
 /* -- the decision ------------------------------------------------------------------------ */
 
 static void put_ranked(struct jput *j, const struct record *record,
                        const struct plan_choice *choice)
 {
-    const struct fuser_ranked *r = ranked_of(record, choice->expert);
+    const struct fuser_ranked *r = record_ranked(record, choice->expert);
     const double tokens = (double)choice->output_tokens;
     struct order_terms terms = { .worst_pico = MONEY_NONE };
     bool fits =
@@ -88,6 +68,23 @@ static void put_ranking(struct jput *j, const struct record *record)
     jput_close(j, ']');
 }
 
+/* Who the key may not use is not named to it. */
+static void put_excluded(struct jput *j, const struct record *record)
+{
+    const struct order *order = record->order;
+
+    jput_open(j, "excluded", '[');
+    for (size_t i = 0; i < record_config(record)->n_experts; i++) {
+        if (order->excluded[i] == EXCLUDED_NOT || order->excluded[i] == EXCLUDED_KEY)
+            continue;
+        jput_open(j, NULL, '{');
+        jput_text(j, "expert", expert_name(record, i));
+        jput_text(j, "why", excluded_word(order->excluded[i]));
+        jput_close(j, '}');
+    }
+    jput_close(j, ']');
+}
+
 static void put_neighbours(struct jput *j, const struct record *record)
 {
     const struct fuser_verdict *verdict = record->decision->verdict;
@@ -113,7 +110,7 @@ static void put_bought(struct jput *j, const struct record *record, size_t embed
     const struct decision *decision = record->decision;
     const struct decision_told *told = &decision->told[embedder];
 
-    jput_text(j, "bought", config_of(record)->embedders[embedder].name);
+    jput_text(j, "bought", record_config(record)->embedders[embedder].name);
     jput_bool(j, "delivered", (decision->undelivered >> embedder & 1) == 0);
     if (told->waited_us > 0)
         jput_number(j, "waited_ms", (double)told->waited_us / 1000.0);
@@ -124,7 +121,7 @@ static void put_bought(struct jput *j, const struct record *record, size_t embed
 static void put_step(struct jput *j, const struct record *record,
                      const struct fuser_walked *step)
 {
-    const struct config *config = config_of(record);
+    const struct config *config = record_config(record);
 
     jput_open(j, NULL, '{');
     if (step->embedder < 0)
@@ -197,7 +194,7 @@ static void put_order(struct jput *j, const struct record *record)
 
 static void put_head(struct jput *j, const struct record *record)
 {
-    const struct plan_choice *choice = choice_of(record);
+    const struct plan_choice *choice = record_choice(record);
 
     jput_text(j, "object", "decision");
     jput_str(j, "decision_id", record->decision_id);
@@ -246,13 +243,14 @@ static void put_why(struct jput *j, const struct record *record)
 
     put_evidence(j, decision->verdict);
     put_ranking(j, record);
+    put_excluded(j, record);
     put_steps(j, record);
     put_neighbours(j, record);
     jput_number(j, "decision_ms", record->decided ? (double)took_us / 1000.0 : NAN);
     put_text(j, record);
     jput_text(j, "bundle",
               fuser != NULL ? fuser_bundle_id(fuser_bundle_of(fuser)) : NULL);
-    jput_text(j, "config", config_of(record)->version);
+    jput_text(j, "config", record_config(record)->version);
 }
 
 void record_decision(const struct record *record, struct buf *out)
@@ -400,7 +398,7 @@ void record_tags(const struct frugal_options *options, struct buf *out)
 
 static void put_kept(struct jput *j, const struct record *record)
 {
-    const struct config *config = config_of(record);
+    const struct config *config = record_config(record);
 
     if (record->prompt.n > 0)
         jput_str(j, "prompt", record->prompt);
@@ -462,99 +460,4 @@ void record_whole(const struct record *record, struct buf *out)
     put_why(&j, record);
     put_kept(&j, record);
     jput_close(&j, '}');
-}
-
-/* -- savings ----------------------------------------------------------------------------- */
-
-/* NAN: not known. */
-static double predicted_tokens(const struct record *record, size_t expert)
-{
-    const struct fuser_ranked *r = ranked_of(record, expert);
-
-    return r != NULL && isfinite(r->output_tokens) ? r->output_tokens : NAN;
-}
-
-/* Output tokens that an answer of this expert is taken to have, whole ones where an answer
- * was given; NAN: nobody knows. A prompt whose answer was longer than predicted would have
- * made others longer, too. */
-static double tokens_of(const struct record *record, size_t expert)
-{
-    const double predicted = predicted_tokens(record, expert);
-    const struct plan_choice *choice = choice_of(record);
-    double given, of_choice;
-
-    if (!record->usage.known || choice == NULL)
-        return predicted;
-    given = (double)record->usage.output_tokens;
-    of_choice = predicted_tokens(record, choice->expert);
-    if (!(of_choice > 0) || !(predicted >= 0))
-        return given;
-    return fmin(rint(given * predicted / of_choice), (double)USAGE_MAX_TOKENS);
-}
-
-/* What this expert would have cost. */
-static int64_t cost_with(const struct record *record, size_t expert)
-{
-    const struct config_generator *g =
-        chat_generator(record->order->chat, &config_of(record)->experts[expert]);
-    const struct plan_choice *choice = choice_of(record);
-    const double tokens = tokens_of(record, expert);
-    struct usage usage = record->usage;
-
-    if (!usage.known)
-        return order_expected(record->order, expert, tokens);
-    if (choice->expert != expert) {
-        usage.cached_tokens = 0;
-        usage.cache_write_tokens = 0;
-        usage.reasoning_tokens = 0;
-        usage.output_tokens = (int64_t)tokens;
-    }
-    return price_settle(price_at(&g->prices, record->order->span.from_s), &usage);
-}
-
-static struct record_baseline cheapest_of(const struct record *record)
-{
-    struct record_baseline cheapest = { .expert = -1, .pico = MONEY_NONE };
-    int64_t least = MONEY_NONE;
-
-    for (size_t i = 0; i < config_of(record)->n_experts; i++) {
-        int64_t price;
-
-        if (!order_allows(record->order, i))
-            continue;
-        price = order_expected(record->order, i, tokens_of(record, i));
-        if (cheapest.expert >= 0 && price >= least)
-            continue;
-        least = price;
-        cheapest.expert = (int)i;
-    }
-    if (cheapest.expert >= 0)
-        cheapest.pico = cost_with(record, (size_t)cheapest.expert);
-    return cheapest;
-}
-
-static struct record_baseline best_of(const struct record *record)
-{
-    const struct snapshot *snapshot = record->snapshot;
-    struct record_baseline best = { .expert = -1, .pico = MONEY_NONE };
-
-    for (size_t i = 0; i < config_of(record)->n_experts; i++) {
-        if (order_allows(record->order, i) && (snapshot->known >> i & 1) != 0 &&
-            (best.expert < 0 ||
-             snapshot->mean_quality[i] > snapshot->mean_quality[best.expert]))
-            best.expert = (int)i;
-    }
-    if (best.expert >= 0)
-        best.pico = cost_with(record, (size_t)best.expert);
-    return best;
-}
-
-struct record_baselines record_baselines(const struct record *record)
-{
-    const struct record_baseline same = { .expert = -1, .pico = record->generation_pico };
-
-    if (record->order->policy == NULL || !record->answered)
-        return (struct record_baselines){ .best = same, .cheapest = same };
-    return (struct record_baselines){ .best = best_of(record),
-                                      .cheapest = cheapest_of(record) };
 }

@@ -100,6 +100,12 @@ def test_every_reason_is_described(spec):
     assert schema(spec, "Reason")["enum"] == [row[1] for row in table("gateway/domain/reason.h", "REASONS")]
 
 
+def test_every_reason_of_an_exclusion_is_described_but_for_the_keys(spec):
+    words = [row[1] for row in table("gateway/domain/excluded.h", "EXCLUDED_WHYS") if row[0] not in ("NOT", "KEY")]
+    items = schema(spec, "Decision")["properties"]["excluded"]["items"]
+    assert items["properties"]["why"]["enum"] == words
+
+
 def test_every_way_to_meet_a_ceiling_is_described(spec):
     assert schema(spec, "OnBudget")["enum"] == [row[1] for row in table("gateway/domain/config.h", "CONFIG_ON_BUDGETS")]
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway/base/err.h"
+#include "gateway/domain/excluded.h"
 #include "tools/ctl/archived.h"
 #include "tools/ctl/rivals.h"
 #include "tools/ctl/table.h"
@@ -255,6 +256,29 @@ static void print_ranking(const json_t *record)
     table_free(table);
 }
 
+/* For each reason, who was excluded by it. */
+static void print_excluded(const json_t *record)
+{
+    const json_t *excluded = json_object_get(record, "excluded");
+
+    for (int why = EXCLUDED_NOT; why < EXCLUDED_COUNT; why++) {
+        const char *comma = "";
+
+        for (size_t i = 0; i < json_array_size(excluded); i++) {
+            const json_t *out = json_array_get(excluded, i);
+
+            if (strcmp(archived_text(out, "why"), excluded_word((enum excluded)why)) != 0)
+                continue;
+            if (comma[0] == '\0')
+                (void)printf("\nexcluded  %s: ", excluded_text((enum excluded)why));
+            (void)printf("%s%s", comma, archived_text(out, "expert"));
+            comma = ", ";
+        }
+    }
+    if (json_array_size(excluded) > 0)
+        (void)puts("");
+}
+
 static void print_flip(const char *which, double lambda, const char *expert)
 {
     if (lambda > 0)
@@ -428,6 +452,7 @@ void why_print(const json_t *record)
     print_steps(record);
     print_neighbours(record);
     print_ranking(record);
+    print_excluded(record);
     print_choice(record);
     print_attempts(record);
     print_charges(record);

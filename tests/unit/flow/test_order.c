@@ -489,6 +489,25 @@ static void a_count_is_wanted_only_where_it_can_matter(void **state)
     end(&f);
 }
 
+static void whoever_may_not_answer_has_the_first_reason_that_met_him(void **state)
+{
+    struct key_allow allow = { .experts = ~ONLY(WILD), .policies = UINT64_MAX };
+    struct fixture f;
+
+    (void)state;
+    assert_int_equal(make_for(&f,
+                              "{\"model\":\"capped\",\"frugal\":{"
+                              "\"experts\":[\"cheap\",\"wild\",\"gift\"]}," MESSAGES "}",
+                              &allow, ONLY(CHEAP) | ONLY(WILD)),
+                     API_OK);
+    assert_int_equal(f.order.excluded[CHEAP], EXCLUDED_BARRED);
+    assert_int_equal(f.order.excluded[DEAR], EXCLUDED_OPTION);
+    assert_int_equal(f.order.excluded[WILD], EXCLUDED_KEY);
+    assert_int_equal(f.order.excluded[GIFT], EXCLUDED_NOT);
+    assert_int_equal(f.order.preferred, GIFT);
+    end(&f);
+}
+
 /* The law: whatever remains, on whatever terms an expert may be called, its worst case
  * stays within it, and more money never makes an expert unaffordable or its limit lower. */
 static void terms_never_exceed_what_remains_and_grow_with_it(void **state)
@@ -544,6 +563,7 @@ int main(void)
         cmocka_unit_test(a_policy_that_a_key_may_not_name_is_like_none),
         cmocka_unit_test(under_a_keys_budget_the_rules_of_a_ceiling_hold),
         cmocka_unit_test(a_count_is_wanted_only_where_it_can_matter),
+        cmocka_unit_test(whoever_may_not_answer_has_the_first_reason_that_met_him),
         cmocka_unit_test(terms_never_exceed_what_remains_and_grow_with_it),
     };
 

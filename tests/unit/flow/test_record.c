@@ -297,6 +297,7 @@ static void what_was_decided_stands_there_with_its_reasons(void **state)
     assert_at(json, "ranking.0.latency_ms", "null");
     assert_null(at(json, "ranking.0.good_enough"));
     assert_at(json, "ranking.1.good_enough", "false");
+    assert_at(json, "excluded", "[]");
     assert_at(json, "ranking.1.quality_se", "0.029999999999999999");
     assert_at(json, "steps.0.delivered", "true");
     assert_at(json, "steps.0.candidates.1.gain_se", "null");

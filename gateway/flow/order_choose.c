@@ -1,0 +1,269 @@
+/* order_choose.c - who may answer a request; see order.h.
+ *
+ * The list of all experts is narrowed step by step, in the order of EXCLUDED_WHYS, and
+ * whoever goes is told with the first reason that met him. A step that leaves nobody is a
+ * named 4xx. On what terms those who are left are asked is order.c's.
+ *
+ *     key -> policy -> API -> the request's 'experts' -> context -> bars and prices
+ */
+#include "gateway/flow/order.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "gateway/domain/price.h"
+
+static const struct config_generator *generator_of(const struct order *order,
+                                                   size_t expert)
+{
+    return chat_generator(order->chat, &order->config->experts[expert]);
+}
+
+void order_exclude(struct order *order, uint64_t experts, enum excluded why)
+{
+    experts &= order->allowed;
+    order->allowed &= ~experts;
+    for (; experts != 0; experts &= experts - 1)
+        order->excluded[__builtin_ctzll(experts)] = (uint8_t)why;
+}
+
+/* -- by what is asked for ---------------------------------------------------------------- */
+
+static enum api_err no_model(const struct order *order, const struct key_allow *key,
+                             struct api_error *error)
+{
+    struct str model = str_clip_utf8(order->chat->model, 100);
+    bool all = key->experts == UINT64_MAX && key->policies == UINT64_MAX;
+
+    return api_error_set(error, API_NO_MODEL, "model",
+                         "the model '" STR_FMT "' does not exist%s", STR_ARG(model),
+                         all ? "" : ", or this key may not use it");
+}
+
+static bool can_answer(const struct order *order, size_t expert)
+{
+    const struct config_expert *e = &order->config->experts[expert];
+
+    switch (order->chat->shape) {
+    case CHAT_INPUT:
+        return e->has_embedding;
+    case CHAT_PROMPT:
+        return e->has_generator && (e->generator.apis >> CONFIG_API_COMPLETIONS & 1) != 0;
+    case CHAT_MESSAGES:
+        break;
+    }
+    return e->has_generator && (e->generator.apis >> CONFIG_API_CHAT & 1) != 0;
+}
+
+static enum api_err drop_silent(struct order *order, struct api_error *error)
+{
+    uint64_t silent = 0;
+
+    for (size_t i = 0; i < order->config->n_experts; i++)
+        if (!can_answer(order, i))
+            silent |= UINT64_C(1) << i;
+    order_exclude(order, silent, EXCLUDED_API);
+    if (order->allowed == 0)
+        return api_error_set(error, API_UNSUPPORTED, "model",
+                             "no expert that this model allows speaks '%s'",
+                             chat_path(order->chat->shape));
+    return API_OK;
+}
+
+/* All who could answer anything stand at the beginning, so that it is told who is not on the
+ * policy's list. */
+static void choose_policy(struct order *order, const struct config_policy *policy,
+                          const struct key_allow *key)
+{
+    order->policy = policy;
+    order->preferred = policy->default_expert;
+    for (size_t i = 0; i < order->config->n_experts; i++)
+        if (order->config->experts[i].has_generator)
+            order->allowed |= UINT64_C(1) << i;
+    order_exclude(order, ~key->experts, EXCLUDED_KEY);
+    order_exclude(order, ~(policy->experts | UINT64_C(1) << order->preferred),
+                  EXCLUDED_POLICY);
+}
+
+static enum api_err choose_model(struct order *order, const struct key_allow *key,
+                                 struct api_error *error)
+{
+    const struct config *config = order->config;
+    struct str model = order->chat->model;
+    int policy = config_find_policy(config, model);
+    int expert = config_find_expert(config, model);
+
+    if (policy >= 0 && order->chat->shape == CHAT_INPUT)
+        return api_error_set(error, API_BAD_VALUE, "model",
+                             "embeddings are not routed, since vectors of one model say "
+                             "nothing beside those of another: 'model' must name one");
+    if (policy >= 0 && (key->policies >> policy & 1) != 0) {
+        choose_policy(order, &config->policies[policy], key);
+    } else if (policy < 0 && expert >= 0 &&
+               (config->experts[expert].has_generator ||
+                order->chat->shape == CHAT_INPUT)) {
+        order->preferred = (size_t)expert;
+        order->allowed = UINT64_C(1) << expert;
+        order_exclude(order, ~key->experts, EXCLUDED_KEY);
+    }
+    order->reachable = key->experts;
+    if (order->allowed == 0)
+        return no_model(order, key, error);
+    return drop_silent(order, error);
+}
+
+/* An expert whose context surely cannot hold the prompt only costs an attempt; but if no
+ * other is left its own error says more than ours could. */
+static void drop_too_small(struct order *order)
+{
+    uint64_t small = 0;
+
+    for (size_t i = 0; i < order->config->n_experts; i++) {
+        const struct config_generator *g = generator_of(order, i);
+
+        if (order_allows(order, i) && g->context_tokens > 0 &&
+            price_prompt_expected(g, order->chat) > g->context_tokens)
+            small |= UINT64_C(1) << i;
+    }
+    if ((order->allowed & ~small) != 0)
+        order_exclude(order, small, EXCLUDED_CONTEXT);
+}
+
+static enum api_err narrow(struct order *order, const struct frugal_options *options,
+                           struct api_error *error)
+{
+    uint64_t mask;
+    enum api_err err = frugal_options_mask(options, order->config, &mask, error);
+
+    if (err != API_OK)
+        return err;
+    order_exclude(order, ~mask, EXCLUDED_OPTION);
+    if (order->allowed == 0)
+        return api_error_set(error, API_BAD_OPTION, "experts",
+                             "none of the experts asked for is allowed by this model");
+    drop_too_small(order);
+    return API_OK;
+}
+
+/* -- on which conditions ----------------------------------------------------------------- */
+
+static void take_policy(struct order *order)
+{
+    const struct config_policy *policy = order->policy;
+
+    order->ceiling_pico = MONEY_NONE;
+    order->on_budget = CONFIG_ON_BUDGET_TRIM;
+    order->policy_tokens = ORDER_DIRECT_TOKENS;
+    if (policy == NULL)
+        return;
+    order->lambda = policy->lambda;
+    order->wait_per_s = policy->wait_per_s;
+    order->switch_z = policy->switch_z;
+    order->gain_se = policy->gain_se;
+    order->min_quality = policy->min_quality;
+    order->ceiling_pico = policy->budget_pico;
+    order->on_budget = policy->on_budget;
+    order->decision_deadline_ms = policy->decision_deadline_ms;
+    order->policy_tokens = policy->max_output_tokens;
+}
+
+/* The request may ask for more thrift than its policy, or for another trade-off (lambda);
+ * it cannot lift the policy's ceiling, minimum or list. */
+static void take_options(struct order *order, const struct frugal_options *options)
+{
+    if (options->budget_pico < order->ceiling_pico)
+        order->ceiling_pico = options->budget_pico;
+    if (frugal_option_given(options, FRUGAL_ON_BUDGET) &&
+        (order->policy == NULL || order->policy->budget_pico == MONEY_NONE ||
+         options->on_budget > order->on_budget))
+        order->on_budget = options->on_budget;
+    if (frugal_has_lambda(options))
+        order->lambda = options->lambda;
+    if (frugal_option_given(options, FRUGAL_MIN_QUALITY) &&
+        options->min_quality > order->min_quality)
+        order->min_quality = options->min_quality;
+    if (frugal_option_given(options, FRUGAL_DEADLINE_MS) &&
+        options->deadline_ms < order->deadline_ms)
+        order->deadline_ms = options->deadline_ms;
+}
+
+static enum api_err refuse_odd_key(struct str key, struct api_error *error)
+{
+    char name[sizeof(error->param)] = "";
+
+    key = str_clip_utf8(key, sizeof(name) - 1);
+    memcpy(name, key.p, key.n);
+    return api_error_set(
+        error, API_UNPRICED, name,
+        "'%s' can be read as a key that is written in other letters, and "
+        "is not allowed under a budget",
+        name);
+}
+
+/* Those without a price for writing into a prompt cache, which the request asks for. */
+static uint64_t without_writes(const struct order *order)
+{
+    uint64_t without = 0;
+
+    for (size_t i = 0; i < order->config->n_experts; i++) {
+        const struct config_prices *prices = &generator_of(order, i)->prices;
+
+        if (!prices->free && !prices->writes_priced)
+            without |= UINT64_C(1) << i;
+    }
+    return without;
+}
+
+/* Under a ceiling nobody is asked who cannot be bounded. */
+static enum api_err cap(struct order *order, uint64_t barred, struct api_error *error)
+{
+    struct chat_extras extras = chat_extras(order->chat);
+
+    if (extras.odd_key.n > 0)
+        return refuse_odd_key(extras.odd_key, error);
+    if (extras.unpriced != NULL)
+        return api_error_set(error, API_UNPRICED, extras.unpriced,
+                             "'%s' may have a price of its own and is not allowed under "
+                             "a budget",
+                             extras.unpriced);
+    order_exclude(order, barred, EXCLUDED_BARRED);
+    if (order->allowed == 0)
+        return api_error_set(error, API_BUDGET, "budget_usd",
+                             "no allowed expert keeps to its output limit, so a budget "
+                             "cannot be kept");
+    if (extras.cache_marks)
+        order_exclude(order, without_writes(order), EXCLUDED_UNPRICED);
+    if (order->allowed == 0)
+        return api_error_set(error, API_UNPRICED, "cache_control",
+                             "'cache_control' may have a price of its own: no allowed "
+                             "expert has one for 'cache_write'");
+    return API_OK;
+}
+
+enum api_err order_make(struct order *order, const struct config *config,
+                        const struct chat_request *chat,
+                        const struct frugal_options *options, const struct key_allow *key,
+                        uint64_t barred, int64_t now_s, struct api_error *error)
+{
+    enum api_err err;
+
+    *order = (struct order){ .steering = 1,
+                             .config = config,
+                             .chat = chat,
+                             .deadline_ms = config->limits.request_deadline_ms };
+    err = choose_model(order, key, error);
+    if (err == API_OK)
+        err = narrow(order, options, error);
+    if (err != API_OK)
+        return err;
+    take_policy(order);
+    take_options(order, options);
+    order->capped = order->ceiling_pico != MONEY_NONE || key->bounded;
+    /* A second for the clocks of others, and one for what is left of the deadline's. */
+    order->span = (struct price_span){ now_s - 1, now_s + order->deadline_ms / 1000 + 2 };
+    if (order->capped)
+        err = cap(order, barred, error);
+    if (err == API_OK && !order_allows(order, order->preferred))
+        order->preferred = (size_t)__builtin_ctzll(order->allowed);
+    return err;
+}

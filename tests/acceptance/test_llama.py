@@ -1,67 +1,25 @@
-"""A prompt on the real path: llama.cpp's server as generator and as embedding, streamed."""
+"""Two of llama.cpp's servers as experts, generators and embeddings: calibrated, built, routed, streamed, failed over."""
 
-import glob
 import json
-import os
-import re
-import socket
-import subprocess
-import urllib.error
 import urllib.request
 
+import anthropic
+import openai
+import pydantic
 import pytest
 
-from harness import BUILD, Experts, embedding, eventually, expert, frugalctl
+from harness import BUILD, Experts, config, embedding, eventually, expert, frugalctl
 from harness.programs import run_program
+from llama import CALL, PREPARE_SECONDS
 
-PREPARE_SECONDS = 1500
 pytestmark = pytest.mark.timeout(PREPARE_SECONDS + 300)
+CHEAP = 0.01  # USD per million tokens
+ASK = {"model": "left", "messages": [{"role": "user", "content": "Say anything."}]}
 
 
-def debian_mirror():
-    """Where this machine's own packages come from."""
-    for path in ["/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*"))]:
-        try:
-            found = re.search(r"https?://\S+/debian(?=[\s/])", open(path).read())
-        except OSError:
-            continue
-        if found:
-            return found[0]
-    return "http://deb.debian.org/debian"
-
-
-def healthy(url):
-    try:
-        return urllib.request.urlopen(f"{url}/health", timeout=5).status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-@pytest.fixture(scope="session")
-def llama(data):
-    """URL of llama.cpp's server with a tiny random model."""
-    script = data.parent / "tools" / "llama-server.sh"
-    if not script.exists():
-        pytest.skip(f"no {script}: llama.cpp's server cannot be started")
-    env = {**os.environ, "DEBIAN_MIRROR": os.environ.get("DEBIAN_MIRROR") or debian_mirror()}
-    prepared = subprocess.run(["bash", str(script), "--prepare"], env=env, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=PREPARE_SECONDS)
-    if prepared.returncode == 77:
-        pytest.skip("llama.cpp's server cannot be made here (no root, or no debootstrap)")
-    assert prepared.returncode == 0, prepared.stderr[-2000:]
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    server = subprocess.Popen(["bash", str(script), str(port)], env=env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        eventually(lambda: server.poll() is not None or healthy(url), "llama.cpp's server is healthy", 60)
-        assert server.poll() is None, "llama.cpp's server ended"
-        yield url + "/v1"
-    finally:
-        server.terminate()
-        server.wait(20)
+class Weather(pydantic.BaseModel):
+    rainy: bool
+    wind: int
 
 
 def questions(n, seed):
@@ -71,86 +29,277 @@ def questions(n, seed):
             if question["domain"] in ("arithmetic", "text")]
 
 
-def whole(llama, experts, **more):
-    """Two real small experts, the tiny model as a bad but cheap third, its embedding as the only evidence."""
-    return {
-        "listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 2,
-        "experts": {
-            "tiny": expert(llama, model="tiny", price=(0.01, 0.01), embedding=embedding("tiny", 64, 0.001),
-                           generator_more={"max_output_tokens": 16, "context": 2048}),
-            "arithmetic": expert(experts.url, model="arithmetic", price=(0.1, 0.1)),
-            "text": expert(experts.url, model="text", price=(0.1, 0.1))},
-        "embedders": ["tiny"],
-        "policies": {"auto": {"value_usd": 0.02, "default": "tiny", "max_output_tokens": 16},
-                     "tiny-only": {"value_usd": 0.02, "default": "tiny", "experts": ["tiny"],
-                                   "max_output_tokens": 16}}, **more}
+def tiny(llama, **more):
+    return expert(llama, model="tiny", price=(CHEAP, CHEAP), embedding=embedding("tiny", 64, 0.001),
+                  generator_more={"max_output_tokens": 1900, "context": 2048}, **more)
+
+
+def pair(left, right, **more):
+    """The two of them alone; the first is the default."""
+    return config({"left": tiny(left), "right": tiny(right)},
+                  policies={"auto": {"value_usd": 0.02, "default": "left", "max_output_tokens": 1900}}, **more)
+
+
+def whole(llamas, experts):
+    """Two real small experts, the tiny models as bad but cheap others, their embeddings as the only evidence."""
+    policy = {"value_usd": 0.02, "default": "left", "max_output_tokens": 16}
+    return config({"left": tiny(llamas[0]), "right": tiny(llamas[1]),
+                   "arithmetic": expert(experts.url, model="arithmetic", price=(0.1, 0.1)),
+                   "text": expert(experts.url, model="text", price=(0.1, 0.1))},
+                  embedders=["left", "right"],
+                  policies={"auto": policy, "tiny": {**policy, "experts": ["left", "right"]}})
 
 
 @pytest.fixture(scope="session")
-def learned(llama, tmp_path_factory):
-    """Calibrated on the real path and built with llama.cpp's embedding: experts, configuration, folder."""
+def learned(llamas, tmp_path_factory):
+    """Calibrated on the real path and built with both embeddings: the configuration with its bundle."""
     folder = tmp_path_factory.mktemp("llama")
     with Experts() as experts:
-        config = whole(llama, experts)
-        (folder / "config.json").write_text(json.dumps(config))
+        made = whole(llamas, experts)
+        (folder / "config.json").write_text(json.dumps(made))
         (folder / "prompts.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions(600, 1)))
-        calibrated = frugalctl("calibrate", "--config", folder / "config.json", "--prompts", folder / "prompts.jsonl",
-                               "--store", folder / "calib.db", "--concurrency", 4)
-        frugalctl("build", "--store", folder / "calib.db", "--out", folder / "bundle.frugal", "--embedders", "tiny",
+        frugalctl("calibrate", "--config", folder / "config.json", "--prompts", folder / "prompts.jsonl",
+                  "--store", folder / "calib.db", "--concurrency", 4)
+        frugalctl("build", "--store", folder / "calib.db", "--out", folder / "bundle.frugal", "--embedders", "left,right",
                   "--config", folder / "config.json")
-        yield {**config, "bundle": str(folder / "bundle.frugal")}, calibrated
+        yield {**made, "bundle": str(folder / "bundle.frugal")}
+
+
+@pytest.fixture
+def gateway(run, llamas):
+    return run.gateway(pair(*llamas))
+
+
+@pytest.fixture
+def sdk(gateway):
+    return openai.OpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", api_key="sk-any", max_retries=0, timeout=60)
+
+
+@pytest.fixture
+def claude(gateway):
+    return anthropic.Anthropic(base_url=f"http://127.0.0.1:{gateway.port}", api_key="sk-any", max_retries=0, timeout=60)
+
+
+def function(name, **properties):
+    return {"type": "function", "function": {"name": name, "description": name, "parameters": {
+        "type": "object", "properties": properties, "required": list(properties)}}}
+
+
+CITY = {"enum": ["Oslo", "Rome"]}
+TOOLS = [function("weather", city=CITY), function("clock", exact={"type": "boolean"})]
+
+
+def is_called(name, arguments):
+    """The arguments are what that tool's schema allows."""
+    said = json.loads(arguments)
+    if name == "weather":
+        assert list(said) == ["city"] and said["city"] in CITY["enum"]
+    else:
+        assert name == "clock" and list(said) == ["exact"] and isinstance(said["exact"], bool)
+
+
+# -- routed
 
 
 def test_a_prompt_is_embedded_by_llama_cpp_and_routed(run, learned):
-    gateway = run.gateway(learned[0])
+    gateway = run.gateway(learned)
     asked = questions(160, 2)
     right = 0
     for question in asked:
         answer = gateway.chat(question["prompt"])
         assert answer.status == 200, answer
-        assert answer["x-frugal-queried"] == "tiny"
+        assert answer["x-frugal-queried"] in ("left", "right", "left,right")
         right += answer["x-frugal-expert"] == question["domain"]
-    # The model is random, so its embedding says little; still clearly more than a guess.
+    # The models are random, so their embeddings say little; still clearly more than a guess.
     assert right >= 0.6 * len(asked), f"{right} of {len(asked)}"
-    assert gateway.metrics().value("frugal_cost_usd_total", expert="tiny", **{"for": "evidence"}) > 0
+    counted = gateway.metrics()
+    assert sum(counted.value("frugal_cost_usd_total", expert=name, **{"for": "evidence"}) for name in ("left", "right")) > 0
 
 
 def test_llama_cpp_answers_a_routed_stream(run, learned):
-    gateway = run.gateway(learned[0])
-    with gateway.stream("Say anything.", model="tiny-only", max_tokens=12,
+    gateway = run.gateway(learned)
+    with gateway.stream("Say anything.", model="tiny", max_tokens=12, ignore_eos=True,
                         stream_options={"include_usage": True}) as stream:
-        assert stream["x-frugal-expert"] == "tiny"
+        assert stream["x-frugal-expert"] in ("left", "right")
         chunks = stream.chunks()
     assert stream.done and not stream.cut
     usage = chunks[-1]["usage"]
-    assert 0 < usage["completion_tokens"] <= 12
+    assert usage["completion_tokens"] == 12
     tokens = usage["prompt_tokens"] + usage["completion_tokens"]
-    assert usage["cost"] == pytest.approx(tokens * 0.01e-6, rel=0.5)
+    assert usage["cost"] == pytest.approx(tokens * CHEAP * 1e-6, rel=0.5)
 
 
-def test_llama_cpp_answers_whole(run, learned):
-    gateway = run.gateway(learned[0])
-    answer = gateway.chat("Say anything.", model="tiny", max_tokens=8)
-    assert answer.json()["choices"][0]["message"]["role"] == "assistant"
-    assert answer.json()["usage"]["cost"] > 0
+def test_llama_cpp_embeds_as_the_client_asks(run, learned):
+    gateway = run.gateway(learned)
+    texts = ["one", "two words"]
+    plain = gateway.post("/v1/embeddings", {"model": "left", "input": texts}).json()
+    coded = gateway.post("/v1/embeddings", {"model": "right", "input": texts, "encoding_format": "base64"}).json()
+    assert [len(item["embedding"]) for item in plain["data"]] == [64, 64]
+    assert all(isinstance(item["embedding"], str) for item in coded["data"])
+    assert plain["usage"]["cost"] > 0
 
 
 def test_a_ceiling_binds_llama_cpp(run, learned):
-    gateway = run.gateway(learned[0])
-    answer = gateway.chat("Say anything.", model="tiny", headers={"x-frugal-budget-usd": "0.000004"}, max_tokens=500)
+    gateway = run.gateway(learned)
+    answer = gateway.chat("Say anything.", model="left", headers={"x-frugal-budget-usd": "0.000004"}, max_tokens=500)
     assert answer.status == 200, answer
     assert answer.json()["usage"]["cost"] <= 0.000004
 
 
-def test_a_client_that_leaves_stops_llama_cpp(run, learned, llama):
-    gateway = run.gateway(learned[0])
-    stream = gateway.stream("Say anything.", model="tiny", max_tokens=1500)
-    next(stream)
-    stream.close()
-    assert gateway.log.wait(event="request")["result"] == "client_gone"
+# -- tools and schemas, held by a grammar
 
-    def idle():
-        slots = json.load(urllib.request.urlopen(llama.removesuffix("/v1") + "/slots", timeout=5))
-        return not any(slot["is_processing"] for slot in slots)
 
-    eventually(idle, "llama.cpp's server generates no more")
+def test_llama_cpp_keeps_to_a_schema(sdk):
+    answer = sdk.chat.completions.parse(**ASK, response_format=Weather, max_tokens=1000)
+    assert isinstance(answer.choices[0].message.parsed, Weather)
+
+
+def test_llama_cpp_keeps_to_a_schema_in_a_stream(sdk):
+    with sdk.chat.completions.stream(**ASK, response_format=Weather, max_tokens=1000) as stream:
+        assert isinstance(stream.get_final_completion().choices[0].message.parsed, Weather)
+
+
+def test_llama_cpp_calls_a_tool(sdk):
+    answer = sdk.chat.completions.create(**ASK, tools=TOOLS, tool_choice="required", max_tokens=1000, extra_body=CALL)
+    calls = answer.choices[0].message.tool_calls
+    assert calls and answer.choices[0].message.content in (None, "")
+    for call in calls:
+        is_called(call.function.name, call.function.arguments)
+
+
+def test_llama_cpp_calls_tools_in_a_stream(sdk):
+    with sdk.chat.completions.stream(**ASK, tools=TOOLS, tool_choice="required", parallel_tool_calls=True, max_tokens=400,
+                                     extra_body=CALL) as stream:
+        calls = {}
+        for event in stream:
+            if event.type == "chunk":
+                for delta in event.chunk.choices[0].delta.tool_calls or [] if event.chunk.choices else []:
+                    calls.setdefault(delta.index, []).append(delta)
+    assert sorted(calls) == list(range(len(calls))) and calls
+    for deltas in calls.values():
+        assert deltas[0].id and deltas[0].function.name and not any(delta.id for delta in deltas[1:])
+
+
+def test_a_tool_loop_goes_on_with_llama_cpp(sdk):
+    first = sdk.chat.completions.create(**ASK, tools=TOOLS, tool_choice="required", parallel_tool_calls=False,
+                                        max_tokens=1000, extra_body=CALL).choices[0]
+    call = first.message.tool_calls[0]
+    turns = [*ASK["messages"], first.message, {"role": "tool", "tool_call_id": call.id, "content": "it rains"}]
+    again = sdk.chat.completions.create(model="left", messages=turns, response_format={"type": "json_object"},
+                                        max_tokens=8)
+    assert again.choices[0].message.role == "assistant" and again.usage.completion_tokens > 0
+
+
+def test_llama_cpp_gives_two_answers_with_log_probabilities(sdk):
+    answer = sdk.chat.completions.create(**ASK, n=2, logprobs=True, top_logprobs=3, max_tokens=4,
+                                         extra_body={"ignore_eos": True})
+    assert [choice.index for choice in answer.choices] == [0, 1]
+    for choice in answer.choices:
+        assert choice.logprobs.content and all(len(token.top_logprobs) == 3 for token in choice.logprobs.content)
+
+
+# -- the other APIs
+
+
+def as_responses(tool):
+    return {"type": "function", **tool["function"]}
+
+
+def as_messages(tool):
+    return {"name": tool["function"]["name"], "description": "d", "input_schema": tool["function"]["parameters"]}
+
+
+def test_llama_cpp_gives_a_response(sdk):
+    answer = sdk.responses.create(model="left", input="Say anything.", max_output_tokens=16, extra_body={"ignore_eos": True})
+    assert answer.output_text and answer.usage.output_tokens == 16 and answer.usage.model_extra["cost"] > 0
+    events = list(sdk.responses.create(model="left", input="Say anything.", max_output_tokens=16, stream=True,
+                                       extra_body={"ignore_eos": True}))
+    assert events[0].type == "response.created"
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert text and text == events[-1].response.output_text and events[-1].response.usage.output_tokens == 16
+
+
+def test_llama_cpp_calls_a_tool_in_a_response(sdk):
+    answer = sdk.responses.create(model="left", input="Say anything.", max_output_tokens=1000, extra_body=CALL,
+                                  tools=[as_responses(tool) for tool in TOOLS], tool_choice="required")
+    calls = [item for item in answer.output if item.type == "function_call"]
+    assert calls
+    for call in calls:
+        is_called(call.name, call.arguments)
+
+
+def test_llama_cpp_keeps_to_a_schema_in_a_response(sdk):
+    answer = sdk.responses.parse(model="left", input="Say anything.", text_format=Weather, max_output_tokens=1000)
+    assert isinstance(answer.output_parsed, Weather)
+
+
+def test_llama_cpp_gives_a_message(claude):
+    ask = {**ASK, "max_tokens": 16, "extra_body": {"ignore_eos": True}}
+    message = claude.messages.create(**ask)
+    assert message.content[0].text and message.stop_reason == "max_tokens" and message.usage.output_tokens == 16
+    with claude.messages.stream(**ask) as stream:
+        events = list(stream)
+    text = "".join(event.text for event in events if event.type == "text")
+    assert text and text == stream.get_final_message().content[0].text
+    assert [event.usage.model_extra["cost"] > 0 for event in events if event.type == "message_delta"] == [True]
+
+
+def test_llama_cpp_uses_a_tool_in_a_message(claude):
+    ask = {**ASK, "max_tokens": 1000, "tools": [as_messages(tool) for tool in TOOLS], "tool_choice": {"type": "any"},
+           "extra_body": CALL}
+    with claude.messages.stream(**ask) as stream:
+        streamed = stream.get_final_message()
+    for message in (claude.messages.create(**ask), streamed):
+        used = [block for block in message.content if block.type == "tool_use"]
+        assert used
+        for block in used:
+            is_called(block.name, json.dumps(block.input))
+
+
+# -- one of them ends
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+def test_the_other_one_answers_when_one_ends_before_it_said_anything(run, llama_cpp, llamas, streamed):
+    with llama_cpp.start() as left:
+        gateway = run.gateway(pair(left, llamas[1]))
+        left.hold()
+        with gateway.start("Say anything.", max_tokens=4, stream=streamed) as wire:
+            eventually(lambda: gateway.metrics().value("frugal_expert_in_flight", expert="left") > 0, "left is asked")
+            left.kill()
+            head = wire.read_head()
+        assert head.start.startswith("HTTP/1.1 200"), head
+        assert head["x-frugal-expert"] == "right" and head["x-frugal-reason"] == "failover"
+        assert gateway.chat("And now?", max_tokens=4)["x-frugal-expert"] == "right"
+
+
+def test_a_stream_is_cut_honestly_when_llama_cpp_ends_in_the_middle(run, llama_cpp, llamas):
+    """Log probabilities make the answer larger than all that lies in queues and sockets while nobody reads."""
+    with llama_cpp.start() as left:
+        gateway = run.gateway(pair(left, llamas[1], limits={"queue_bytes": 65536}))
+        wire = gateway.connect(receive_buffer=4096)
+        with gateway.stream("Say anything.", wire=wire, max_tokens=1900, ignore_eos=True, logprobs=True,
+                            top_logprobs=20, stream_options={"include_usage": True}) as stream:
+            while not (json.loads(next(stream))["choices"] or [{}])[0].get("delta", {}).get("content"):
+                pass
+            left.kill()
+            rest = [json.loads(data) for data in stream if data != "[DONE]"]
+        assert "error" in rest[-1] and not any("error" in chunk for chunk in rest[:-1])
+        assert stream.cut and not stream.done
+        assert stream["x-frugal-expert"] == "left"
+    assert gateway.log.wait(event="request")["result"] == "expert_broken"
+
+
+def test_a_client_that_leaves_stops_llama_cpp(run, llama_cpp):
+    with llama_cpp.start() as left:
+        gateway = run.gateway(pair(left, left))
+        stream = gateway.stream("Say anything.", model="left", max_tokens=1900, ignore_eos=True)
+        next(stream)
+        stream.close()
+        gateway.log.wait(event="request")
+
+        def idle():
+            slots = json.load(urllib.request.urlopen(left.root + "/slots", timeout=5))
+            return not any(slot["is_processing"] for slot in slots)
+
+        eventually(idle, "llama.cpp's server generates no more")

@@ -2,7 +2,8 @@
  *
  * Holds always: p is inside [base, base + capacity], p + n too, n <= max_bytes. Growth
  * doubles, so that n single bytes cost O(n); bytes consumed at the front are won back by
- * moving only when the room behind is too small.
+ * moving only when the room behind is too small. Where nothing was consumed the block is
+ * reallocated: the system moves the pages of a large one instead of copying it.
  */
 #include "gateway/base/buf.h"
 
@@ -58,12 +59,17 @@ enum err buf_room(struct buf *buf, size_t n, char **ret_room)
     capacity = buf->capacity < FIRST_BYTES ? FIRST_BYTES : buf->capacity;
     while (capacity < need)
         capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;
-    base = malloc(capacity);
-    if (!base)
-        return refuse(buf, ERR_NOMEM);
-    if (buf->n > 0)
+    if (buf->p == buf->base) {
+        base = realloc(buf->base, capacity);
+        if (!base)
+            return refuse(buf, ERR_NOMEM);
+    } else {
+        base = malloc(capacity);
+        if (!base)
+            return refuse(buf, ERR_NOMEM);
         memcpy(base, buf->p, buf->n);
-    free(buf->base);
+        free(buf->base);
+    }
     buf->base = buf->p = base;
     buf->capacity = capacity;
 found:

@@ -209,7 +209,9 @@ enum metric_spend {
     X(DECISION, SECONDS, "frugal_decision_seconds", NONE, NONE,                          \
       "From the parsed request to the decision, evidence included")                      \
     X(SEARCH, SECONDS, "frugal_search_seconds", NONE, NONE,                              \
-      "Neighbour searches and decisions, per batch")
+      "Neighbour searches and decisions, per batch")                                     \
+    X(LOOP_TURN, SECONDS, "frugal_loop_turn_seconds", NONE, NONE,                        \
+      "Turns of a worker's loop: for so long nobody else was served")
 
 enum metric {
 #define X(name, kind, exposed, a, b, help) METRIC_##name,

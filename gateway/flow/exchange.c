@@ -82,7 +82,7 @@ static void run(struct exchange *x)
         go(x, next);
     }
     if (x->step == STEP_OVER && x->gone && decision_end(&x->decision) &&
-        records_over(x) && !ledger_busy(&x->ledger))
+        records_over(x) && !ledger_busy(&x->ledger) && tongue_release(x))
         release(x);
 }
 
@@ -195,7 +195,8 @@ static enum step step_parse(struct exchange *x)
 {
     if (!x->complete)
         return STEP_PARSE;
-    tongue_parse(x);
+    if (tongue_parsing(x))
+        return STEP_PARSE;
     x->parsed_us = exchange_now_us();
     if (x->error.code != API_OK || x->route == EXCHANGE_FEEDBACK || vectors_are_ours(x))
         return STEP_RESPOND;
@@ -422,8 +423,7 @@ static enum step step_settle(struct exchange *x)
     entry_settle(x);
     attempt_release(&x->attempt);
     relay_release(&x->relay);
-    buf_release(&x->body);
-    tongue_release(x);
+    (void)tongue_release(x);
     /* Last: who sees nothing in flight sees everything settled. */
     if (x->counted) {
         atomic_fetch_sub(&worker_service(x->worker)->in_flight, 1);
@@ -455,7 +455,8 @@ static void deadline_passed(void *arg)
 {
     struct exchange *x = arg;
 
-    interrupt(x, x->step == STEP_PARSE ? API_CLIENT_SLOW : API_DEADLINE, NULL);
+    interrupt(x, x->step == STEP_PARSE && !x->complete ? API_CLIENT_SLOW : API_DEADLINE,
+              NULL);
 }
 
 static void shut(struct worker_seat *seat)

@@ -33,6 +33,7 @@
 #include "gateway/flow/purse.h"
 #include "gateway/flow/record.h"
 #include "gateway/flow/relay.h"
+#include "gateway/flow/translation.h"
 #include "gateway/flow/worker.h"
 
 struct exchange {
@@ -76,9 +77,9 @@ struct exchange {
     struct http_header forwarded[ATTEMPT_FORWARDED_MAX];
     struct scan scan;
     struct buf body;
-    struct buf translated; /* the body as a chat request, where the dialect is another */
-    struct buf echo;       /* what the answer repeats of it */
-    struct voice voice;    /* tells it in the dialect */
+    struct translation
+        translation;    /* into a chat request, where the dialect is another */
+    struct voice voice; /* tells the answer in the dialect */
     struct chat_request chat;
     struct frugal_options options;
     struct buf text; /* routing text */
@@ -197,18 +198,20 @@ void entry_settle(struct exchange *x);
 /* Answers the client; false: something is still waited for, call it again then. */
 bool finish_answer(struct exchange *x);
 
-/* tongue.c: writes chat, translated, echo, voice. */
+/* tongue.c: writes chat, translation, voice; releases body. */
 /* By the route, and by the path where there is no such route. */
 const struct dialect *tongue_dialect(const struct exchange_request *request);
-/* The whole body as a chat request; x->error says what is wrong. */
-void tongue_parse(struct exchange *x);
+/* Reads the whole body as a chat request; x->error says what is wrong. True: a translation is
+ * on the pool, call it again when the exchange is woken. */
+bool tongue_parsing(struct exchange *x);
 /* A fresh voice for the answer of who was chosen; NULL: it is passed on as it comes. */
 struct voice *tongue_voice(struct exchange *x);
 /* What that voice may say at once. */
 size_t tongue_voice_bytes(const struct exchange *x);
 /* The id that the client sees of its answer; `experts` is the expert's own. */
 struct str tongue_answer_id(struct exchange *x, struct str experts);
-void tongue_release(struct exchange *x);
+/* False: the pool still reads the body, and the exchange must stay. */
+bool tongue_release(struct exchange *x);
 
 /* vectors.c */
 /* A built-in embedder is asked: no expert is. */

@@ -277,8 +277,8 @@ size_t respond_stream_body(struct exchange *x)
 static bool tell_answer(struct exchange *x, struct voice *voice,
                         const struct usage_cost *cost, struct buf *told)
 {
-    buf_init(told,
-             3 * (size_t)exchange_config(x)->limits.answer_bytes + x->echo.n + TOLD_MORE);
+    buf_init(told, 3 * (size_t)exchange_config(x)->limits.answer_bytes +
+                       x->translation.echo.n + TOLD_MORE);
     return voice_whole(voice, buf_str(&x->attempt.body), x->attempt.answer.usage_raw,
                        cost, told);
 }

@@ -2,16 +2,13 @@
  * answers it.
  *
  *   body ---scan---> chat_parse                              the body goes on as it came
- *   body ---scan---> dialect->request ---scan---> chat_parse     x->translated goes on
+ *   body ---scan---> dialect->request ---scan---> chat_parse     translation.h: its chat goes on
  */
 #include <string.h>
 
 #include "gateway/base/clock.h"
 
 #include "gateway/flow/exchange_parts.h"
-
-#define TRANSLATED_MORE  (1u << 20) /* frames of messages, beside what is copied */
-#define TRANSLATED_DEPTH 8          /* levels that a translation may add */
 
 const struct dialect *tongue_dialect(const struct exchange_request *request)
 {
@@ -29,51 +26,59 @@ const struct dialect *tongue_dialect(const struct exchange_request *request)
     }
 }
 
-/* A translation is at most twice its body: a quoted object has a backslash before each
- * quote. */
-static void translate(struct exchange *x)
+/* Where the client's API is another; true: it is still to come. */
+static bool translating(struct exchange *x)
 {
-    unsigned depth = (unsigned)exchange_config(x)->limits.depth + TRANSLATED_DEPTH;
+    const struct translation_task task = {
+        .dialect = x->dialect,
+        .body = buf_str(&x->body),
+        .depth = (unsigned)exchange_config(x)->limits.depth,
+        .scan = &x->scan,
+        .loop = exchange_loop(x),
+        .pool = worker_service(x->worker)->pool,
+        .fn = exchange_woke,
+        .arg = x,
+    };
 
-    buf_init(&x->translated, 2 * x->body.n + TRANSLATED_MORE);
-    if (x->dialect->request(buf_str(&x->body), &x->translated, &x->error) != API_OK)
-        return;
-    scan_init(&x->scan, depth < SCAN_MAX_DEPTH ? depth : SCAN_MAX_DEPTH);
-    if (scan_feed(&x->scan, x->translated.p, x->translated.n) != SCAN_OK ||
-        scan_end(&x->scan) != SCAN_OK)
-        (void)chat_scan_error(&x->scan, &x->error);
-    if (x->error.code == API_OK && x->dialect->echo != NULL) {
-        buf_init(&x->echo, x->body.n + TRANSLATED_MORE);
-        x->dialect->echo(buf_str(&x->body), &x->echo);
-        if (x->echo.failed)
-            (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
-    }
+    if (!translation_started(&x->translation))
+        translation_start(&x->translation, &task);
+    return translation_away(&x->translation);
 }
 
-void tongue_parse(struct exchange *x)
+static void parse_chat(struct exchange *x, struct str body)
 {
-    const struct buf *body = &x->body;
-
-    if (scan_end(&x->scan) != SCAN_OK) {
-        (void)chat_scan_error(&x->scan, &x->error);
-        return;
-    }
-    if (x->route == EXCHANGE_FEEDBACK)
-        return;
-    if (x->scan.has_odd_frugal) {
-        (void)api_error_set(&x->error, API_BAD_OPTION, "frugal",
-                            "a key differs from 'frugal' only in case: write 'frugal'");
-        return;
-    }
-    if (x->dialect->request != NULL) {
-        translate(x);
-        body = &x->translated;
-    }
-    if (x->error.code == API_OK &&
-        chat_parse_as(&x->chat, x->dialect->shape, &x->scan, buf_str(body), &x->arena,
+    if (chat_parse_as(&x->chat, x->dialect->shape, &x->scan, body, &x->arena,
                       &x->error) == API_OK)
         (void)!frugal_options_body(&x->options, x->chat.frugal, &x->arena, &x->error);
-    x->chat.translated = x->dialect->request != NULL;
+}
+
+static void check_scan(struct exchange *x)
+{
+    if (scan_end(&x->scan) != SCAN_OK)
+        (void)chat_scan_error(&x->scan, &x->error);
+    else if (x->scan.has_odd_frugal && x->route != EXCHANGE_FEEDBACK)
+        (void)api_error_set(&x->error, API_BAD_OPTION, "frugal",
+                            "a key differs from 'frugal' only in case: write 'frugal'");
+}
+
+bool tongue_parsing(struct exchange *x)
+{
+    if (!translation_started(&x->translation))
+        check_scan(x);
+    if (x->error.code != API_OK || x->route == EXCHANGE_FEEDBACK)
+        return false;
+    if (x->dialect->request == NULL) {
+        parse_chat(x, buf_str(&x->body));
+        return false;
+    }
+    if (translating(x))
+        return true;
+    if (x->translation.error.code != API_OK)
+        x->error = x->translation.error;
+    else
+        parse_chat(x, buf_str(&x->translation.chat));
+    x->chat.translated = true;
+    return false;
 }
 
 /* Ids of our own answers are the decision's, but for the prefix. */
@@ -99,7 +104,7 @@ struct str tongue_answer_id(struct exchange *x, struct str experts)
 struct voice *tongue_voice(struct exchange *x)
 {
     const struct voice_facts facts = {
-        .echo = buf_str(&x->echo),
+        .echo = buf_str(&x->translation.echo),
         .id = own_id(x),
         .model = str_of(exchange_config(x)->experts[x->expert].generator.model),
         .created_s = clock_wall_s(&clock_system),
@@ -121,12 +126,15 @@ size_t tongue_voice_bytes(const struct exchange *x)
 
     if (x->dialect->voice == NULL)
         return 0;
-    return 8 * (size_t)limits->answer_bytes + 4 * x->echo.n + 16 * (1u << 20);
+    return 8 * (size_t)limits->answer_bytes + 4 * x->translation.echo.n + 16 * (1u << 20);
 }
 
-void tongue_release(struct exchange *x)
+bool tongue_release(struct exchange *x)
 {
     voice_release(&x->voice);
-    buf_release(&x->translated);
-    buf_release(&x->echo);
+    if (translation_away(&x->translation))
+        return false;
+    translation_release(&x->translation);
+    buf_release(&x->body);
+    return true;
 }

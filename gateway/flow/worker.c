@@ -313,6 +313,11 @@ static void log_soon(void *arg)
     loop_defer(worker->loop, &worker->log_task, LOOP_LAST);
 }
 
+static void turned(void *arg, uint64_t us)
+{
+    metrics_observe(arg, METRIC_LOOP_TURN, 0, (int64_t)us);
+}
+
 void worker_alone(void)
 {
     omp_set_num_threads(1);
@@ -336,6 +341,7 @@ enum err worker_new(struct service *service, unsigned index, struct snapshot *sn
     worker->metrics = metrics;
     if (loop_new(&worker->loop) != LOOP_OK)
         goto failed;
+    loop_tell_turns(worker->loop, turned, metrics);
     worker->http = http_new(worker->loop, &settings);
     if (worker->http == NULL)
         goto failed;

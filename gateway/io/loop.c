@@ -32,6 +32,9 @@ struct loop {
 
     struct loop_task *first[LOOP_PHASES], **last[LOOP_PHASES];
 
+    void (*turned)(void *arg, uint64_t us);
+    void *turned_arg;
+
     struct loop_watch wake;
     _Atomic(struct loop_mail *)
         mail; /* newest first; any thread pushes, the loop takes all */
@@ -156,6 +159,12 @@ void loop_free(struct loop *loop)
         (void)close(loop->epoll_fd);
     free(loop->heap);
     free(loop);
+}
+
+void loop_tell_turns(struct loop *loop, void (*fn)(void *arg, uint64_t us), void *arg)
+{
+    loop->turned = fn;
+    loop->turned_arg = arg;
 }
 
 uint64_t loop_now_us(const struct loop *loop)
@@ -368,6 +377,8 @@ void loop_turn(struct loop *loop, int wait_ms)
     run_timers(loop);
     deliver_mail(loop);
     run_tasks(loop);
+    if (loop->turned != NULL)
+        loop->turned(loop->turned_arg, monotonic_us() - loop->now_us);
 }
 
 void loop_run(struct loop *loop)

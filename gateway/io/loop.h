@@ -105,6 +105,10 @@ void loop_turn(struct loop *loop, int wait_ms);
 /* Ends loop_run() after its current turn. Any thread; also from a callback. */
 void loop_stop(struct loop *loop);
 
+/* fn is told at the end of each turn for how long the loop was at work, from the moment it
+ * woke up: as long was nobody else served. NULL: nobody is told, as at the beginning. */
+void loop_tell_turns(struct loop *loop, void (*fn)(void *arg, uint64_t us), void *arg);
+
 /* -- time -------------------------------------------------------------------------------- */
 
 /* Monotonic microseconds, read once a turn (after epoll_wait): cheap, and the same for

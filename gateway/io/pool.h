@@ -4,7 +4,8 @@
  *      pool_submit()      run(arg) on a thread of the pool,
  *                         then done(arg) on job->loop's thread, by loop_post()
  *
- * Used for long kNN searches and for name look-ups (getaddrinfo blocks). A job cannot be
+ * Used for long kNN searches, for long bodies that are translated and for name look-ups
+ * (getaddrinfo blocks). A job cannot be
  * taken back: an owner that loses interest marks itself and frees in done().
  *
  * Threads: any thread may submit. The pool must be freed before the loops its jobs name

@@ -1,11 +1,13 @@
 """The body reaches the expert byte for byte but for what is ours, and the answer comes back the same way."""
 
+import base64
 import hashlib
 import json
+import random
 
 import pytest
 
-from harness import Response, config, expert, scripts
+from harness import Response, config, eventually, expert, scripts
 from harness.wire import request_bytes
 
 ODD = (b' {\t"messages" :[ {"role":"user",\n"content":"caf\\u00e9 \\/ \xc3\xa9 \\ud83d\\ude00"} ] ,"model":\t%s ,'
@@ -51,16 +53,60 @@ def test_taking_our_object_out_leaves_good_json(run, body):
     assert set(json.loads(small.call().body)) == {"model", "messages"}
 
 
-def test_ten_megabytes_pass_unharmed(run):
+IMAGE = base64.b64encode(random.Random(1).randbytes(7_500_000))
+# What no gateway may tidy up: unknown members, numbers that no double holds, escapes, blanks, nesting, a key that is empty.
+CLUTTER = (b'"x_numbers":[1e400, -0.0,0.10, 123456789012345678901234567890 ,1E+2], "" :null,\t"x_text" : "\\u0041\\/\\b\\ud83d\\ude00 \xf0\x9f\x98\x80",'
+           b'"x_deep":' + b"[" * 60 + b'{"a" : {}}' + b"]" * 60 + b'\n,\r\n"x_empty":[ ],"x_again":1,"x_again":2')
+LARGE = {
+    "/v1/chat/completions": b' {%s , "model" : "small","messages":[{"role":"user","content":[{"type":"image_url","image_url":'
+                            b'{"url":"data:image/png;base64,%s", "detail":"high"}} , {"type":"text","text":"caf\\u00e9"}]}]}\n',
+    "/v1/completions": b'{%s,"model":"small","prompt":"%s"}',
+}
+
+
+@pytest.mark.parametrize("path", LARGE)
+def test_ten_megabytes_of_base64_amid_clutter_pass_byte_for_byte(run, path):
+    up = run.expert(scripts.answer(), completions=scripts.complete())
+    gateway = run.gateway(up)
+    body = LARGE[path] % (CLUTTER, IMAGE)
+    assert len(body) > 10_000_000
+    assert gateway.post(path, body).status == 200
+    (call,) = up.calls()
+    assert hashlib.sha256(call.body).digest() == hashlib.sha256(body.replace(b'"small"', b'"scripted"', 1)).digest()
+
+
+TRANSLATED = {
+    "/v1/messages": b'{%s,"model":"small","max_tokens":9,"messages":[{"role":"user","content":[{"type":"image","source":'
+                    b'{"type":"base64","media_type":"image/png","data":"%s"}}]}]}',
+    "/v1/responses": b'{%s,"model":"small","input":[{"role":"user","content":[{"type":"input_image","image_url":'
+                     b'"data:image/png;base64,%s"}]}]}',
+}
+
+
+@pytest.mark.parametrize("path", TRANSLATED)
+def test_ten_megabytes_are_translated_without_a_byte_of_a_value_changed(run, path):
     small = run.expert(scripts.answer())
     gateway = run.gateway(small)
-    text = "".join(f"line {n} \\\"quoted\\\" é\\n" for n in range(430_000)).encode()
-    body = b'{"model":"small","messages":[{"role":"user","content":"' + text + b'"}]}'
-    assert len(body) > 10_000_000
-    answer = gateway.post("/v1/chat/completions", body)
+    answer = gateway.post(path, TRANSLATED[path] % (CLUTTER, IMAGE))
     assert answer.status == 200, answer
-    wanted = body.replace(b'"small"', b'"scripted"', 1)
-    assert hashlib.sha256(small.call().body).digest() == hashlib.sha256(wanted).digest()
+    sent = small.call().body
+    assert b'"url":"data:image/png;base64,%s"' % IMAGE in sent
+    for value in [b"[1e400, -0.0,0.10, 123456789012345678901234567890 ,1E+2]", b'"\\u0041\\/\\b\\ud83d\\ude00 \xf0\x9f\x98\x80"']:
+        assert value in sent
+
+
+@pytest.mark.parametrize("path", TRANSLATED)
+def test_a_client_that_leaves_while_its_body_is_translated_is_let_go(run, path):
+    """The pool reads the body still: it must not be freed under it. More of them than the pool has threads."""
+    small = run.expert(scripts.answer())
+    gateway = run.gateway(small)
+    body = TRANSLATED[path] % (CLUTTER, IMAGE)
+    for _ in range(8):
+        with gateway.connect() as wire:
+            wire.send(request_bytes("POST", path, body=body))
+    assert gateway.log.wait(count=8, event="request")
+    assert gateway.post(path, TRANSLATED[path] % (CLUTTER, b"aGk=")).status == 200
+    eventually(lambda: gateway.metrics().value("frugal_requests_in_flight") == 0, "nothing is in flight")
 
 
 def test_a_body_in_single_bytes_is_the_same_body(run):

@@ -1,7 +1,7 @@
 /* test_nomem.c - malloc fails at the 1st, 2nd, 3rd... call: an error each time, never a
  * crash, never a leak, and outputs are untouched.
  *
- * Linked with --wrap for malloc and calloc, so that the calls of our objects come here; those
+ * Linked with --wrap for malloc, calloc and realloc, so that the calls of our objects come here; those
  * of shared libraries do not (jansson 2.14 ignores a failure while it reads a string).
  */
 #include "gateway/domain/config.h"
@@ -30,6 +30,8 @@ void *__real_malloc(size_t bytes);
 void *__wrap_malloc(size_t bytes);
 void *__real_calloc(size_t n, size_t bytes);
 void *__wrap_calloc(size_t n, size_t bytes);
+void *__real_realloc(void *block, size_t bytes);
+void *__wrap_realloc(void *block, size_t bytes);
 
 static long calls_left = -1; /* until one fails; -1: none does */
 
@@ -46,6 +48,11 @@ void *__wrap_malloc(size_t bytes)
 void *__wrap_calloc(size_t n, size_t bytes)
 {
     return fails() ? NULL : __real_calloc(n, bytes);
+}
+
+void *__wrap_realloc(void *block, size_t bytes)
+{
+    return fails() ? NULL : __real_realloc(block, bytes);
 }
 
 /* Runs `attempt` with one failing call after another until none fails any more. It says

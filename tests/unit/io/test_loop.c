@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/io/loop.h"
 #include "gateway/io/pool.h"
 
@@ -42,6 +43,49 @@ static int teardown(void **state)
 {
     loop_free(*state);
     return 0;
+}
+
+/* -- turns ------------------------------------------------------------------------------- */
+
+struct turns {
+    unsigned n;
+    uint64_t longest_us;
+};
+
+static void count_turn(void *arg, uint64_t us)
+{
+    struct turns *turns = arg;
+    turns->n++;
+    if (us > turns->longest_us)
+        turns->longest_us = us;
+}
+
+static void work_for_2_ms(void *arg)
+{
+    const int64_t until = clock_us(&clock_system) + 2000;
+    (void)arg;
+    while (clock_us(&clock_system) < until) {
+    }
+}
+
+static void the_length_of_each_turn_is_told_and_waiting_does_not_count(void **state)
+{
+    struct loop *loop = *state;
+    struct turns turns = { .n = 0 };
+    struct loop_timer timer = { .fn = note, .arg = WORD("t") };
+    struct loop_task task = { .fn = work_for_2_ms };
+    loop_tell_turns(loop, count_turn, &turns);
+    loop_defer(loop, &task, LOOP_WORK);
+    loop_turn(loop, 0);
+    assert_int_equal(turns.n, 1);
+    assert_true(turns.longest_us >= 2000);
+
+    turns = (struct turns){ .n = 0 };
+    assert_int_equal(loop_timer_set(loop, &timer, loop_now_us(loop) + 200000), LOOP_OK);
+    loop_turn(loop, -1);
+    assert_string_equal(trace, "t");
+    assert_int_equal(turns.n, 1);
+    assert_true(turns.longest_us < 200000);
 }
 
 /* -- timers ------------------------------------------------------------------------------ */
@@ -399,6 +443,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(the_length_of_each_turn_is_told_and_waiting_does_not_count),
         TEST(timers_fire_in_the_order_of_their_times),
         TEST(a_cleared_timer_does_not_fire),
         TEST(a_timer_that_sets_itself_to_now_waits_for_the_next_turn),

@@ -171,7 +171,9 @@ struct config_expert {
     const char *
         *endpoints;  /* http(s)://host[:port]/path without a slash at the end; append
                         "/chat/completions" or "/embeddings" */
-    const char *key; /* bearer token, SECRET: never log; NULL: no key */
+    const char *key; /* SECRET: never log; NULL: no key */
+    const char
+        *key_header; /* the field that carries it; "authorization": as a bearer token */
     int64_t max_in_flight;
     bool has_generator, has_embedding; /* at least one */
     struct config_generator generator;

@@ -2,6 +2,7 @@
 #include "gateway/domain/config_read.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,6 +46,9 @@ static const struct setting expert_settings[] = {
       .help = "base URLs, as far as /v1; several are used in turn" },
     { "key", SETTING_OTHER,
       .help = "secret sent as bearer token: {\"env\"} or {\"file\"}" },
+    { "key_header", SETTING_TEXT, AT(draft_expert, expert.key_header), "authorization",
+      .help = "field that carries it; another than authorization: as it is, such as in "
+              "x-api-key" },
     { "max_in_flight", SETTING_INT, AT(draft_expert, expert.max_in_flight), "64", 1,
       MILLION, .help = "calls under way at once, all workers together" },
     { "trusted_from", SETTING_OTHER,
@@ -264,6 +268,24 @@ static enum err read_embedding(const struct config_node *node, bool free,
 
 /* -- an expert -- */
 
+static enum err check_key_header(const struct config_node *expert, const char *name)
+{
+    struct config_node node = config_child(expert, "key_header");
+    static const char *const others[] = { "accept",         "connection",
+                                          "content-length", "content-type",
+                                          "host",           "transfer-encoding",
+                                          "user-agent",     "x-request-id",
+                                          "expect" };
+    bool token = name[0] != '\0';
+
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (str_eq_nocase(str_of(name), str_of(others[i])))
+            return config_fail(&node, "names a header that carries something else");
+    for (; *name != '\0'; name++)
+        token = token && (isalnum((unsigned char)*name) || strchr("-_", *name) != NULL);
+    return token ? ERR_OK : config_fail(&node, "is not the name of a header");
+}
+
 static enum err read_parts(const struct config_node *node, bool free,
                            struct config_expert *expert)
 {
@@ -309,6 +331,9 @@ static enum err read_expert(const struct config_node *node, struct config_expert
         err = config_want_object(node);
     if (err == ERR_OK)
         err = config_settings(node, expert_settings, ARRAY_LEN(expert_settings), &draft);
+    if (err != ERR_OK)
+        return err;
+    err = check_key_header(node, draft.expert.key_header);
     if (err != ERR_OK)
         return err;
     *expert = draft.expert;

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "gateway/base/clock.h"
 #include "gateway/domain/retry_after.h"
@@ -342,6 +343,7 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
     struct http_spec call = { .method = "POST",
                               .headers = headers,
                               .key = expert->key,
+                              .key_header = expert->key_header,
                               .once = true,
                               .fresh = spec->fresh };
     size_t bytes;
@@ -376,7 +378,8 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
         (struct http_header){ "x-request-id", spec->request_id.p };
     assert(spec->n_forwarded <= ATTEMPT_FORWARDED_MAX);
     for (size_t i = 0; i < spec->n_forwarded; i++)
-        headers[call.n_headers++] = spec->forwarded[i];
+        if (strcasecmp(spec->forwarded[i].name, expert->key_header) != 0)
+            headers[call.n_headers++] = spec->forwarded[i];
     call.timeouts = upstream_timeouts(expert);
     if (spec->within_ms > 0 && spec->within_ms < call.timeouts.total_ms)
         call.timeouts.total_ms = spec->within_ms;

@@ -49,6 +49,7 @@ static struct tokenizer_call *start(struct counting_call *call, struct buf *ques
                                   upstream_turn(call->tools.snapshot, call->expert)),
         .path = expert->generator.tokenizer,
         .key = expert->key,
+        .key_header = expert->key_header,
         .ca_file = expert->ca_file,
         .tls_unverified = !expert->tls_verify,
         .request_id = call->tools.request_id.n > 0 ? call->tools.request_id.p : "",

@@ -56,6 +56,7 @@ struct embedder_spec upstream_embedder_spec(struct snapshot *snapshot, size_t em
         .base =
             upstream_endpoint(snapshot, e->expert, upstream_turn(snapshot, e->expert)),
         .key = expert->key,
+        .key_header = expert->key_header,
         .model = expert->embedding.model,
         .ca_file = expert->ca_file,
         .tls_unverified = !expert->tls_verify,

@@ -48,11 +48,12 @@ struct embedder_text {
 };
 
 struct embedder_spec {
-    const char *base;    /* "http://host:port/v1": "/embeddings" is appended; copied */
-    const char *key;     /* bearer key or NULL; copied */
-    const char *model;   /* copied */
-    const char *ca_file; /* as in http.h */
-    bool tls_unverified; /* as in http.h */
+    const char *base;       /* "http://host:port/v1": "/embeddings" is appended; copied */
+    const char *key;        /* or NULL; copied */
+    const char *key_header; /* as in http.h; copied */
+    const char *model;      /* copied */
+    const char *ca_file;    /* as in http.h */
+    bool tls_unverified;    /* as in http.h */
     const struct http_header *headers; /* further ones (traceparent...); copied */
     size_t n_headers;
     unsigned dim;                      /* expected width; 0: whatever comes */

@@ -272,6 +272,7 @@ static void check(const struct http_spec *spec)
     assert(strcmp(spec->method, "GET") == 0 || strcmp(spec->method, "POST") == 0);
     assert(spec->n_headers <= HTTP_CALLER_HEADERS_MAX);
     assert(spec->key == NULL || is_clean(spec->key));
+    assert(spec->key_header == NULL || is_clean(spec->key_header));
     for (size_t i = 0; i < spec->n_headers; i++)
         assert(is_clean(spec->headers[i].name) && is_clean(spec->headers[i].value));
 }

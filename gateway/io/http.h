@@ -93,6 +93,9 @@ struct http_spec {
     const struct http_header *headers;
     size_t n_headers; /* at most HTTP_CALLER_HEADERS_MAX */
     const char *key;  /* for "Authorization: Bearer KEY"; NULL or "": none; copied */
+    const char
+        *key_header; /* the field that carries the key as it is, such as "x-api-key";
+                               NULL or "authorization": see above; copied */
     /* The pieces of the body, in order. Array and bytes are *borrowed* until done or
      * http_cancel(): plain http sends from them; for https small ones are gathered (one
      * send with the head), large ones read by libcurl as it sends. */

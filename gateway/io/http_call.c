@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "gateway/io/http_private.h"
 
@@ -90,6 +91,22 @@ void http_call_reset(struct http_call *call, const struct http_spec *spec)
     call->fresh = spec->fresh;
     memset(&call->result, 0, sizeof call->result);
     call->max_answer_bytes = spec->max_answer_bytes;
+}
+
+static bool bears_token(const struct http_spec *spec)
+{
+    return spec->key_header == NULL || spec->key_header[0] == '\0' ||
+           strcasecmp(spec->key_header, "authorization") == 0;
+}
+
+const char *http_key_field(const struct http_spec *spec)
+{
+    return bears_token(spec) ? "Authorization" : spec->key_header;
+}
+
+const char *http_key_scheme(const struct http_spec *spec)
+{
+    return bears_token(spec) ? ": Bearer " : ": ";
 }
 
 bool http_call_parse_url(struct http_call *call, const char *url)

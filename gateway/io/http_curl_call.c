@@ -41,14 +41,14 @@ static bool fill_headers(struct http_call *call, const struct http_spec *spec)
         typed = typed || strcasecmp(spec->headers[i].name, "content-type") == 0;
     }
     if (spec->key != NULL)
-        bytes += strlen(spec->key) + sizeof "Authorization: Bearer ";
+        bytes += strlen(spec->key) + strlen(http_key_field(spec)) + sizeof ": Bearer ";
     if (!http_scratch_reserve(&call->text, bytes))
         return false;
     add_line(call, &n, "Expect", ":", "");
     if (!typed)
         add_line(call, &n, "Content-Type", ":", "");
     if (spec->key != NULL && spec->key[0] != '\0')
-        add_line(call, &n, "Authorization", ": Bearer ", spec->key);
+        add_line(call, &n, http_key_field(spec), http_key_scheme(spec), spec->key);
     for (size_t i = 0; i < spec->n_headers; i++) {
         const struct http_header *header = &spec->headers[i];
         /* "Name;" is libcurl's way of writing a header without a value. */

@@ -120,7 +120,7 @@ static bool fill(struct http_call *call, const struct http_spec *spec)
         accept = accept || strcasecmp(spec->headers[i].name, "accept") == 0;
     }
     if (spec->key != NULL)
-        bytes += strlen(spec->key);
+        bytes += strlen(spec->key) + strlen(http_key_field(spec));
     if (!http_scratch_reserve(to, bytes))
         return false;
     add(to, spec->method);
@@ -134,7 +134,8 @@ static bool fill(struct http_call *call, const struct http_spec *spec)
     }
     add(to, accept ? "\r\n" : "\r\nAccept: */*\r\n");
     if (spec->key != NULL && spec->key[0] != '\0') {
-        add(to, "Authorization: Bearer ");
+        add(to, http_key_field(spec));
+        add(to, http_key_scheme(spec));
         add(to, spec->key);
         add(to, "\r\n");
     }

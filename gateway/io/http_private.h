@@ -192,4 +192,8 @@ struct http_curl *http_curl_new(struct http *http);
 void http_curl_free(struct http_curl *curl);
 void http_curl_flush(struct http_curl *curl); /* reaps the dying, starts the begun */
 
+/* The field that carries the key, and what stands between its name and the key. */
+const char *http_key_field(const struct http_spec *spec);
+const char *http_key_scheme(const struct http_spec *spec);
+
 #endif

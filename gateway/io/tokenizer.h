@@ -23,7 +23,8 @@ struct tokenizer_call;
 struct tokenizer_spec {
     const char *base; /* "http://host:port/v1": a "/v1" at its end is left out; copied */
     const char *path; /* "/tokenize"; copied */
-    const char *key;  /* bearer key or NULL; copied */
+    const char *key;  /* or NULL; copied */
+    const char *key_header; /* as in http.h; copied */
     const char *ca_file;    /* as in http.h */
     bool tls_unverified;    /* as in http.h */
     const char *request_id; /* copied; empty: none */

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import config, expert, scripts
+from harness import config, embedding, expert, scripts
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,21 @@ def test_an_expert_over_https_is_asked_with_its_key(run, authority):
     with gateway.stream() as stream:
         assert stream.text() == "over TLS" and stream.done
     assert small.call(2).request["Authorization"] == "Bearer sk-for-the-expert"
+
+
+def test_a_key_travels_in_the_header_that_the_expert_reads(run, authority):
+    """Over TLS and without, to chat and to embeddings, and a client cannot put another one in its place."""
+    certificate, context = authority
+    secure = run.expert(scripts.answer(), scripts.embed(scripts.hashed_vector), tls=context)
+    plain = run.expert(scripts.answer(), scripts.embed(scripts.hashed_vector))
+    own = {"key": {"env": "SMALL_KEY"}, "key_header": "api-key", "embedding": embedding()}
+    gateway = run.gateway(config({"secure": expert(secure, ca_file=str(certificate), **own), "plain": expert(plain, **own)}),
+                          env={"SMALL_KEY": "sk-for-the-expert"})
+    for name, upstream in (("secure", secure), ("plain", plain)):
+        assert gateway.chat(model=name, headers={"x-frugal-fwd-Api-Key": "forged"}).status == 200
+        assert gateway.post("/v1/embeddings", {"model": name, "input": "x"}).status == 200
+        for call in upstream.calls():
+            assert call.request["api-key"] == "sk-for-the-expert" and "authorization" not in call.request
 
 
 def test_an_expert_with_a_certificate_of_nobody_is_not_trusted(run, authority):

@@ -384,6 +384,7 @@ static void call_send(struct call *call)
         .headers = headers,
         .n_headers = ARRAY_LEN(headers),
         .key = expert->key,
+        .key_header = expert->key_header,
         .body = call->pieces,
         .n_body = n_pieces,
         .timeouts = { (unsigned)expert->timeouts.connect_ms,

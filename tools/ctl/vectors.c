@@ -159,6 +159,7 @@ static void lane_send(struct lane *lane)
     struct embedder_spec spec = {
         .base = expert->endpoints[endpoint],
         .key = expert->key,
+        .key_header = expert->key_header,
         .model = expert->embedding.model,
         .ca_file = expert->ca_file,
         .tls_unverified = !expert->tls_verify,

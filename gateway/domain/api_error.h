@@ -80,6 +80,8 @@ enum api_fault {
       "the request did not arrive in time")                                              \
     X(TOO_LARGE, "too_large", 413, INVALID_REQUEST, "request_too_large", CALLER, NULL,   \
       "the body is too large")                                                           \
+    X(RELOAD, "reload_refused", 422, INVALID_REQUEST, "reload_refused", CALLER, NULL,    \
+      "the configuration was not taken over")                                            \
     X(HEADERS_LARGE, "headers_too_large", 431, INVALID_REQUEST, "headers_too_large",     \
       CALLER, NULL, "the headers are too large")                                         \
     X(RATE_LIMIT, "rate_limit", 429, "rate_limit_error", "rate_limit_exceeded", POLICY,  \

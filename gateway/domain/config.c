@@ -25,12 +25,14 @@ struct draft { /* top-level settings; the level is a word in the file */
 };
 
 #define AT(member) offsetof(struct draft, member)
+static_assert(AT(config) == 0, "settings of a draft are compared in configurations");
 
 static const struct setting top_settings[] = {
     { "listen", SETTING_TEXT, AT(config.listen), "127.0.0.1:8080", .restart = true,
       .help = "host:port for clients; port 0: any free one" },
     { "admin", SETTING_OTHER, .restart = true,
-      .help = "host:port for operators; null: none; default 127.0.0.1:8081" },
+      .help = "host:port for operators, or unix:/path of a socket, which owner and group "
+              "may use; null: none; default 127.0.0.1:8081" },
     { "workers", SETTING_INT, AT(config.workers), "0", 0, MAX_WORKERS, .restart = true,
       .help = "event loops; 0: one per processor" },
     { "instance", SETTING_INT, AT(config.instance), "0", 0, 65535, .restart = true,
@@ -65,12 +67,19 @@ static const struct setting keys_settings[] = {
 #        key, SETTING_INT, offsetof(struct config_limits, key), fallback, low, high,     \
             NULL, false, false, help                                                     \
     }
+/* Given to listeners and clients when they are made. */
+#define FIXED_LIMIT(key, fallback, low, high, help)                                      \
+    {                                                                                    \
+#        key, SETTING_INT, offsetof(struct config_limits, key), fallback, low, high,     \
+            NULL, false, true, help                                                      \
+    }
 
 static const struct setting limit_settings[] = {
     LIMIT(body_bytes, "16777216", 1024, GIB, "body of a request"),
-    LIMIT(header_bytes, "16384", 2048, 1048576, "head of a request"),
+    FIXED_LIMIT(header_bytes, "16384", 2048, 1048576, "head of a request"),
     LIMIT(depth, "128", 8, 512, "nesting of a request's JSON"),
-    LIMIT(connections, "4096", 1, 1e6, "connections of clients, all workers together"),
+    FIXED_LIMIT(connections, "4096", 1, 1e6,
+                "connections of clients, all workers together"),
     LIMIT(in_flight, "2048", 1, 1e6, "requests under way: 503 beyond"),
     LIMIT(request_timeout_ms, "30000", 100, 3.6e6, "until a request is there as a whole"),
     LIMIT(request_deadline_ms, "900000", 100, 8.64e7, "of a request altogether"),
@@ -84,8 +93,8 @@ static const struct setting limit_settings[] = {
           "queued for a slow client before the expert waits"),
     LIMIT(attempts, "3", 1, 64, "experts tried for one request"),
     LIMIT(drain_ms, "30000", 0, 3.6e6, "for what is under way at the end"),
-    LIMIT(upstream_connections, "256", 1, 1e5, "kept open to experts, per worker"),
-    LIMIT(keep_alive_ms, "75000", 1, 3.6e6, "for an idle connection of a client"),
+    FIXED_LIMIT(upstream_connections, "256", 1, 1e5, "kept open to experts, per worker"),
+    FIXED_LIMIT(keep_alive_ms, "75000", 1, 3.6e6, "for an idle connection of a client"),
 };
 
 /* -- errors -- */
@@ -136,6 +145,12 @@ static bool is_address(struct str address)
     return str_to_u64(port, &number) == ERR_OK && number <= 65535;
 }
 
+/* A socket's path: absolute, and no longer than the kernel takes. */
+static bool is_unix(const char *address)
+{
+    return address[5] == '/' && strlen(address) - 5 < CONFIG_MAX_UNIX_PATH;
+}
+
 static enum err read_addresses(const struct config_node *root, struct config *config)
 {
     struct config_node listen = config_child(root, "listen");
@@ -151,8 +166,16 @@ static enum err read_addresses(const struct config_node *root, struct config *co
         return err;
     if (!is_address(str_of(config->listen)))
         return config_fail(&listen, "must be host:port, an IPv6 host in brackets");
-    if (config->admin && !is_address(str_of(config->admin)))
-        return config_fail(&admin, "must be host:port, an IPv6 host in brackets");
+    if (config->admin && str_starts(str_of(config->admin), "unix:")) {
+        if (!is_unix(config->admin))
+            return config_fail(&admin,
+                               "must be unix: and an absolute path of less than "
+                               "%d bytes",
+                               CONFIG_MAX_UNIX_PATH);
+    } else if (config->admin && !is_address(str_of(config->admin))) {
+        return config_fail(&admin, "must be host:port, an IPv6 host in brackets, or "
+                                   "unix:/path of a socket");
+    }
     return ERR_OK;
 }
 
@@ -440,6 +463,21 @@ int config_find_policy(const struct config *config, struct str name)
         if (str_is(name, config->policies[i].name))
             return (int)i;
     return -1;
+}
+
+void config_each_restart(const struct config *before, const struct config *after,
+                         config_named fn, void *context)
+{
+    const char *admin_before = before->admin ? before->admin : "";
+    const char *admin_after = after->admin ? after->admin : "";
+
+    config_settings_differ("", top_settings, ARRAY_LEN(top_settings), before, after, fn,
+                           context);
+    if (strcmp(admin_before, admin_after) != 0)
+        fn(context, "admin");
+    config_settings_differ("limits", limit_settings, ARRAY_LEN(limit_settings),
+                           &before->limits, &after->limits, fn, context);
+    config_store_differ(before, after, fn, context);
 }
 
 void config_print_help(struct buf *out)

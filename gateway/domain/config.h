@@ -44,6 +44,7 @@
 #define CONFIG_MAX_NAME      64        /* bytes of a name; letters, digits, - _ . / : */
 #define CONFIG_MAX_FILE      (4 << 20) /* bytes of a configuration */
 #define CONFIG_MAX_SECRET    8192      /* bytes of a secret */
+#define CONFIG_MAX_UNIX_PATH 108       /* the kernel's, of a socket, final 0 included */
 
 /* -- prices -- */
 
@@ -279,7 +280,7 @@ struct config {
     const char *folder; /* of the file */
     char version[17];   /* hash of the file's text, in hex: which settings these are */
     const char *listen; /* "host:port"; port 0: any free one */
-    const char *admin;  /* "host:port", or NULL: none */
+    const char *admin;  /* "host:port" or "unix:/path", or NULL: none */
     const char *bundle; /* resolved path, or NULL: no bundle */
     struct config_store store;
     const char *keys_file; /* resolved path of the mounted file of keys, or NULL */
@@ -325,6 +326,12 @@ NODISCARD enum err config_parse(struct str text, const char *path,
 struct config *config_ref(struct config *config);
 void config_unref(
     struct config *config); /* takes NULL; wipes secrets with the last one */
+
+/* Told of the settings that a reload does not change and that differ, one after another:
+ * "listen", "limits.connections"; the name is borrowed for the call. */
+typedef void (*config_named)(void *context, const char *name);
+void config_each_restart(const struct config *before, const struct config *after,
+                         config_named fn, void *context);
 
 /* May a page of that origin ask? */
 bool config_allows_origin(const struct config *config, struct str origin);

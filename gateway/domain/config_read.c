@@ -487,6 +487,51 @@ enum err config_settings(const struct config_node *object, const struct setting 
     return err;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_setting(const struct setting *s, const void *before, const void *after)
+{
+    const void *a = (const char *)before + s->offset,
+               *b = (const char *)after + s->offset;
+
+    switch (s->type) {
+    case SETTING_INT:
+    case SETTING_USD:
+    case SETTING_PER_MILLION:
+        return memcmp(a, b, sizeof(int64_t)) == 0;
+    case SETTING_NUMBER:
+        return memcmp(a, b, sizeof(double)) == 0;
+    case SETTING_BOOL:
+        return *(const bool *)a == *(const bool *)b;
+    case SETTING_WORD:
+        return memcmp(a, b, sizeof(int)) == 0;
+    case SETTING_TEXT:
+    case SETTING_PATH:
+        return same_text(*(const char *const *)a, *(const char *const *)b);
+    case SETTING_OTHER:
+        break;
+    }
+    return true;
+}
+
+void config_settings_differ(const char *section, const struct setting *table, size_t n,
+                            const void *before, const void *after, config_named fn,
+                            void *context)
+{
+    char name[128];
+
+    for (size_t i = 0; i < n; i++) {
+        if (!table[i].restart || same_setting(&table[i], before, after))
+            continue;
+        (void)snprintf(name, sizeof name, "%s%s%s", section,
+                       section[0] != '\0' ? "." : "", table[i].key);
+        fn(context, name);
+    }
+}
+
 void config_settings_help(const char *section, const struct setting *table, size_t n,
                           struct buf *out)
 {

@@ -80,6 +80,11 @@ struct setting {
 /* Fills target: fallbacks, then what the object says. An unknown key is an error. */
 NODISCARD enum err config_settings(const struct config_node *object,
                                    const struct setting *table, size_t n, void *target);
+/* Tells of every setting of the table that needs a restart and that is not the same in both
+ * targets. What has no type of its own (SETTING_OTHER) is for its reader to compare. */
+void config_settings_differ(const char *section, const struct setting *table, size_t n,
+                            const void *before, const void *after, config_named fn,
+                            void *context);
 void config_settings_help(const char *section, const struct setting *table, size_t n,
                           struct buf *out);
 
@@ -97,6 +102,8 @@ NODISCARD enum err config_moment(const struct config_node *node, int64_t *ret_s)
  * and only input and fee are read. */
 NODISCARD enum err config_read_prices(const struct config_node *price, bool free,
                                       bool embedding, struct config_prices *ret_prices);
+void config_store_differ(const struct config *before, const struct config *after,
+                         config_named fn, void *context);
 void config_store_help(struct buf *out);
 void config_experts_help(struct buf *out);
 void config_prices_help(struct buf *out);

@@ -87,6 +87,24 @@ enum err config_read_store(const struct config_node *node)
     return ERR_OK;
 }
 
+/* The words are another type in the configuration. */
+static struct draft draft_of(const struct config *config)
+{
+    return (struct draft){ .store = config->store,
+                           .durability = config->store.full,
+                           .on_failure = !config->store.refuse,
+                           .feedback = (int)config->store.feedback };
+}
+
+void config_store_differ(const struct config *before, const struct config *after,
+                         config_named fn, void *context)
+{
+    struct draft a = draft_of(before), b = draft_of(after);
+
+    config_settings_differ("store", store_settings, ARRAY_LEN(store_settings), &a, &b, fn,
+                           context);
+}
+
 void config_store_help(struct buf *out)
 {
     config_settings_help("store", store_settings, ARRAY_LEN(store_settings), out);

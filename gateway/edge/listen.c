@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "gateway/base/str.h"
+
+#define LISTEN_UNIX_MODE 0660
 
 static void say(struct listen_error *error, const char *address, const char *why)
 {
@@ -120,10 +123,89 @@ out:
     return result;
 }
 
+/* -- Unix sockets ------------------------------------------------------------------------ */
+
+static bool is_alive(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool alive;
+
+    if (fd < 0)
+        return true;
+    alive = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
+            errno != ECONNREFUSED;
+    (void)close(fd);
+    return alive;
+}
+
+/* What an earlier process left behind goes. NULL, or why the place is not free. */
+static const char *clear_place(const struct sockaddr_un *address)
+{
+    struct stat there;
+
+    if (lstat(address->sun_path, &there) != 0)
+        return errno == ENOENT ? NULL : strerror(errno);
+    if (!S_ISSOCK(there.st_mode))
+        return "there is a file that is no socket";
+    if (is_alive(address))
+        return strerror(EADDRINUSE);
+    return unlink(address->sun_path) == 0 ? NULL : strerror(errno);
+}
+
+int listen_unix_open(const char *path, int *ret_fd, struct listen_place *ret_place,
+                     struct listen_error *error)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct listen_place place = { .path = "" };
+    struct stat made;
+    const char *why;
+    int fd = -1;
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        say(error, path, "the path is too long");
+        return -1;
+    }
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    (void)snprintf(place.path, sizeof place.path, "%s", path);
+    why = clear_place(&address);
+    if (why != NULL)
+        goto failed;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* The mode of the socket bounds that of its file from the first moment on; the second
+     * call gives back what the umask took. */
+    if (fd < 0 || fchmod(fd, LISTEN_UNIX_MODE) != 0 ||
+        bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
+        chmod(path, LISTEN_UNIX_MODE) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
+        lstat(path, &made) != 0) {
+        why = strerror(errno);
+        goto failed;
+    }
+    place.dev = made.st_dev;
+    place.ino = made.st_ino;
+    *ret_place = place;
+    *ret_fd = fd;
+    return 0;
+failed:
+    say(error, path, why);
+    if (fd >= 0)
+        (void)close(fd);
+    return -1;
+}
+
+void listen_unix_remove(struct listen_place *place)
+{
+    struct stat there;
+
+    if (place->path[0] != '\0' && lstat(place->path, &there) == 0 &&
+        there.st_dev == place->dev && there.st_ino == place->ino)
+        (void)unlink(place->path);
+    place->path[0] = '\0';
+}
+
 bool listen_is_loopback(const char *address)
 {
     struct str s = str_of(address);
 
-    return str_starts(s, "127.") || str_starts(s, "[::1]:") ||
-           str_starts(s, "[::ffff:127.");
+    return str_starts(s, LISTEN_UNIX) || str_starts(s, "127.") ||
+           str_starts(s, "[::1]:") || str_starts(s, "[::ffff:127.");
 }

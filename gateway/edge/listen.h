@@ -8,15 +8,19 @@
  *
  * Addresses: "HOST:PORT", "[v6]:PORT", ":PORT" or "*:PORT" (every address). A host name is
  * looked up once, here: this may block, so it belongs to the start of the program.
+ *
+ *      listen_unix_open("/run/frugal/admin.sock", ...)     one socket, for owner and group
+ *      listen_unix_remove()                                at the end
  */
 #ifndef GATEWAY_EDGE_LISTEN_H
 #define GATEWAY_EDGE_LISTEN_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "gateway/base/err.h"
 
-#define LISTEN_ADDRESS_BYTES 80   /* "[v6]:65535" with room */
+#define LISTEN_ADDRESS_BYTES 128  /* "[v6]:65535", "unix:/path" */
 #define LISTEN_BACKLOG       4096 /* the kernel cuts it to net.core.somaxconn */
 
 struct listen_error {
@@ -29,7 +33,24 @@ NODISCARD int listen_open(const char *address, unsigned n, int *ret_fds,
                           char ret_address[LISTEN_ADDRESS_BYTES],
                           struct listen_error *error);
 
-/* Can only this machine reach it? address: numeric, as listen_open gave it. */
+#define LISTEN_UNIX "unix:" /* such an address begins with */
+
+/* A Unix socket's place in the file system: which one it was is remembered, so that another
+ * process's that took its place is not removed. */
+struct listen_place {
+    char path[108]; /* "": none */
+    dev_t dev;
+    ino_t ino;
+};
+
+/* Mode 0660 whatever the umask. A socket at path on which nobody listens any more is
+ * replaced; anything else there is an error. 0, or -1 with error filled in. */
+NODISCARD int listen_unix_open(const char *path, int *ret_fd,
+                               struct listen_place *ret_place,
+                               struct listen_error *error);
+void listen_unix_remove(struct listen_place *place); /* takes a zeroed one */
+
+/* Can only this machine reach it? address: numeric, as listen_open gave it, or unix:. */
 bool listen_is_loopback(const char *address);
 
 #endif

@@ -31,7 +31,8 @@
     X(ADMIN, "GET", "/v1/decisions/{}", RECORD)                                          \
     X(ADMIN, "GET", "/healthz", HEALTHZ)                                                 \
     X(ADMIN, "GET", "/readyz", READYZ)                                                   \
-    X(ADMIN, "GET", "/metrics", METRICS)
+    X(ADMIN, "GET", "/metrics", METRICS)                                                 \
+    X(ADMIN, "POST", "/admin/reload", RELOAD)
 
 enum route_surface { ROUTE_PUBLIC, ROUTE_ADMIN };
 

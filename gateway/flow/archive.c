@@ -112,14 +112,3 @@ enum store_err archive_check(const struct config *config, struct store_error *er
         return store_error_set(error, err, "%s", found.text);
     return STORE_OK;
 }
-
-bool archive_differs(const struct config *before, const struct config *after)
-{
-    struct config_store a = before->store, b = after->store;
-    const char *path_a = a.path != NULL ? a.path : "", *path_b = b.path ? b.path : "";
-
-    return strcmp(path_a, path_b) != 0 || a.full != b.full || a.refuse != b.refuse ||
-           a.commit_ms != b.commit_ms || a.commit_rows != b.commit_rows ||
-           a.queue_rows != b.queue_rows || a.queue_bytes != b.queue_bytes ||
-           a.keep_days != b.keep_days || a.keep_bytes != b.keep_bytes;
-}

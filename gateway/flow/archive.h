@@ -23,7 +23,5 @@ NODISCARD enum store_err archive_open(const struct config *config,
 /* Could it be opened? Makes and changes nothing; one that is not there yet can. */
 NODISCARD enum store_err archive_check(const struct config *config,
                                        struct store_error *error);
-/* Do the two differ in what only the next start takes over? */
-bool archive_differs(const struct config *before, const struct config *after);
 
 #endif

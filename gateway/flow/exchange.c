@@ -82,7 +82,7 @@ static void run(struct exchange *x)
         go(x, next);
     }
     if (x->step == STEP_OVER && x->gone && decision_end(&x->decision) &&
-        records_over(x) && !ledger_busy(&x->ledger) && tongue_release(x))
+        records_over(x) && admin_over(x) && !ledger_busy(&x->ledger) && tongue_release(x))
         release(x);
 }
 

@@ -74,6 +74,7 @@ enum exchange_route {
     EXCHANGE_RECORDS,     /* GET /v1/decisions; request.query has the filters */
     EXCHANGE_RECORD,      /* GET /v1/decisions/{id}; request.argument is the id */
     EXCHANGE_FEEDBACK,    /* POST /v1/decisions/{id}/feedback; the same */
+    EXCHANGE_RELOAD,      /* POST /admin/reload, on the admin listener */
     EXCHANGE_NOT_FOUND,   /* no such path: 404 */
     EXCHANGE_OPTIONS,     /* OPTIONS: what a path takes; request.argument as in 405 */
     EXCHANGE_BAD_METHOD, /* 405; request.argument is the value for Allow, "GET, HEAD, OPTIONS" */

@@ -1,7 +1,7 @@
 /* exchange_parts.h - what the files of the exchange share. For them alone: exchange.c
  * (the steps), tongue.c (the client's API), forward.c (who is asked), respond.c (what the
  * client gets), settle.c (what it cost), explain.c (what a record is made of), records.c
- * (questions about records), entry.c (its entry in the ledger), finish.c (the end of its
+ * (questions about records), admin.c (what an operator asks for), entry.c (its entry in the ledger), finish.c (the end of its
  * answer) and local.c (answers that no expert gives).
  *
  * exchange.c owns every member and is the only one that changes `step`; the others read,
@@ -111,6 +111,7 @@ struct exchange {
     int64_t generation_pico;
     struct str explanation; /* JSON of the decision, where asked for; in the arena */
     struct recall *recall;  /* of a question about records; in the arena */
+    struct reload *reload;  /* that was asked for; in the arena */
     int64_t remaining_pico; /* in the purse when it was decided */
     struct ledger ledger;
     struct store_decision entry; /* what the ledger is told; id empty: nothing */
@@ -168,6 +169,11 @@ bool records_waiting(struct exchange *x);
 void records_answer(struct exchange *x);
 /* False: the reader still has the question, and the exchange must stay. */
 bool records_over(struct exchange *x);
+
+/* admin.c: the routes of operators; writes reload and error. As those of records. */
+bool admin_waiting(struct exchange *x);
+void admin_answer(struct exchange *x);
+bool admin_over(const struct exchange *x);
 
 /* forward.c: writes choice, chosen, expert, terms, asking, attempts, attempt, relay, error. */
 /* The first in the plan, from `choice` on, that can be afforded now; false: nobody. */

@@ -131,7 +131,7 @@ bool finish_answer(struct exchange *x)
 {
     if (x->error.code != API_OK || x->gone)
         return x->head_sent && x->relay.state == RELAY_ENDED ? end_early(x) : fail(x);
-    if (records_waiting(x))
+    if (records_waiting(x) || admin_waiting(x))
         return false;
     if (x->chosen < 0 || x->route == EXCHANGE_DECISION) {
         stop(x);

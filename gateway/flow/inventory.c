@@ -1,6 +1,7 @@
 /* inventory.c - what a snapshot holds, as lines of the log; see inventory.h. */
 #include "gateway/flow/inventory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "gateway/base/log.h"
@@ -14,40 +15,58 @@ static bool configured_embedder(const struct config *config, const char *name)
     return false;
 }
 
-/* What bundle and configuration do not know of each other is worth a line each. */
-static void log_strangers(const struct snapshot *snapshot)
+/* What bundle and configuration do not know of each other. */
+void inventory_each_stranger(const struct snapshot *snapshot, inventory_told fn,
+                             void *context)
 {
-    const struct fuser_bundle *bundle = fuser_bundle_of(snapshot->fuser);
+    const struct fuser_bundle *bundle;
     const struct config *config = snapshot->config;
+    char text[256];
 
+    if (snapshot->fuser == NULL)
+        return;
+    bundle = fuser_bundle_of(snapshot->fuser);
     for (size_t i = 0; i < config->n_experts; i++) {
-        if (config->experts[i].has_generator && (snapshot->known >> i & 1) == 0)
-            log_message(
-                LOG_WARN, "expert_without_rows",
-                "expert '%s' is not in the bundle and is only asked directly or as "
-                "a default",
-                config->experts[i].name);
+        if (!config->experts[i].has_generator || (snapshot->known >> i & 1) != 0)
+            continue;
+        (void)snprintf(text, sizeof text,
+                       "expert '%s' is not in the bundle and is only asked directly or "
+                       "as a default",
+                       config->experts[i].name);
+        fn(context, "expert_without_rows", text);
     }
     for (size_t j = 0; j < config->n_embedders; j++) {
-        if (fuser_embedder_in_bundle(snapshot->fuser, j) < 0)
-            log_message(LOG_WARN, "embedder_without_rows",
-                        "embedder '%s' is not in the bundle and is never asked",
-                        config->embedders[j].name);
+        if (fuser_embedder_in_bundle(snapshot->fuser, j) >= 0)
+            continue;
+        (void)snprintf(text, sizeof text,
+                       "embedder '%s' is not in the bundle and is never asked",
+                       config->embedders[j].name);
+        fn(context, "embedder_without_rows", text);
     }
     for (size_t e = 0; e < fuser_bundle_embedders(bundle); e++) {
         const char *name = fuser_bundle_embedder(bundle, e)->name;
 
-        if (!configured_embedder(config, name))
-            log_message(LOG_WARN, "bundle_embedder_ignored",
-                        "embedder '%s' of the bundle is not configured", name);
+        if (configured_embedder(config, name))
+            continue;
+        (void)snprintf(text, sizeof text, "embedder '%s' of the bundle is not configured",
+                       name);
+        fn(context, "bundle_embedder_ignored", text);
     }
     for (size_t g = 0; g < fuser_bundle_generators(bundle); g++) {
         const char *name = fuser_bundle_generator(bundle, g);
 
-        if (config_find_expert(config, str_of(name)) < 0)
-            log_message(LOG_WARN, "bundle_expert_ignored",
-                        "expert '%s' of the bundle is not configured", name);
+        if (config_find_expert(config, str_of(name)) >= 0)
+            continue;
+        (void)snprintf(text, sizeof text, "expert '%s' of the bundle is not configured",
+                       name);
+        fn(context, "bundle_expert_ignored", text);
     }
+}
+
+static void log_stranger(void *context, const char *event, const char *text)
+{
+    (void)context;
+    log_message(LOG_WARN, event, "%s", text);
 }
 
 void inventory_log(const struct snapshot *snapshot, const char *event)
@@ -55,10 +74,10 @@ void inventory_log(const struct snapshot *snapshot, const char *event)
     const struct config *config = snapshot->config;
     struct log_line line;
 
-    if (snapshot->fuser != NULL)
-        log_strangers(snapshot);
+    inventory_each_stranger(snapshot, log_stranger, NULL);
     log_begin(&line, LOG_INFO, event);
     log_int(&line, "snapshot", (int64_t)snapshot->number);
+    log_text(&line, "config", config->version);
     log_int(&line, "experts", (int64_t)config->n_experts);
     log_int(&line, "policies", (int64_t)config->n_policies);
     if (snapshot->fuser != NULL) {

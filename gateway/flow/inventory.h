@@ -7,6 +7,12 @@
 
 #include "gateway/flow/snapshot.h"
 
+/* Told of each name that bundle and configuration do not both know: an event's name for the
+ * log, and a sentence, both borrowed for the call. */
+typedef void (*inventory_told)(void *context, const char *event, const char *text);
+void inventory_each_stranger(const struct snapshot *snapshot, inventory_told fn,
+                             void *context);
+
 /* One line `event` with the numbers; before it, a warning for each name that bundle and
  * configuration do not both know. */
 void inventory_log(const struct snapshot *snapshot, const char *event);

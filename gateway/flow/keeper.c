@@ -237,7 +237,7 @@ static void looked(void *arg)
             key_set_release(&keeper->table);
             keeper->table = keeper->seen;
             key_set_init(&keeper->seen);
-            (void)!keeper_publish(keeper);
+            IGNORE(keeper_publish(keeper, NULL, NULL));
         }
     }
     key_set_release(&keeper->seen);
@@ -339,10 +339,36 @@ enum err keeper_serve(struct keeper *keeper, struct worker *const *workers,
     keeper->workers = workers;
     keeper->n_workers = n_workers;
     keeper->metrics = metrics;
-    return keeper_publish(keeper);
+    return keeper_publish(keeper, NULL, NULL);
 }
 
-enum err keeper_publish(struct keeper *keeper)
+/* To all workers or to none. */
+static enum err offer(const struct keeper *keeper, struct snapshot *snapshot,
+                      struct keyring *ring, struct worker_publication *publication)
+{
+    struct worker_offer *offers[METRICS_MAX_BLOCKS];
+    unsigned n = 0;
+
+    while (n < keeper->n_workers) {
+        offers[n] = worker_offer_new(keeper->workers[n], snapshot, ring, publication);
+        if (offers[n] == NULL)
+            break;
+        n++;
+    }
+    if (n < keeper->n_workers) {
+        while (n > 0)
+            worker_offer_free(offers[--n]);
+        return ERR_NOMEM;
+    }
+    if (publication != NULL)
+        atomic_store(&publication->left, n);
+    for (unsigned i = 0; i < n; i++)
+        worker_offer_send(offers[i]);
+    return ERR_OK;
+}
+
+enum err keeper_publish(struct keeper *keeper, struct snapshot *snapshot,
+                        struct worker_publication *publication)
 {
     const struct key_set *const sets[] = { &keeper->bootstrap, &keeper->file,
                                            &keeper->table };
@@ -352,8 +378,8 @@ enum err keeper_publish(struct keeper *keeper)
     enum err err =
         keyring_new(sets, ARRAY_LEN(sets), keeper->accounts, open, &ring, &ignored);
 
-    for (unsigned i = 0; i < keeper->n_workers && err == ERR_OK; i++)
-        err = worker_publish_keys(keeper->workers[i], ring);
+    if (err == ERR_OK)
+        err = offer(keeper, snapshot, ring, publication);
     if (err != ERR_OK) {
         metrics_add(keeper->metrics, METRIC_KEYS_FAILED, 0, 0, 1);
         log_message(LOG_ERROR, "keys_failed", "workers keep the old keys: %s",

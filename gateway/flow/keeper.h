@@ -71,8 +71,10 @@ NODISCARD enum err keeper_serve(struct keeper *keeper, struct worker *const *wor
 void keeper_watch(struct keeper *keeper, struct loop *loop);
 /* No more looking; a look that is under way comes to its end on the loop. */
 void keeper_rest(struct keeper *keeper);
-/* Makes the ring of the sources as they are and gives it to every worker; metrics and log
- * say so. On failure workers keep what they have. */
-NODISCARD enum err keeper_publish(struct keeper *keeper);
+/* Makes the ring of the sources as they are and offers it to every worker, in one with the
+ * snapshot where it is not NULL; metrics and log say so. On failure all workers keep what
+ * they have; else the publication (NULL: nobody's) is told when the last one has taken it. */
+NODISCARD enum err keeper_publish(struct keeper *keeper, struct snapshot *snapshot,
+                                  struct worker_publication *publication);
 
 #endif

@@ -1,6 +1,6 @@
 /* keyring.h - all keys in force, found by their secrets: one immutable table.
  *
- *   main      keyring_new(sources) --> worker_publish_keys     at start, reload and change
+ *   main      keyring_new(sources) --> worker_offer_new        at start, reload and change
  *   worker    keyring_ref at accept; keyring_find(secret); keyring_unref when settled
  *
  * A request keeps the ring it was accepted on, so a key that is revoked meanwhile lets what

@@ -131,6 +131,9 @@ void local_answer(struct exchange *x)
     case EXCHANGE_FEEDBACK:
         records_answer(x);
         goto done;
+    case EXCHANGE_RELOAD:
+        admin_answer(x);
+        goto done;
     case EXCHANGE_OPTIONS:
         respond_options(x);
         goto done;

@@ -355,7 +355,10 @@ void respond_own(struct exchange *x, unsigned status, const char *type, struct s
     struct head head;
 
     head_begin(&head, x);
-    add(&head, "content-type", str_of(type != NULL ? type : "application/json"));
+    if (x->error.code != API_OK)
+        add_error(&head, x->error.code, x->error.retry_after);
+    else
+        add(&head, "content-type", str_of(type != NULL ? type : "application/json"));
     if (x->decision_id[0] != '\0')
         add_decision(&head);
     send_whole(&head, status, body);

@@ -23,6 +23,18 @@ static enum err fail(struct snapshot_error *error, enum err code, const char *te
     return code;
 }
 
+/* Where it is; before fail(), of which the first one wins. */
+static void place(struct snapshot_error *error, const char *file, const char *pointer,
+                  const struct config_error *at)
+{
+    if (error == NULL || error->text[0] != '\0')
+        return;
+    (void)snprintf(error->file, sizeof error->file, "%s", file);
+    (void)snprintf(error->pointer, sizeof error->pointer, "%s", pointer);
+    error->line = at != NULL ? at->line : 0;
+    error->column = at != NULL ? at->column : 0;
+}
+
 static void gauge_unref(struct expert_gauge *gauge)
 {
     if (gauge != NULL && atomic_fetch_sub(&gauge->refs, 1) == 1)
@@ -205,6 +217,7 @@ static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *er
 refused:
     snprintf(text, sizeof text, "%s: /bundle: cannot use '%s': %s", config->path,
              config->bundle, why.text[0] != '\0' ? why.text : fuser_err_text(why.code));
+    place(error, config->path, "/bundle", NULL);
     err = fail(error, ERR_INVALID, text);
 done:
     fuser_bundle_unref(bundle);
@@ -228,6 +241,7 @@ enum err snapshot_load(const char *config_path, uint64_t number,
     snapshot->loaded_s = clock_wall_s(&clock_system);
     err = config_load(config_path, &snapshot->config, &why);
     if (err != ERR_OK) {
+        place(error, why.file, why.pointer, &why);
         (void)fail(error, err, config_error_text(&why, text, sizeof text));
         goto failed;
     }

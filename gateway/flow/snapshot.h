@@ -68,6 +68,9 @@ struct snapshot {
 
 struct snapshot_error {
     char text[1024]; /* one line, with file, pointer and line where there are any */
+    /* The same apart; empty and 0 where there is none. */
+    char file[256], pointer[256];
+    int line, column; /* from 1 */
 };
 
 /* Reads configuration and bundle. `before` (may be NULL) is the snapshot in force: gauges

@@ -23,13 +23,18 @@ void omp_set_num_threads(int n);
 #define LISTENERS_MAX 2
 #define FLUSH_MS      250 /* for the last words to clients once exchanges were shut */
 
-/* Something another thread asks of the worker; owned by its mail. */
+/* What other threads ask of the worker; owned by its mail. */
+struct worker_offer {
+    struct loop_mail mail;
+    struct worker *worker;
+    struct snapshot *snapshot; /* owned reference, or NULL */
+    struct keyring *keyring;   /* the same */
+    struct worker_publication *publication;
+};
 struct order_mail {
     struct loop_mail mail;
     struct worker *worker;
-    struct snapshot *snapshot; /* publish; owned reference */
-    struct keyring *keyring;   /* the same */
-    unsigned limit_ms;         /* drain */
+    unsigned limit_ms; /* drain */
 };
 
 struct worker {
@@ -149,17 +154,66 @@ static void take_snapshot(struct worker *worker)
     show_snapshot(worker);
 }
 
-static void published(void *arg)
+static void take_offer(void *arg)
 {
-    struct order_mail *order = arg;
-    struct worker *worker = order->worker;
-    struct snapshot *before = worker->snapshot;
+    struct worker_offer *offer = arg;
+    struct worker *worker = offer->worker;
+    struct worker_publication *publication = offer->publication;
 
-    worker->snapshot = order->snapshot;
-    take_snapshot(worker);
-    snapshot_unref(before);
-    free(order);
+    if (offer->snapshot != NULL) {
+        struct snapshot *before = worker->snapshot;
+
+        worker->snapshot = offer->snapshot;
+        offer->snapshot = before;
+        take_snapshot(worker);
+    }
+    if (offer->keyring != NULL) {
+        struct keyring *before = worker->keyring;
+
+        worker->keyring = offer->keyring;
+        offer->keyring = before;
+    }
+    if (publication != NULL && atomic_fetch_sub(&publication->left, 1) == 1)
+        loop_post(publication->loop, &publication->mail);
+    worker_offer_free(offer);
 }
+
+struct worker_offer *worker_offer_new(struct worker *worker, struct snapshot *snapshot,
+                                      struct keyring *keyring,
+                                      struct worker_publication *publication)
+{
+    struct worker_offer *offer = calloc(1, sizeof *offer);
+
+    if (offer == NULL)
+        return NULL;
+    offer->worker = worker;
+    offer->publication = publication;
+    offer->mail = (struct loop_mail){ .fn = take_offer, .arg = offer };
+    if (snapshot != NULL)
+        offer->snapshot = snapshot_ref(snapshot);
+    if (keyring != NULL)
+        offer->keyring = keyring_ref(keyring);
+    return offer;
+}
+
+void worker_offer_send(struct worker_offer *offer)
+{
+    if (offer->worker->started)
+        loop_post(offer->worker->loop, &offer->mail);
+    else
+        take_offer(offer);
+}
+
+void worker_offer_free(struct worker_offer *offer)
+{
+    if (offer == NULL)
+        return;
+    snapshot_unref(offer->snapshot);
+    keyring_unref(offer->keyring);
+    free(offer);
+}
+
+/* -- the drain --------------------------------------------------------------------------- */
 
 static struct order_mail *order_new(struct worker *worker, void (*fn)(void *))
 {
@@ -171,43 +225,6 @@ static struct order_mail *order_new(struct worker *worker, void (*fn)(void *))
     order->mail = (struct loop_mail){ .fn = fn, .arg = order };
     return order;
 }
-
-enum err worker_publish(struct worker *worker, struct snapshot *snapshot)
-{
-    struct order_mail *order = order_new(worker, published);
-
-    if (order == NULL)
-        return ERR_NOMEM;
-    order->snapshot = snapshot_ref(snapshot);
-    loop_post(worker->loop, &order->mail);
-    return ERR_OK;
-}
-
-static void take_keys(void *arg)
-{
-    struct order_mail *order = arg;
-    struct keyring *before = order->worker->keyring;
-
-    order->worker->keyring = order->keyring;
-    keyring_unref(before);
-    free(order);
-}
-
-enum err worker_publish_keys(struct worker *worker, struct keyring *keyring)
-{
-    struct order_mail *order = order_new(worker, take_keys);
-
-    if (order == NULL)
-        return ERR_NOMEM;
-    order->keyring = keyring_ref(keyring);
-    if (worker->started)
-        loop_post(worker->loop, &order->mail);
-    else
-        take_keys(order);
-    return ERR_OK;
-}
-
-/* -- the drain --------------------------------------------------------------------------- */
 
 static void stop_now(void *arg)
 {

@@ -2,18 +2,18 @@
  *
  * Shared-nothing: a worker owns its loop, its HTTP client, its block of metrics and its
  * exchanges; nothing of them is touched by another thread. Others reach it by posting to
- * its loop (worker_publish, worker_drain).
+ * its loop (worker_offer_send, worker_drain).
  *
  *    main   w = worker_new(...)       server = edge's, listening, on worker_loop(w)
  *           worker_attach(w, ops, server)       once per listener, before the start
  *           worker_start(w)           the thread runs its loop
- *           worker_publish(w, snap), worker_publish_keys(w, ring)   any number of times
+ *           worker_offer_send(worker_offer_new(w, snap, ring))   any number of times
  *           worker_drain(w, ms)       stops accepting; the thread ends when the last
  *                                     exchange has, or when the time is over
  *           worker_join(w), worker_free(w)
  *
  * Threads: worker_new .. worker_start and worker_join, worker_free on the main thread;
- * worker_publish and worker_drain on any; everything else on the worker's own.
+ * worker_offer_* and worker_drain on any; everything else on the worker's own.
  */
 #ifndef GATEWAY_FLOW_WORKER_H
 #define GATEWAY_FLOW_WORKER_H
@@ -35,7 +35,17 @@
 #include "gateway/io/resolve.h"
 #include "gateway/io/store.h"
 
+struct reload;
 struct worker;
+struct worker_offer;
+
+/* Several offers that belong together: whoever takes the last one posts the mail. Owned by
+ * whoever made the offers, until the mail has come. */
+struct worker_publication {
+    atomic_uint left; /* offers that are not taken */
+    struct loop *loop;
+    struct loop_mail mail;
+};
 
 /* What all workers of the process see; made by main before the first worker, immutable
  * but for the atomics. */
@@ -49,6 +59,10 @@ struct service {
     /* A worker's thread is about to end; called on it. mail: the worker's, to be posted. */
     void (*ended)(void *context, struct loop_mail *mail);
     void *ended_context;
+    /* Reads configuration, bundle and keys anew on the main thread, fills in the report and
+     * calls reload_done(); any thread. NULL: nobody does. See reload.h. */
+    void (*reload)(void *context, struct reload *reload);
+    void *reload_context;
     atomic_bool draining; /* set at SIGTERM: /readyz says so */
     uint16_t instance;    /* in ids */
 };
@@ -70,11 +84,19 @@ NODISCARD enum err worker_new(struct service *service, unsigned index,
  * by worker_free when the worker was never started. */
 void worker_attach(struct worker *worker, const struct listener_ops *ops, void *listener);
 NODISCARD enum err worker_start(struct worker *worker);
-/* Takes a reference of its own for the worker. */
-NODISCARD enum err worker_publish(struct worker *worker, struct snapshot *snapshot);
-/* The same for the keys. Before the start they are in force at once; without any every
- * request is let in. */
-NODISCARD enum err worker_publish_keys(struct worker *worker, struct keyring *keyring);
+/* What is to be in force, NULL: as before; with references of its own. publication: NULL, or
+ * told when the offer is taken. Snapshot and keys of
+ * one offer are taken over in one turn, so no request sees one without the other. Whoever
+ * needs all workers or none makes all offers before the first is sent. */
+NODISCARD struct worker_offer *worker_offer_new(struct worker *worker,
+                                                struct snapshot *snapshot,
+                                                struct keyring *keyring,
+                                                struct worker_publication *publication);
+/* Takes the offer. Before the start of the worker it is in force at once; without any keys
+ * every request is let in. */
+void worker_offer_send(struct worker_offer *offer);
+void worker_offer_free(
+    struct worker_offer *offer); /* one that was not sent; takes NULL */
 NODISCARD enum err worker_drain(struct worker *worker, unsigned limit_ms);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker); /* takes NULL; joins nothing */

@@ -145,6 +145,8 @@ struct http_settings {
     unsigned idle_max_s;      /* a kept connection is not reused after; 0: 50 */
     struct resolve *resolve;  /* borrowed; NULL: only numeric hosts can be called */
     bool libcurl_only;        /* http:// too, for tests and comparisons */
+    const char *unix_path;    /* every http:// call goes to this Unix socket, whatever its
+                                 host says; borrowed; NULL: none */
 };
 
 /* Once in a process, before the first thread. False: libcurl cannot start. */

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define READ_TURN_BYTES (256U * 1024) /* of one connection in one turn */
@@ -319,6 +320,16 @@ static bool next_address(struct http_conn *conn, struct sockaddr_storage *ret_ad
                          socklen_t *ret_size)
 {
     char text[64];
+    const char *unix_path = http_settings_of(conn->http)->unix_path;
+    if (unix_path != NULL && *conn->address != '\0') {
+        struct sockaddr_un *local = (struct sockaddr_un *)ret_address;
+        memset(ret_address, 0, sizeof *ret_address);
+        local->sun_family = AF_UNIX;
+        (void)snprintf(local->sun_path, sizeof local->sun_path, "%s", unix_path);
+        *ret_size = sizeof *local;
+        conn->address += strlen(conn->address);
+        return true;
+    }
     while (*conn->address != '\0') {
         const size_t n = strcspn(conn->address, ",");
         const char *from = conn->address;

@@ -1,4 +1,6 @@
 /* listeners.c - the sockets, and a server on each of them for every worker. */
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "gateway/base/log.h"
@@ -27,53 +29,87 @@ static bool may_listen(struct process *process, const char *real)
     return false;
 }
 
-static int open_listener(struct process *process, const char *address,
-                         enum route_surface surface, unsigned n)
+/* One listener's sockets: as many as there are workers to serve on it. */
+struct sockets {
+    enum route_surface surface;
+    unsigned n;
+    int fds[METRICS_MAX_BLOCKS];
+    char real[LISTEN_ADDRESS_BYTES];
+};
+
+static void close_from(const struct sockets *sockets, unsigned first)
 {
-    const struct config *config = process->snapshot->config;
-    const struct config_limits *limits = &config->limits;
+    for (unsigned i = first; i < sockets->n; i++)
+        (void)close(sockets->fds[i]);
+}
+
+static int open_sockets(struct process *process, const char *address,
+                        struct sockets *sockets)
+{
+    struct listen_error error = { .text = "" };
+    int result;
+
+    if (strncmp(address, LISTEN_UNIX, strlen(LISTEN_UNIX)) == 0) {
+        result = listen_unix_open(address + strlen(LISTEN_UNIX), sockets->fds,
+                                  &process->place, &error);
+        (void)snprintf(sockets->real, sizeof sockets->real, "%s", address);
+    } else {
+        result = listen_open(address, sockets->n, sockets->fds, sockets->real, &error);
+    }
+    if (result != 0)
+        log_message(LOG_ERROR, "start_failed", "%s", error.text);
+    return result;
+}
+
+static int serve_on(struct process *process, const struct sockets *sockets)
+{
+    const struct config_limits *limits = &process->snapshot->config->limits;
+    const unsigned n = sockets->n;
     struct server_settings settings = {
-        .surface = surface,
+        .surface = sockets->surface,
         .connections_max = (unsigned)((limits->connections + n - 1) / n),
         .head_bytes = (size_t)limits->header_bytes,
         .idle_s = (unsigned)((limits->keep_alive_ms + 999) / 1000),
     };
-    char real[LISTEN_ADDRESS_BYTES];
-    struct listen_error error = { .text = "" };
-    int fds[METRICS_MAX_BLOCKS];
-    struct log_line line;
 
-    if (listen_open(address, n, fds, real, &error) != 0) {
-        log_message(LOG_ERROR, "start_failed", "%s", error.text);
-        return -1;
-    }
-    if (surface == ROUTE_ADMIN && !listen_is_loopback(real))
-        log_message(
-            LOG_WARN, "admin_open",
-            "'%s' can be reached from other machines and asks for no key: it shows "
-            "every record",
-            real);
-    if (surface == ROUTE_PUBLIC && !may_listen(process, real)) {
-        for (unsigned i = 0; i < n; i++)
-            close(fds[i]);
-        return -1;
-    }
     for (unsigned i = 0; i < n; i++) {
         struct server *server;
 
-        settings.listen_fd = fds[i];
+        settings.listen_fd = sockets->fds[i];
         server = server_new(process->workers[i], &settings);
         if (server == NULL) {
-            for (unsigned rest = i + 1; rest < n; rest++)
-                close(fds[rest]);
-            log_message(LOG_ERROR, "start_failed", "cannot serve on '%s'", real);
+            close_from(sockets, i + 1);
+            log_message(LOG_ERROR, "start_failed", "cannot serve on '%s'", sockets->real);
             return -1;
         }
         worker_attach(process->workers[i], &server_listener_ops, server);
     }
+    return 0;
+}
+
+static int open_listener(struct process *process, const char *address,
+                         enum route_surface surface, unsigned n)
+{
+    struct sockets sockets = { .surface = surface, .n = n };
+    struct log_line line;
+
+    if (open_sockets(process, address, &sockets) != 0)
+        return -1;
+    if (surface == ROUTE_ADMIN && !listen_is_loopback(sockets.real))
+        log_message(
+            LOG_WARN, "admin_open",
+            "'%s' can be reached from other machines and asks for no key: it shows "
+            "every record",
+            sockets.real);
+    if (surface == ROUTE_PUBLIC && !may_listen(process, sockets.real)) {
+        close_from(&sockets, 0);
+        return -1;
+    }
+    if (serve_on(process, &sockets) != 0)
+        return -1;
     log_begin(&line, LOG_INFO, "listening");
     log_text(&line, "listener", surface == ROUTE_PUBLIC ? "public" : "admin");
-    log_text(&line, "address", real);
+    log_text(&line, "address", sockets.real);
     log_end(&line);
     return 0;
 }
@@ -87,4 +123,9 @@ int listeners_open(struct process *process)
     if (config->admin == NULL)
         return 0;
     return open_listener(process, config->admin, ROUTE_ADMIN, 1);
+}
+
+void listeners_forget(struct process *process)
+{
+    listen_unix_remove(&process->place);
 }

@@ -46,10 +46,12 @@ static void drain(struct process *process)
 
 static void signalled(void *arg, int number)
 {
+    struct process *process = arg;
+
     if (number == SIGHUP)
-        reload(arg);
+        reload_want(process);
     else
-        drain(arg);
+        drain(process);
 }
 
 /* From the worker's thread, its last word. */
@@ -129,6 +131,7 @@ static int make_shared(struct process *process)
     service->resolve = resolve_new(NULL);
     service->ended = worker_ended;
     service->ended_context = process;
+    reload_serve(process);
     service->started_us = clock_us(&clock_system);
     if (process->metrics == NULL || service->resolve == NULL)
         return -1;
@@ -169,6 +172,7 @@ static void stop(struct process *process)
     }
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_join(process->workers[i]);
+    listeners_forget(process);
     keeper_rest(process->keeper);
     store_close(service->store); /* answers to loops that no longer run, but still are */
     pool_free(service->pool);
@@ -176,6 +180,7 @@ static void stop(struct process *process)
         worker_free(process->workers[i]);
     resolve_free(service->resolve);
     snapshot_unref(process->snapshot);
+    process->snapshot = NULL;
     if (process->loop != NULL) {
         loop_turn(process->loop, 0);
         signals_free(process->signals);

@@ -14,7 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gateway/edge/listen.h"
 #include "gateway/flow/keeper.h"
+#include "gateway/flow/reload.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/worker.h"
 #include "gateway/io/loop.h"
@@ -32,7 +34,16 @@ struct process {
     unsigned n_workers;
     struct worker *workers[METRICS_MAX_BLOCKS];
     unsigned n_running;
+    struct listen_place place; /* of the admin listener's Unix socket */
     bool draining;
+    /* reload.c */
+    struct loop_task reload_task;
+    bool wanted;           /* by a signal */
+    bool publishing;       /* workers are about to take over the snapshot */
+    struct reload *asking; /* for one, over HTTP; borrowed until they are answered */
+    struct reload *served; /* those whom the one under way is for */
+    struct reload_report report; /* of the last one */
+    struct worker_publication publication;
 };
 
 /* process.c: serves until a signal ends it; gives the exit code. */
@@ -46,11 +57,16 @@ NODISCARD enum err reload_load(struct process *process, uint64_t number,
                                struct snapshot_error *error);
 /* The snapshot is the process's: what it sets outside of itself, who buries it. */
 void reload_adopt(struct process *process, struct snapshot *snapshot);
-/* Loads another one and publishes it; on failure the old one stays and the log says why. */
-void reload(struct process *process);
+/* Before the workers start: who asks for a reload over HTTP gets one. */
+void reload_serve(struct process *process);
+/* Another snapshot is loaded and published to all workers, after the one that may be under
+ * way; on failure the old one stays. The log says what came of it. */
+void reload_want(struct process *process);
 
 /* listeners.c: opens the public listener, and the admin one where there is one; the workers
  * exist and do not run yet. -1: the log says why. */
 NODISCARD int listeners_open(struct process *process);
+/* At the end: a Unix socket's file is removed. */
+void listeners_forget(struct process *process);
 
 #endif

@@ -9,88 +9,32 @@
 #include "gateway/base/buf.h"
 #include "gateway/base/clock.h"
 #include "gateway/flow/recall.h"
+#include "tools/ctl/fetch.h"
 #include "tools/ctl/memory.h"
 
 #define WAIT_MS 30000
 
 /* -- over HTTP --------------------------------------------------------------------------- */
 
-struct fetched {
-    struct loop *loop;
-    struct buf body;
-    enum http_result_code code;
-    unsigned status;
-    char detail[256];
-};
-
-static enum http_flow on_body(void *arg, const void *bytes, size_t n)
-{
-    struct fetched *fetched = arg;
-
-    IGNORE(buf_add(&fetched->body, bytes, n));
-    return HTTP_CONTINUE;
-}
-
-static void on_done(void *arg, const struct http_result *result)
-{
-    struct fetched *fetched = arg;
-
-    fetched->code = result->code;
-    fetched->status = result->status;
-    (void)snprintf(fetched->detail, sizeof fetched->detail, "%s",
-                   result->detail != NULL && result->detail[0] != '\0'
-                       ? result->detail
-                       : http_result_text(result->code));
-    loop_stop(fetched->loop);
-}
-
-/* The message of an error's body, or the status. */
-static enum fault_err refused(const struct fetched *fetched, const char *url,
-                              json_t *document, struct fault *fault)
-{
-    const char *message = archived_text(json_object_get(document, "error"), "message");
-
-    if (message[0] != '\0')
-        return fault_set(fault, FAULT_STORE, "%s", message);
-    return fault_set(fault, FAULT_IO, "'%s' answered with status %u", url,
-                     fetched->status);
-}
-
 static enum fault_err fetch(struct archived *archived, const char *url,
                             json_t **ret_document, struct fault *fault)
 {
-    static const struct http_events events = { .body = on_body, .done = on_done };
-    const struct http_spec spec = { .method = "GET",
-                                    .url = url,
-                                    .key = getenv(ARCHIVED_KEY),
-                                    .timeouts = { .total_ms = WAIT_MS },
-                                    .max_answer_bytes = RECALL_BYTES + 4096 };
-    struct fetched fetched = { .loop = archived->network.loop };
-    enum fault_err err = FAULT_OK;
+    const struct fetch question = { "GET", url, .wait_ms = WAIT_MS };
     json_t *document = NULL;
+    unsigned status = 0;
+    enum fault_err err =
+        fetch_json(&archived->network, &question, &status, &document, fault);
 
-    buf_init(&fetched.body, RECALL_BYTES + 4096);
-    if (http_start(archived->network.http, &spec, &events, &fetched) == NULL) {
-        buf_release(&fetched.body);
-        return fault_set(fault, FAULT_IO, "out of memory");
-    }
-    loop_run(archived->network.loop);
-    if (fetched.code != HTTP_OK) {
-        err = fault_set(fault, FAULT_IO, "cannot ask '%s': %s", url, fetched.detail);
-    } else {
-        document = json_loadb(fetched.body.p != NULL ? fetched.body.p : "",
-                              fetched.body.n, 0, NULL);
-        if (fetched.status != 200)
-            err = refused(&fetched, url, document, fault);
-        else if (document == NULL)
-            err =
-                fault_set(fault, FAULT_IO, "'%s' answered something else than JSON", url);
-    }
+    if (err != FAULT_OK)
+        return err;
+    if (status != 200)
+        err = fetch_refused(url, status, document, fault);
+    else if (document == NULL)
+        err = fault_set(fault, FAULT_IO, "'%s' answered something else than JSON", url);
     if (err == FAULT_OK)
         *ret_document = document;
     else
         json_decref(document);
-    buf_release(&fetched.body);
     return err;
 }
 
@@ -228,7 +172,6 @@ enum fault_err archived_open(struct archived *archived,
 {
     const int given =
         (options->store != NULL) + (options->config != NULL) + (options->url != NULL);
-    size_t n;
 
     *archived = (struct archived){ .url = NULL };
     if (given == 0)
@@ -241,22 +184,13 @@ enum fault_err archived_open(struct archived *archived,
         return open_file(archived, options->store, fault);
     if (options->config != NULL)
         return open_configured(archived, options->config, fault);
-    n = strlen(options->url);
-    while (n > 0 && options->url[n - 1] == '/')
-        n--;
-    if (strncmp(options->url, "http://", 7) != 0 &&
-        strncmp(options->url, "https://", 8) != 0)
-        return fault_set(fault, FAULT_USAGE, "'%s' is no http:// or https:// URL",
-                         options->url);
-    archived->url = memory_text_n(options->url, n);
-    return network_init(&archived->network, 1, fault);
+    return network_listener(&archived->network, options->url, &archived->url, fault);
 }
 
 void archived_release(struct archived *archived)
 {
     store_file_close(archived->view.file);
-    if (archived->url != NULL)
-        network_release(&archived->network);
+    network_release(&archived->network);
     free(archived->url);
     *archived = (struct archived){ .url = NULL };
 }

@@ -22,8 +22,6 @@
 #include "tools/ctl/network.h"
 #include "tools/ctl/options.h"
 
-#define ARCHIVED_KEY "FRUGAL_KEY" /* in the environment: for the public listener */
-
 struct archived_options {
     const char *store, *config, *url;
 };
@@ -47,8 +45,9 @@ struct archived_options {
     { .name = "url", \
       .kind = OPTION_TEXT, \
       .value = "URL", \
-      .help = "a running gateway's admin listener, as http://127.0.0.1:8081; or its public " \
-              "one, for what belongs to the key in FRUGAL_KEY", \
+      .help = "a running gateway's admin listener, as http://127.0.0.1:8081 or " \
+              "unix:/run/frugal/admin.sock; or its public one, for what belongs to the key " \
+              "in FRUGAL_KEY", \
       .offset = (at) + offsetof(struct archived_options, url) }
 /* clang-format on */
 

@@ -1,11 +1,16 @@
 /* network.c - what calibrate, build and route all set up before the first call. */
 #include "tools/ctl/network.h"
 
-enum fault_err network_init(struct network *network, unsigned connections,
-                            struct fault *fault)
-{
-    struct http_settings settings = { .connections_max = connections };
+#include <string.h>
 
+#include "tools/ctl/memory.h"
+
+#define UNIX_LISTENER "unix:"
+#define UNIX_BASE     "http://127.0.0.1" /* for the Host header; nothing is looked up */
+
+static enum fault_err init(struct network *network, struct http_settings settings,
+                           struct fault *fault)
+{
     *network = (struct network){ 0 };
     if (!http_global_init())
         return fault_set(fault, FAULT_IO, "libcurl cannot start");
@@ -21,6 +26,40 @@ enum fault_err network_init(struct network *network, unsigned connections,
     if (network->http == NULL)
         return fault_set(fault, FAULT_IO, "out of memory");
     return FAULT_OK;
+}
+
+enum fault_err network_init(struct network *network, unsigned connections,
+                            struct fault *fault)
+{
+    return init(network, (struct http_settings){ .connections_max = connections }, fault);
+}
+
+enum fault_err network_listener(struct network *network, const char *listener,
+                                char **ret_base, struct fault *fault)
+{
+    struct http_settings settings = { .connections_max = 1 };
+    const char *base = listener;
+    enum fault_err err;
+    size_t n;
+
+    if (strncmp(listener, UNIX_LISTENER, strlen(UNIX_LISTENER)) == 0) {
+        settings.unix_path = listener + strlen(UNIX_LISTENER);
+        base = UNIX_BASE;
+        if (settings.unix_path[0] != '/')
+            return fault_set(fault, FAULT_USAGE, "'%s' has no absolute path", listener);
+    } else if (strncmp(listener, "http://", 7) != 0 &&
+               strncmp(listener, "https://", 8) != 0) {
+        return fault_set(fault, FAULT_USAGE,
+                         "'%s' is no http:// or https:// URL, and no unix:/path",
+                         listener);
+    }
+    n = strlen(base);
+    while (n > 0 && base[n - 1] == '/')
+        n--;
+    err = init(network, settings, fault);
+    if (err == FAULT_OK)
+        *ret_base = memory_text_n(base, n);
+    return err;
 }
 
 void network_release(struct network *network)

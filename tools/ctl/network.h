@@ -23,6 +23,11 @@ struct network { /* all owned */
 /* connections: kept open at most. */
 NODISCARD enum fault_err network_init(struct network *network, unsigned connections,
                                       struct fault *fault);
+/* For one running gateway's listener: http://, https:// or unix:/path of its admin socket.
+ * *ret_base is what paths are appended to, without a slash at its end; the caller's to free.
+ * The text of `listener` outlives the network. */
+NODISCARD enum fault_err network_listener(struct network *network, const char *listener,
+                                          char **ret_base, struct fault *fault);
 void network_release(struct network *network); /* takes a zeroed one */
 
 /* config_load with its error as a fault. */

@@ -14,7 +14,7 @@
 
 static enum fault_err open_snapshot(struct routing *routing, struct fault *fault)
 {
-    struct snapshot_error error = { "" };
+    struct snapshot_error error = { .text = "" };
 
     log_set_level(LOG_ERROR); /* what a person should know is in the tables */
     if (metrics_new(&routing->metrics) != ERR_OK)

@@ -86,7 +86,8 @@ class Gateway:
 
     def _listening(self, name):
         line = self.log.wait(event="listening", listener=name)
-        return int(line["address"].rsplit(":", 1)[1])
+        address = line["address"]
+        return address[5:] if address.startswith("unix:") else int(address.rsplit(":", 1)[1])
 
     def write_config(self, config):
         self._has_admin = isinstance(config, str) or config["admin"] is not None
@@ -113,8 +114,12 @@ class Gateway:
     def get(self, target, admin=False, headers=()):
         return self.request("GET", target, headers=headers, admin=admin)
 
-    def post(self, target, body, headers=()):
-        return self.request("POST", target, body, headers)
+    def post(self, target, body, headers=(), admin=False):
+        return self.request("POST", target, body, headers, admin)
+
+    def admin_url(self):
+        """As frugalctl takes it; `admin_port` is a Unix socket's path where there is one."""
+        return f"unix:{self.admin_port}" if isinstance(self.admin_port, str) else f"http://127.0.0.1:{self.admin_port}"
 
     def chat(self, prompt="what is the capital of France?", model="auto", headers=(), **fields):
         """A chat request; `fields` are further fields of its body."""

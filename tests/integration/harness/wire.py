@@ -55,10 +55,17 @@ class Wire:
         self.patience = patience
         self._buffer = bytearray()
         sock.settimeout(patience)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @classmethod
     def to(cls, port, patience=PATIENCE, receive_buffer=None):
+        """To a port of loopback, or to a Unix socket by its path."""
+        if isinstance(port, str):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(patience)
+            sock.connect(port)
+            return cls(sock, patience)
         if receive_buffer is None:
             return cls(socket.create_connection(("127.0.0.1", port), timeout=patience), patience)
         sock = socket.socket()

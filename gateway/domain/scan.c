@@ -1,5 +1,7 @@
 /* scan.c - a push-down automaton over the bytes of a body.
  *
+ * Whether a key is one of ours, and what its value is then, is scan_keys.c's.
+ *
  * One function per state takes what it can of the piece and returns how far it came, or NULL
  * after an error. Whatever must survive the end of a piece is in struct scan, so a body cut
  * between any two bytes gives the same result.
@@ -17,9 +19,7 @@
 
 #include "gateway/base/str.h"
 #include "gateway/domain/jread_run.h"
-
-#define MESSAGE_LEVEL 2
-#define PART_LEVEL    5
+#include "gateway/domain/scan_parts.h"
 
 #define STATES(X)                                                                        \
     X(VALUE)     /* a value must come */                                                 \
@@ -52,20 +52,6 @@ enum number { /* what came last */
               NUMBER_SIGN,
               NUMBER_EXPONENT,
 };
-
-enum media { MEDIA_NONE, MEDIA_IMAGE, MEDIA_OTHER };
-
-static const struct str field_keys[] = {
-#define X(name, key) STR_INIT(key),
-    SCAN_FIELDS(X)
-#undef X
-};
-
-const char *scan_field_key(enum scan_field field)
-{
-    assert(field < SCAN_FIELD_COUNT);
-    return field_keys[field].p;
-}
 
 const char *scan_err_text(enum scan_err code)
 {
@@ -133,7 +119,7 @@ static void begin_value(struct scan *scan, size_t at, enum jread_type type)
         place->type = type;
         place->begin = at;
         scan->n_bad_messages += type != JREAD_MAP;
-    } else if (scan->depth == PART_LEVEL && scan->media != MEDIA_NONE) {
+    } else if (scan->depth == PART_LEVEL && scan->media != SCAN_MEDIA_NONE) {
         scan->media_begin = at;
     }
 }
@@ -148,11 +134,11 @@ static void end_value(struct scan *scan, size_t at)
     } else if (scan->depth == MESSAGE_LEVEL && scan->in_messages) {
         scan->messages[scan->n_messages % SCAN_LAST_MESSAGES].end = at;
         scan->n_messages++;
-    } else if (scan->depth == PART_LEVEL && scan->media != MEDIA_NONE) {
+    } else if (scan->depth == PART_LEVEL && scan->media != SCAN_MEDIA_NONE) {
         scan->media_bytes += at - scan->media_begin;
-        scan->n_images += scan->media == MEDIA_IMAGE;
-        scan->n_other_media += scan->media == MEDIA_OTHER;
-        scan->media = MEDIA_NONE;
+        scan->n_images += scan->media == SCAN_MEDIA_IMAGE;
+        scan->n_other_media += scan->media == SCAN_MEDIA_OTHER;
+        scan->media = SCAN_MEDIA_NONE;
     }
 }
 
@@ -180,87 +166,18 @@ static const char *close_container(struct scan *scan, const char *p)
     return p + 1;
 }
 
-/* -- keys -- */
-
-/* A content part is an object in a list in a message. */
-static bool in_part(const struct scan *scan)
-{
-    return scan->depth == PART_LEVEL && scan->in_messages &&
-           (scan->is_object[0] >> (PART_LEVEL - 2) & 1) == 0;
-}
+/* -- strings -- */
 
 static void begin_string(struct scan *scan, const char *p, bool is_key)
 {
     scan->string_begin = offset_of(scan, p);
     scan->is_key = is_key;
-    scan->keep_key = is_key && (scan->depth == 1 || in_part(scan));
+    scan->keep_key = is_key && scan_key_matters(scan);
     scan->key_foreign = false;
     scan->key_wide = false;
     scan->key_n = 0;
     scan->state = STATE_STRING;
 }
-
-static void keep_key(struct scan *scan, const char *p, size_t n)
-{
-    if (n > sizeof(scan->key) - scan->key_n) {
-        scan->key_foreign = true;
-        return;
-    }
-    memcpy(scan->key + scan->key_n, p, n);
-    scan->key_n = (uint8_t)(scan->key_n + n);
-}
-
-static enum media media_of(struct str key)
-{
-    if (str_is(key, "image_url"))
-        return MEDIA_IMAGE;
-    if (str_is(key, "input_audio") || str_is(key, "file") || str_is(key, "video_url"))
-        return MEDIA_OTHER;
-    return MEDIA_NONE;
-}
-
-static void note_odd_key(struct scan *scan, size_t end)
-{
-    if (scan->has_odd_key)
-        return;
-    scan->has_odd_key = true;
-    scan->odd_begin = scan->string_begin + 1;
-    scan->odd_end = end;
-}
-
-/* end: of the key, its last quote. False: one of ours came before. */
-static bool end_key(struct scan *scan, size_t end)
-{
-    struct str key = { scan->key, scan->key_n };
-
-    if (scan->key_wide && scan->depth == 1)
-        note_odd_key(scan, end);
-    if (scan->key_foreign)
-        return true;
-    if (scan->depth == PART_LEVEL) {
-        scan->media = (uint8_t)media_of(key);
-        return true;
-    }
-    for (size_t i = 0; i < SCAN_FIELD_COUNT; i++) {
-        if (!str_eq_nocase(key, field_keys[i]))
-            continue;
-        if (!str_eq(key, field_keys[i])) {
-            note_odd_key(scan, end);
-            scan->has_odd_frugal |= i == SCAN_FRUGAL;
-            break;
-        }
-        if (scan->fields[i].type != JREAD_NOTHING) {
-            scan->error_field = (enum scan_field)i;
-            return false;
-        }
-        scan->in_field = (uint8_t)i;
-        scan->fields[i].key_begin = scan->string_begin;
-        break;
-    }
-    return true;
-}
-
-/* -- strings -- */
 
 static const char *end_string(struct scan *scan, const char *p)
 {
@@ -269,7 +186,7 @@ static const char *end_string(struct scan *scan, const char *p)
         return p + 1;
     }
     scan->state = STATE_COLON;
-    if (scan->keep_key && !end_key(scan, offset_of(scan, p)))
+    if (scan->keep_key && !scan_key_end(scan, offset_of(scan, p)))
         return fail(scan, p, SCAN_DUPLICATE);
     return p + 1;
 }
@@ -320,7 +237,7 @@ static const char *in_string(struct scan *scan, const char *p, const char *end)
     const char *stop = jread_run_ascii(p, end);
 
     if (scan->keep_key)
-        keep_key(scan, p, (size_t)(stop - p));
+        scan_key_add(scan, p, (size_t)(stop - p));
     p = stop;
     if (p == end)
         return p;
@@ -353,7 +270,7 @@ static const char *in_escape(struct scan *scan, const char *p)
     if (!at)
         return fail(scan, p, SCAN_MALFORMED);
     if (scan->keep_key)
-        keep_key(scan, &to[at - from], 1);
+        scan_key_add(scan, &to[at - from], 1);
     scan->state = STATE_STRING;
     return p + 1;
 }
@@ -379,7 +296,7 @@ static const char *in_hex(struct scan *scan, const char *p)
         scan->key_foreign = scan->key_wide = true;
     } else if (scan->keep_key) {
         ascii = (char)scan->hex;
-        keep_key(scan, &ascii, 1);
+        scan_key_add(scan, &ascii, 1);
     }
     return p + 1;
 }

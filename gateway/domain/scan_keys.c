@@ -1,0 +1,96 @@
+/* scan_keys.c - whether a key of a body is one of ours, and what stands behind it. */
+#include "gateway/domain/scan.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "gateway/base/str.h"
+#include "gateway/domain/scan_parts.h"
+
+static const struct str field_keys[] = {
+#define X(name, key) STR_INIT(key),
+    SCAN_FIELDS(X)
+#undef X
+};
+
+const char *scan_field_key(enum scan_field field)
+{
+    assert(field < SCAN_FIELD_COUNT);
+    return field_keys[field].p;
+}
+
+/* A content part is an object in a list in a message. */
+static bool in_part(const struct scan *scan)
+{
+    return scan->depth == PART_LEVEL && scan->in_messages &&
+           (scan->is_object[0] >> (PART_LEVEL - 2) & 1) == 0;
+}
+
+bool scan_key_matters(const struct scan *scan)
+{
+    return scan->depth == 1 || in_part(scan);
+}
+
+void scan_key_add(struct scan *scan, const char *p, size_t n)
+{
+    if (n > sizeof(scan->key) - scan->key_n) {
+        scan->key_foreign = true;
+        return;
+    }
+    memcpy(scan->key + scan->key_n, p, n);
+    scan->key_n = (uint8_t)(scan->key_n + n);
+}
+
+static enum scan_media media_of(struct str key)
+{
+    if (str_is(key, "image_url"))
+        return SCAN_MEDIA_IMAGE;
+    if (str_is(key, "input_audio") || str_is(key, "file") || str_is(key, "video_url"))
+        return SCAN_MEDIA_OTHER;
+    return SCAN_MEDIA_NONE;
+}
+
+static void note_odd_key(struct scan *scan, size_t end)
+{
+    if (scan->has_odd_key)
+        return;
+    scan->has_odd_key = true;
+    scan->odd_begin = scan->string_begin + 1;
+    scan->odd_end = end;
+}
+
+/* False: it came before. */
+static bool end_top_key(struct scan *scan, struct str key, size_t end)
+{
+    for (size_t i = 0; i < SCAN_FIELD_COUNT; i++) {
+        if (!str_eq_nocase(key, field_keys[i]))
+            continue;
+        if (!str_eq(key, field_keys[i])) {
+            note_odd_key(scan, end);
+            scan->has_odd_frugal |= i == SCAN_FRUGAL;
+            break;
+        }
+        if (scan->fields[i].type != JREAD_NOTHING) {
+            scan->error_field = (enum scan_field)i;
+            return false;
+        }
+        scan->in_field = (uint8_t)i;
+        scan->fields[i].key_begin = scan->string_begin;
+        break;
+    }
+    return true;
+}
+
+bool scan_key_end(struct scan *scan, size_t end)
+{
+    const struct str key = { scan->key, scan->key_n };
+
+    if (scan->key_wide && scan->depth == 1)
+        note_odd_key(scan, end);
+    if (scan->key_foreign)
+        return true;
+    if (scan->depth == 1)
+        return end_top_key(scan, key, end);
+    scan->media = (uint8_t)media_of(key);
+    return true;
+}

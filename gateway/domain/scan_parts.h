@@ -1,0 +1,24 @@
+/* scan_parts.h - what the files of the scan share: scan.c reads the grammar, scan_keys.c
+ * knows the keys. For them alone.
+ *
+ *     begin_string   scan_key_matters()     only such keys are kept, the others cost nothing
+ *     in_string      scan_key_add()         a piece of it, unescaped
+ *     end_string     scan_key_end()         whose value comes now
+ */
+#ifndef GATEWAY_DOMAIN_SCAN_PARTS_H
+#define GATEWAY_DOMAIN_SCAN_PARTS_H
+
+#include "gateway/domain/scan.h"
+
+#define MESSAGE_LEVEL 2
+#define PART_LEVEL    5
+
+enum scan_media { SCAN_MEDIA_NONE, SCAN_MEDIA_IMAGE, SCAN_MEDIA_OTHER };
+
+/* Where the key stands that begins now, it may be one of ours. */
+bool scan_key_matters(const struct scan *scan);
+void scan_key_add(struct scan *scan, const char *p, size_t n);
+/* end: of the key, its last quote. False: one of ours came before. */
+bool scan_key_end(struct scan *scan, size_t end);
+
+#endif

@@ -58,6 +58,10 @@ enum api_fault {
       "a field with a price of its own is not allowed under a budget")                   \
     X(UNSUPPORTED, "unsupported", 400, INVALID_REQUEST, "unsupported_parameter", CALLER, \
       NULL, "a parameter is not supported here")                                         \
+    X(UNABLE, "unable", 400, INVALID_REQUEST, "unsupported_capability", CALLER, NULL,    \
+      "no allowed expert is able to what is asked for")                                  \
+    X(CONTEXT_LENGTH, "context_length", 400, INVALID_REQUEST, "context_length_exceeded", \
+      CALLER, NULL, "the prompt is too long for every allowed expert")                   \
     X(NO_KEY, "no_key", 401, INVALID_REQUEST, "invalid_api_key", CALLER, NULL,           \
       "no valid API key was given")                                                      \
     X(BUDGET, "budget_exceeded", 402, "insufficient_quota", "budget_exceeded", POLICY,   \

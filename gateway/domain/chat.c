@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "gateway/domain/ability.h"
 #include "gateway/domain/jread.h"
 
 const char *chat_path(enum chat_shape shape)
@@ -274,7 +275,7 @@ enum api_err chat_parse_as(struct chat_request *chat, enum chat_shape shape,
     if (is_set(frugal))
         read.frugal = frugal.raw;
     count_prompt(&r, &read);
-    read.has_tools = is_set(tools) && tools.raw.n > 2;
+    read.needs = ability_needs(&read);
     *chat = read;
     return API_OK;
 }

@@ -65,7 +65,9 @@ struct chat_request {
     size_t message_bytes; /* of them, the messages with their media; else 0 */
     size_t tools_bytes;   /* of them, what a template may print in a longer form */
     size_t n_images, n_other_media;
-    bool has_tools;
+    uint32_t needs;     /* abilities, ability.h */
+    bool limit_is_duty; /* its API asks for an output limit: it says little of what is
+                           wanted */
 };
 
 /* Of an expert, what answers this request: its generator, or its embedding as one. */

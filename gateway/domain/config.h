@@ -135,8 +135,10 @@ enum config_api {
 };
 
 struct config_generator {
-    const char *model; /* the upstream's name of it */
-    unsigned apis;     /* bit i: it speaks enum config_api i */
+    const char *model;    /* the upstream's name of it */
+    unsigned apis;        /* bit i: it speaks enum config_api i */
+    bool abilities_given; /* in the file; else it is taken to be able to everything */
+    uint32_t abilities;   /* ability.h */
     struct config_prices prices;
     int64_t context_tokens; /* 0: not known */
     int64_t

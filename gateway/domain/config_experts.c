@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/domain/ability.h"
+
 #define MILLION   1e6
 #define DAY_MS    86400000.0
 #define HUGE_SIZE 1e9
@@ -82,6 +84,9 @@ static const struct setting generator_settings[] = {
       .help = "the expert's own name of the model" },
     { "api", SETTING_OTHER,
       .help = "what it speaks: \"chat\", \"completions\"; default both" },
+    { "capabilities", SETTING_OTHER,
+      .help =
+          "what it is able to, exactly: \"tools\", \"images\", ...; default everything" },
     { "price", SETTING_OTHER,
       .help = "USD per million tokens; a list: one after another, by date" },
     { "free", SETTING_BOOL, AT(draft_generator, free), "false", .help = "costs nothing" },
@@ -213,6 +218,30 @@ static enum err read_apis(const struct config_node *node, unsigned *ret_apis)
     return ERR_OK;
 }
 
+static enum err read_abilities(const struct config_node *node,
+                               struct config_generator *generator)
+{
+    char words[ABILITY_TEXT_BYTES];
+
+    generator->abilities = ABILITY_ALL;
+    generator->abilities_given = node->json != NULL;
+    if (!node->json)
+        return ERR_OK;
+    if (!json_is_array(node->json))
+        return config_fail(node, "must be a list of capabilities");
+    generator->abilities = 0;
+    for (size_t i = 0; i < json_array_size(node->json); i++) {
+        struct config_node element = config_element(node, i);
+        enum ability ability = ability_find(str_of(json_string_value(element.json)));
+
+        if (ability == ABILITY_COUNT)
+            return config_fail(&element, "no such capability: there are %s",
+                               ability_words((UINT32_C(1) << ABILITY_COUNT) - 1, words));
+        generator->abilities |= UINT32_C(1) << ability;
+    }
+    return ERR_OK;
+}
+
 static enum err check_tokenizer(const struct config_node *generator, const char *path)
 {
     struct config_node node = config_child(generator, "tokenizer");
@@ -229,7 +258,7 @@ static enum err read_generator(const struct config_node *node, bool free,
                                struct config_generator *generator)
 {
     struct draft_generator draft = { .free = false };
-    struct config_node api, price;
+    struct config_node api, capabilities, price;
     enum err err = config_want_object(node);
 
     if (err == ERR_OK)
@@ -239,6 +268,10 @@ static enum err read_generator(const struct config_node *node, bool free,
         return err;
     api = config_child(node, "api");
     err = read_apis(&api, &draft.generator.apis);
+    if (err != ERR_OK)
+        return err;
+    capabilities = config_child(node, "capabilities");
+    err = read_abilities(&capabilities, &draft.generator);
     if (err != ERR_OK)
         return err;
     err = check_tokenizer(node, draft.generator.tokenizer);
@@ -315,6 +348,7 @@ static enum err read_parts(const struct config_node *node, bool free,
         err = read_embedding(&embedding, free, &expert->embedding);
     expert->embedder = (struct config_generator){ .model = expert->embedding.model,
                                                   .prices = expert->embedding.prices,
+                                                  .abilities = ABILITY_ALL,
                                                   .prompt_bound = CONFIG_BOUND_BYTES };
     return err;
 }

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "gateway/domain/ability.h"
 #include "gateway/domain/price.h"
 
 static void put_head(struct buf *out, const char *name, const char *owner,
@@ -43,6 +44,76 @@ static void put_apis(struct buf *out, const struct config_expert *expert)
     if (expert->has_embedding)
         buf_putf(out, "%s\"embeddings\"", comma);
     buf_put(out, "]");
+}
+
+/* Those of `abilities` that `names` knows, by these; `first` stands before them. */
+static void put_able(struct buf *out, const char *key, const char *first,
+                     const char *const names[ABILITY_COUNT], uint32_t abilities)
+{
+    const char *comma = first != NULL ? "," : "";
+
+    buf_putf(out, "\"%s\":[", key);
+    if (first != NULL)
+        buf_putf(out, "\"%s\"", first);
+    for (size_t i = 0; i < ABILITY_COUNT; i++) {
+        if ((abilities >> i & 1) == 0 || names[i] == NULL)
+            continue;
+        buf_putf(out, "%s\"%s\"", comma, names[i]);
+        comma = ",";
+    }
+    buf_put(out, "]");
+}
+
+/* In the members that OpenRouter's list of models has. What nobody has said is not told. */
+static void put_abilities(struct buf *out, uint32_t abilities)
+{
+    static const char *const inputs[ABILITY_COUNT] = {
+        [ABILITY_IMAGES] = "image",
+        [ABILITY_AUDIO] = "audio",
+        [ABILITY_VIDEO] = "video",
+        [ABILITY_FILES] = "file",
+    };
+    static const char *const outputs[ABILITY_COUNT] = {
+        [ABILITY_AUDIO_OUTPUT] = "audio",
+        [ABILITY_IMAGE_OUTPUT] = "image",
+    };
+    static const char *const parameters[ABILITY_COUNT] = {
+        [ABILITY_TOOLS] = "tools\",\"tool_choice",
+        [ABILITY_JSON_OBJECT] = "response_format",
+        [ABILITY_JSON_SCHEMA] = "structured_outputs",
+        [ABILITY_LOGPROBS] = "logprobs\",\"top_logprobs",
+        [ABILITY_N] = "n",
+        [ABILITY_SUFFIX] = "suffix",
+    };
+
+    buf_put(out, ",\"architecture\":{");
+    put_able(out, "input_modalities", "text", inputs, abilities);
+    buf_put(out, ",");
+    put_able(out, "output_modalities", "text", outputs, abilities);
+    buf_put(out, "},");
+    put_able(out, "supported_parameters", "max_tokens", parameters, abilities);
+}
+
+static void put_capabilities(struct buf *out, uint32_t abilities)
+{
+    static const char *const words[ABILITY_COUNT] = {
+#define X(name, word, param, text) word,
+        ABILITIES(X)
+#undef X
+    };
+
+    buf_put(out, ",");
+    put_able(out, "capabilities", NULL, words, abilities);
+}
+
+/* How much goes in and comes out, where it is known. */
+static void put_room(struct buf *out, const struct config_generator *generator)
+{
+    if (generator->context_tokens > 0)
+        buf_putf(out, ",\"context_length\":%" PRId64, generator->context_tokens);
+    if (generator->max_output_tokens > 0)
+        buf_putf(out, ",\"top_provider\":{\"max_completion_tokens\":%" PRId64 "}",
+                 generator->max_output_tokens);
 }
 
 static void put_more(struct buf *out, const struct config_rates *rates)
@@ -87,9 +158,14 @@ static void put_expert(struct buf *out, const struct config_expert *expert,
     char text[MONEY_TEXT_BYTES];
 
     put_head(out, expert->name, "expert", created);
+    put_room(out, generator);
+    if (generator->abilities_given)
+        put_abilities(out, generator->abilities);
     buf_put(out, ",\"frugal\":{\"kind\":\"expert\",\"model\":");
     buf_put_json(out, str_of(generator->model));
     put_apis(out, expert);
+    if (generator->abilities_given)
+        put_capabilities(out, generator->abilities);
     if (generator->context_tokens > 0)
         buf_putf(out, ",\"context\":%" PRId64, generator->context_tokens);
     buf_putf(out, ",\"usd_per_request\":%s", money_format(rates->request_pico, text));
@@ -106,6 +182,24 @@ static uint64_t experts_of(const struct config_policy *policy,
     return (policy->experts | UINT64_C(1) << policy->default_expert) & allow->experts;
 }
 
+/* What at least one of them is able to. False: of one it is not said. */
+static bool abilities_of(const struct config *config, uint64_t experts,
+                         uint32_t *ret_abilities)
+{
+    uint32_t abilities = 0;
+
+    for (; experts != 0; experts &= experts - 1) {
+        const struct config_generator *generator =
+            &config->experts[__builtin_ctzll(experts)].generator;
+
+        if (!generator->abilities_given)
+            return false;
+        abilities |= generator->abilities;
+    }
+    *ret_abilities = abilities;
+    return true;
+}
+
 static void put_policy(struct buf *out, const struct config *config,
                        const struct config_policy *policy, const struct key_allow *allow,
                        int64_t created)
@@ -113,12 +207,15 @@ static void put_policy(struct buf *out, const struct config *config,
     uint64_t experts = experts_of(policy, allow);
     size_t first_choice = policy->default_expert;
     char text[MONEY_TEXT_BYTES];
+    uint32_t abilities;
     bool first = true;
 
     if ((experts >> first_choice & 1) == 0)
         first_choice = (size_t)__builtin_ctzll(experts);
 
     put_head(out, policy->name, "frugal", created);
+    if (abilities_of(config, experts, &abilities))
+        put_abilities(out, abilities);
     buf_put(out, ",\"frugal\":{\"kind\":\"policy\",\"experts\":[");
     for (size_t i = 0; i < config->n_experts; i++) {
         if ((policy->experts & experts & UINT64_C(1) << i) == 0)

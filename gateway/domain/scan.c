@@ -11,6 +11,8 @@
  *   level 3            { "role": .., "content":
  *   level 4              [
  *   level 5                { "image_url": .. }        keys are compared with media
+ *   level 1        { "response_format":
+ *   level 2          { "type": "json_schema" ..       the value is compared
  */
 #include "gateway/domain/scan.h"
 
@@ -137,7 +139,8 @@ static void end_value(struct scan *scan, size_t at)
     } else if (scan->depth == PART_LEVEL && scan->media != SCAN_MEDIA_NONE) {
         scan->media_bytes += at - scan->media_begin;
         scan->n_images += scan->media == SCAN_MEDIA_IMAGE;
-        scan->n_other_media += scan->media == SCAN_MEDIA_OTHER;
+        scan->n_other_media += scan->media != SCAN_MEDIA_IMAGE;
+        scan->media_kinds |= 1u << scan->media;
         scan->media = SCAN_MEDIA_NONE;
     }
 }
@@ -172,7 +175,7 @@ static void begin_string(struct scan *scan, const char *p, bool is_key)
 {
     scan->string_begin = offset_of(scan, p);
     scan->is_key = is_key;
-    scan->keep_key = is_key && scan_key_matters(scan);
+    scan->keep_key = is_key ? scan_key_matters(scan) : scan_value_matters(scan);
     scan->key_foreign = false;
     scan->key_wide = false;
     scan->key_n = 0;
@@ -182,6 +185,8 @@ static void begin_string(struct scan *scan, const char *p, bool is_key)
 static const char *end_string(struct scan *scan, const char *p)
 {
     if (!scan->is_key) {
+        if (scan->keep_key)
+            scan_value_end(scan);
         end_value(scan, offset_of(scan, p) + 1);
         return p + 1;
     }

@@ -26,8 +26,8 @@
 #include "gateway/base/err.h"
 #include "gateway/domain/jread.h"
 
-/* Top-level keys whose place is recorded: what we read, change or price, or refuse under a
- * ceiling (chat_price.c). A duplicate is an error. */
+/* Top-level keys whose place is recorded: what we read, change or price, what not every expert
+ * is able to (ability.h), or what is refused under a ceiling (chat_price.c). A duplicate is an error. */
 #define SCAN_FIELDS(X)                                                                   \
     X(MODEL, "model")                                                                    \
     X(STREAM, "stream")                                                                  \
@@ -48,6 +48,8 @@
     X(MODALITIES, "modalities")                                                          \
     X(WEB_SEARCH_OPTIONS, "web_search_options")                                          \
     X(PREDICTION, "prediction")                                                          \
+    X(LOGPROBS, "logprobs")                                                              \
+    X(TOP_LOGPROBS, "top_logprobs")                                                      \
     X(TOOL_CHOICE, "tool_choice")                                                        \
     X(DOCUMENTS, "documents")                                                            \
     X(CACHE_CONTROL, "cache_control")                                                    \
@@ -102,6 +104,21 @@ enum scan_err {
 
 const char *scan_err_text(enum scan_err code);
 
+/* What a content part can hold beside text: X(name, key). */
+#define SCAN_MEDIA(X)                                                                    \
+    X(IMAGE, "image_url")                                                                \
+    X(AUDIO, "input_audio")                                                              \
+    X(AUDIO_URL, "audio_url")                                                            \
+    X(VIDEO, "video_url")                                                                \
+    X(FILE, "file")
+
+enum scan_media {
+    SCAN_MEDIA_NONE,
+#define X(name, key) SCAN_MEDIA_##name,
+    SCAN_MEDIA(X)
+#undef X
+};
+
 struct scan_place {
     enum jread_type type; /* JREAD_NOTHING: absent */
     size_t key_begin;     /* the key's first quote */
@@ -122,8 +139,10 @@ struct scan {
         messages[SCAN_LAST_MESSAGES]; /* message i at i % SCAN_LAST_MESSAGES,
                                          the last ones only; no key_begin */
     size_t n_images;                  /* content parts with an `image_url` */
-    size_t n_other_media; /* content parts with `input_audio`, `file`, `video_url` */
-    size_t media_bytes;   /* of the values of those members */
+    size_t n_other_media;             /* content parts with other media */
+    unsigned media_kinds;             /* bit i: enum scan_media i is among them */
+    size_t media_bytes;               /* of the values of those members */
+    bool json_object, json_schema;    /* a `type` of `response_format` is that */
     /* A top-level key is one of ours but for upper and lower case, or is not ASCII: what
      * readers that fold case take for ours. */
     bool has_odd_key;
@@ -143,8 +162,9 @@ struct scan {
     uint8_t key_n;
     uint8_t in_field; /* whose value this is at level 1; SCAN_FIELD_COUNT: none of ours */
     uint8_t media;    /* whose value this is at level 5 of messages */
+    bool in_type;     /* behind a `type` at level 2 of the response format */
     bool is_key;      /* the string under way is a key */
-    bool keep_key;    /* and may be one of ours */
+    bool keep_key;    /* it is kept: a key that may be one of ours, or such a type */
     bool key_foreign; /* but is not: too long, or not ASCII */
     bool key_wide;    /* not ASCII */
     bool in_messages;

@@ -12,6 +12,11 @@ static const struct str field_keys[] = {
     SCAN_FIELDS(X)
 #undef X
 };
+static const struct str media_keys[] = {
+#define X(name, key) [SCAN_MEDIA_##name] = STR_INIT(key),
+    SCAN_MEDIA(X)
+#undef X
+};
 
 const char *scan_field_key(enum scan_field field)
 {
@@ -26,9 +31,28 @@ static bool in_part(const struct scan *scan)
            (scan->is_object[0] >> (PART_LEVEL - 2) & 1) == 0;
 }
 
+static bool in_format(const struct scan *scan)
+{
+    return scan->depth == 2 && scan->in_field == SCAN_RESPONSE_FORMAT;
+}
+
 bool scan_key_matters(const struct scan *scan)
 {
-    return scan->depth == 1 || in_part(scan);
+    return scan->depth == 1 || in_format(scan) || in_part(scan);
+}
+
+bool scan_value_matters(const struct scan *scan)
+{
+    return scan->in_type && in_format(scan);
+}
+
+/* Of several all count, since readers differ in which they take. */
+void scan_value_end(struct scan *scan)
+{
+    const struct str word = { scan->key, scan->key_n };
+
+    scan->json_object |= !scan->key_foreign && str_is(word, "json_object");
+    scan->json_schema |= !scan->key_foreign && str_is(word, "json_schema");
 }
 
 void scan_key_add(struct scan *scan, const char *p, size_t n)
@@ -43,11 +67,11 @@ void scan_key_add(struct scan *scan, const char *p, size_t n)
 
 static enum scan_media media_of(struct str key)
 {
-    if (str_is(key, "image_url"))
-        return SCAN_MEDIA_IMAGE;
-    if (str_is(key, "input_audio") || str_is(key, "file") || str_is(key, "video_url"))
-        return SCAN_MEDIA_OTHER;
-    return SCAN_MEDIA_NONE;
+    size_t kind = SCAN_MEDIA_NONE + 1;
+
+    while (kind < ARRAY_LEN(media_keys) && !str_eq(key, media_keys[kind]))
+        kind++;
+    return kind < ARRAY_LEN(media_keys) ? (enum scan_media)kind : SCAN_MEDIA_NONE;
 }
 
 static void note_odd_key(struct scan *scan, size_t end)
@@ -85,12 +109,16 @@ bool scan_key_end(struct scan *scan, size_t end)
 {
     const struct str key = { scan->key, scan->key_n };
 
+    scan->in_type = false;
     if (scan->key_wide && scan->depth == 1)
         note_odd_key(scan, end);
     if (scan->key_foreign)
         return true;
     if (scan->depth == 1)
         return end_top_key(scan, key, end);
-    scan->media = (uint8_t)media_of(key);
+    if (scan->depth == 2)
+        scan->in_type = str_is(key, "type");
+    else
+        scan->media = (uint8_t)media_of(key);
     return true;
 }

@@ -13,12 +13,14 @@
 #define MESSAGE_LEVEL 2
 #define PART_LEVEL    5
 
-enum scan_media { SCAN_MEDIA_NONE, SCAN_MEDIA_IMAGE, SCAN_MEDIA_OTHER };
-
 /* Where the key stands that begins now, it may be one of ours. */
 bool scan_key_matters(const struct scan *scan);
 void scan_key_add(struct scan *scan, const char *p, size_t n);
 /* end: of the key, its last quote. False: one of ours came before. */
 bool scan_key_end(struct scan *scan, size_t end);
+
+/* The same of a string that is a value. */
+bool scan_value_matters(const struct scan *scan);
+void scan_value_end(struct scan *scan);
 
 #endif

@@ -238,7 +238,7 @@ static enum step step_count(struct exchange *x)
 
     if (counting_waiting(&x->counting, &tools, purse_remaining(&x->purse)))
         return STEP_COUNT;
-    if (!gate_admit(x))
+    if (order_counted(&x->order, &x->error) != API_OK || !gate_admit(x))
         return STEP_RESPOND;
     buf_init(&x->text, ROUTING_TEXT_MAX);
     if (needs_text(x) && routing_text(&x->chat, &x->text) != ERR_OK)

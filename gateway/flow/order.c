@@ -179,6 +179,8 @@ bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
         }
         assert(terms.worst_pico <= remaining_pico);
         terms.limit_tokens = limit;
+    } else if (order->chat->output_limit > full) {
+        terms.limit_tokens = full; /* the model's own: more would be refused */
     }
     terms.expected_pico = order_expected(order, expert, expected_tokens);
     if (terms.expected_pico > terms.worst_pico)

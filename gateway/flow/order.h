@@ -55,7 +55,7 @@ struct order {
  * to be called under a ceiling or a budget, since they have charged more than their worst
  * case. now_s: wall time, which says what prices hold. NO_MODEL (also for a model that the
  * key may not use: nobody learns that it is there), BAD_OPTION (also when no expert is left),
- * UNPRICED and BUDGET (when capped). */
+ * UNABLE (nobody can what is asked for), UNPRICED and BUDGET (when capped). */
 NODISCARD enum api_err order_make(struct order *order, const struct config *config,
                                   const struct chat_request *chat,
                                   const struct frugal_options *options,
@@ -63,8 +63,10 @@ NODISCARD enum api_err order_make(struct order *order, const struct config *conf
                                   int64_t now_s, struct api_error *error);
 
 /* Of those who still may answer, these may not, and why; who went before keeps his reason.
- * For who narrows an order; `preferred` is seen to afterwards. */
+ * For who narrows an order; order_prefer afterwards, when somebody is left. */
 void order_exclude(struct order *order, uint64_t experts, enum excluded why);
+/* Who is preferred must be allowed: if not, the first who is. */
+void order_prefer(struct order *order);
 
 /* The policy's spending of today, till.h: lambda is multiplied. */
 void order_steer(struct order *order, double factor);
@@ -74,6 +76,9 @@ void order_steer(struct order *order, double factor);
 bool order_wants_count(const struct order *order, size_t expert, int64_t remaining_pico);
 /* It says so many. False: no text has so few or so many, and the bytes bound as before. */
 bool order_count(struct order *order, size_t expert, int64_t tokens);
+/* All have counted who were asked: those whose context is surely too small go. CONTEXT_LENGTH:
+ * nobody is left. */
+NODISCARD enum api_err order_counted(struct order *order, struct api_error *error);
 /* How the prompt is bounded at this expert. */
 enum config_prompt_bound order_bound(const struct order *order, size_t expert);
 

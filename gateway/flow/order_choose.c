@@ -4,7 +4,8 @@
  * whoever goes is told with the first reason that met him. A step that leaves nobody is a
  * named 4xx. On what terms those who are left are asked is order.c's.
  *
- *     key -> policy -> API -> the request's 'experts' -> context -> bars and prices
+ *     key -> policy -> API -> the request's 'experts' -> abilities and room (order_able.c)
+ *         -> bars and prices
  */
 #include "gateway/flow/order.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "gateway/domain/price.h"
+#include "gateway/flow/order_parts.h"
 
 static const struct config_generator *generator_of(const struct order *order,
                                                    size_t expert)
@@ -27,6 +29,13 @@ void order_exclude(struct order *order, uint64_t experts, enum excluded why)
         order->excluded[__builtin_ctzll(experts)] = (uint8_t)why;
 }
 
+void order_prefer(struct order *order)
+{
+    assert(order->allowed != 0);
+    if (!order_allows(order, order->preferred))
+        order->preferred = (size_t)__builtin_ctzll(order->allowed);
+}
+
 /* -- by what is asked for ---------------------------------------------------------------- */
 
 static enum api_err no_model(const struct order *order, const struct key_allow *key,
@@ -40,7 +49,7 @@ static enum api_err no_model(const struct order *order, const struct key_allow *
                          all ? "" : ", or this key may not use it");
 }
 
-static bool can_answer(const struct order *order, size_t expert)
+bool order_speaks(const struct order *order, size_t expert)
 {
     const struct config_expert *e = &order->config->experts[expert];
 
@@ -60,7 +69,7 @@ static enum api_err drop_silent(struct order *order, struct api_error *error)
     uint64_t silent = 0;
 
     for (size_t i = 0; i < order->config->n_experts; i++)
-        if (!can_answer(order, i))
+        if (!order_speaks(order, i))
             silent |= UINT64_C(1) << i;
     order_exclude(order, silent, EXCLUDED_API);
     if (order->allowed == 0)
@@ -112,23 +121,6 @@ static enum api_err choose_model(struct order *order, const struct key_allow *ke
     return drop_silent(order, error);
 }
 
-/* An expert whose context surely cannot hold the prompt only costs an attempt; but if no
- * other is left its own error says more than ours could. */
-static void drop_too_small(struct order *order)
-{
-    uint64_t small = 0;
-
-    for (size_t i = 0; i < order->config->n_experts; i++) {
-        const struct config_generator *g = generator_of(order, i);
-
-        if (order_allows(order, i) && g->context_tokens > 0 &&
-            price_prompt_expected(g, order->chat) > g->context_tokens)
-            small |= UINT64_C(1) << i;
-    }
-    if ((order->allowed & ~small) != 0)
-        order_exclude(order, small, EXCLUDED_CONTEXT);
-}
-
 static enum api_err narrow(struct order *order, const struct frugal_options *options,
                            struct api_error *error)
 {
@@ -141,7 +133,6 @@ static enum api_err narrow(struct order *order, const struct frugal_options *opt
     if (order->allowed == 0)
         return api_error_set(error, API_BAD_OPTION, "experts",
                              "none of the experts asked for is allowed by this model");
-    drop_too_small(order);
     return API_OK;
 }
 
@@ -254,8 +245,11 @@ enum api_err order_make(struct order *order, const struct config *config,
     err = choose_model(order, key, error);
     if (err == API_OK)
         err = narrow(order, options, error);
+    if (err == API_OK)
+        err = order_drop_unable(order, error);
     if (err != API_OK)
         return err;
+    order_drop_narrow(order);
     take_policy(order);
     take_options(order, options);
     order->capped = order->ceiling_pico != MONEY_NONE || key->bounded;
@@ -263,7 +257,7 @@ enum api_err order_make(struct order *order, const struct config *config,
     order->span = (struct price_span){ now_s - 1, now_s + order->deadline_ms / 1000 + 2 };
     if (order->capped)
         err = cap(order, barred, error);
-    if (err == API_OK && !order_allows(order, order->preferred))
-        order->preferred = (size_t)__builtin_ctzll(order->allowed);
+    if (err == API_OK)
+        order_prefer(order);
     return err;
 }

@@ -10,6 +10,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/jput.h"
+#include "gateway/domain/ability.h"
 #include "gateway/domain/excluded.h"
 #include "gateway/domain/routing_text.h"
 #include "gateway/flow/record_parts.h"
@@ -68,6 +69,15 @@ static void put_ranking(struct jput *j, const struct record *record)
     jput_close(j, ']');
 }
 
+static void put_lacks(struct jput *j, uint32_t abilities)
+{
+    jput_open(j, "lacks", '[');
+    for (size_t i = 0; i < ABILITY_COUNT; i++)
+        if ((abilities >> i & 1) != 0)
+            jput_text(j, NULL, ability_word((enum ability)i));
+    jput_close(j, ']');
+}
+
 /* Who the key may not use is not named to it. */
 static void put_excluded(struct jput *j, const struct record *record)
 {
@@ -80,6 +90,9 @@ static void put_excluded(struct jput *j, const struct record *record)
         jput_open(j, NULL, '{');
         jput_text(j, "expert", expert_name(record, i));
         jput_text(j, "why", excluded_word(order->excluded[i]));
+        if (order->excluded[i] == EXCLUDED_ABILITY)
+            put_lacks(j, order->chat->needs &
+                             ~record_config(record)->experts[i].generator.abilities);
         jput_close(j, '}');
     }
     jput_close(j, ']');

@@ -78,6 +78,7 @@ bool tongue_parsing(struct exchange *x)
     else
         parse_chat(x, buf_str(&x->translation.chat));
     x->chat.translated = true;
+    x->chat.limit_is_duty = x->dialect == dialect_of(DIALECT_MESSAGES);
     return false;
 }
 

@@ -1,5 +1,6 @@
 """openapi.yaml says what the code's own tables say: routes, error codes, options, reasons."""
 
+import json
 import pathlib
 import re
 
@@ -104,6 +105,15 @@ def test_every_reason_of_an_exclusion_is_described_but_for_the_keys(spec):
     words = [row[1] for row in table("gateway/domain/excluded.h", "EXCLUDED_WHYS") if row[0] not in ("NOT", "KEY")]
     items = schema(spec, "Decision")["properties"]["excluded"]["items"]
     assert items["properties"]["why"]["enum"] == words
+
+
+def test_every_ability_is_described(spec):
+    items = schema(spec, "Decision")["properties"]["excluded"]["items"]
+    words = [row[1] for row in table("gateway/domain/ability.h", "ABILITIES")]
+    assert words and items["properties"]["lacks"]["items"]["enum"] == words
+    setting = json.loads((ROOT / "config/frugal.schema.json").read_text())
+    generator = setting["properties"]["experts"]["additionalProperties"]["properties"]["generator"]
+    assert generator["properties"]["capabilities"]["items"]["enum"] == words
 
 
 def test_every_way_to_meet_a_ceiling_is_described(spec):

@@ -256,6 +256,15 @@ static void print_ranking(const json_t *record)
     table_free(table);
 }
 
+static void print_lacks(const json_t *lacks)
+{
+    for (size_t i = 0; i < json_array_size(lacks); i++)
+        (void)printf("%s%s", i == 0 ? " (lacks " : ", ",
+                     json_string_value(json_array_get(lacks, i)));
+    if (json_array_size(lacks) > 0)
+        (void)printf(")");
+}
+
 /* For each reason, who was excluded by it. */
 static void print_excluded(const json_t *record)
 {
@@ -272,6 +281,7 @@ static void print_excluded(const json_t *record)
             if (comma[0] == '\0')
                 (void)printf("\nexcluded  %s: ", excluded_text((enum excluded)why));
             (void)printf("%s%s", comma, archived_text(out, "expert"));
+            print_lacks(json_object_get(out, "lacks"));
             comma = ", ";
         }
     }

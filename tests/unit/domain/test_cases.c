@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "gateway/domain/ability.h"
 #include "gateway/domain/chat.h"
 #include "gateway/domain/config.h"
 #include "gateway/domain/delta.h"
@@ -124,14 +125,15 @@ static void print_chat(struct str body, struct buf *out)
         buf_put(out, "\n");
     } else {
         const char *unpriced = chat_extras(&chat).unpriced;
+        char needs[ABILITY_TEXT_BYTES];
 
         put_line(out, "model", chat.model);
         buf_putf(out, "stream %d usage %d n %" PRId64 " limit %" PRId64 " messages %zu\n",
                  chat.stream, chat.include_usage, chat.n, chat.output_limit,
                  chat.n_messages);
-        buf_putf(out, "unpriced %s prompt_bytes %zu images %zu tools %d\n",
+        buf_putf(out, "unpriced %s prompt_bytes %zu images %zu needs %s\n",
                  unpriced ? unpriced : "-", chat.prompt_bytes, chat.n_images,
-                 chat.has_tools);
+                 chat.needs != 0 ? ability_words(chat.needs, needs) : "-");
         put_line(out, "frugal", chat.frugal);
         put_splice(&chat, &arena, out);
         buf_put(out, "\n");

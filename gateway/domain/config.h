@@ -234,7 +234,10 @@ struct config_limits {
     int64_t header_bytes;        /* of a request, per connection */
     int64_t depth;               /* nesting of JSON */
     int64_t connections;         /* clients, all workers together */
-    int64_t in_flight;           /* requests, all workers together: 503 beyond */
+    int64_t in_flight;           /* requests, all workers together */
+    int64_t queue;               /* that wait for a place among them: 503 beyond */
+    int64_t queue_ms;            /* of waiting; a quarter where the queue stands */
+    int64_t bodies_bytes;        /* of all requests together: 503 beyond */
     int64_t request_timeout_ms;  /* from the first byte to the whole body */
     int64_t request_deadline_ms; /* of a request altogether */
     int64_t arena_bytes;         /* memory of one request beside its bodies */

@@ -299,6 +299,11 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         METRIC_TOKEN_TYPES(X)
 #undef X
     };
+    static const char *const sheds[] = {
+#define X(name, word) word,
+        METRIC_SHEDS(X)
+#undef X
+    };
     static const char *const spends[] = {
 #define X(name, word) word,
         METRIC_SPENDS(X)
@@ -326,6 +331,8 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         return spends[i];
     case DIMENSION_REFUSAL:
         return metric_refusal_word((enum metric_refusal)i);
+    case DIMENSION_SHED:
+        return sheds[i];
     }
     return "";
 }

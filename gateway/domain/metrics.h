@@ -78,6 +78,19 @@
     X(TOKENS, "tokens")     /* too many a minute */                                      \
     X(BUDGET, "budget")     /* spent */
 
+/* Why a request was not let in under load. */
+#define METRIC_SHEDS(X)                                                                  \
+    X(FULL, "full")     /* nobody more may wait */                                       \
+    X(KEY, "key")       /* nobody more with this key may wait */                         \
+    X(LATE, "late")     /* no place came free in time */                                 \
+    X(MEMORY, "memory") /* there is none for its body */
+
+enum metric_shed {
+#define X(name, word) METRIC_SHED_##name,
+    METRIC_SHEDS(X)
+#undef X
+        METRIC_SHED_COUNT
+};
 enum metric_refusal {
 #define X(name, word) METRIC_REFUSAL_##name,
     METRIC_REFUSALS_TABLE(X)
@@ -120,6 +133,7 @@ enum metric_spend {
     X(TOKEN_TYPE, "gen_ai_token_type", METRIC_TOKENS_COUNT)                              \
     X(SPEND, "for", METRIC_SPEND_COUNT)                                                  \
     X(REFUSAL, "why", METRIC_REFUSAL_COUNT)                                              \
+    X(SHED, "why", METRIC_SHED_COUNT)                                                    \
     X(POLICY, "policy", METRICS_MAX_POLICIES)
 
 /* X(name, kind, exposed name, first dimension, second dimension, help). kind: COUNTER
@@ -167,6 +181,12 @@ enum metric_spend {
     X(KEYS_FAILED, COUNTER, "frugal_keys_failed_total", NONE, NONE,                      \
       "Times that changed keys could not be read and the old ones were kept")            \
     X(IN_FLIGHT, GAUGE, "frugal_requests_in_flight", NONE, NONE, "Requests under way")   \
+    X(WAITING, GAUGE, "frugal_requests_waiting", NONE, NONE,                             \
+      "Requests that wait for a place among those under way")                            \
+    X(BODY_BYTES, GAUGE, "frugal_body_bytes", NONE, NONE,                                \
+      "Taken for the bodies of requests, in steps of 64 KiB")                            \
+    X(SHED, COUNTER, "frugal_requests_shed_total", SHED, NONE,                           \
+      "Requests refused since there were too many")                                      \
     X(UPSTREAM_IN_FLIGHT, GAUGE, "frugal_expert_in_flight", EXPERT, NONE,                \
       "Calls of an expert under way")                                                    \
     X(CONNECTIONS, GAUGE, "frugal_client_connections", NONE, NONE,                       \
@@ -206,6 +226,8 @@ enum metric_spend {
       NONE, "Calls of a generator from start to end")                                    \
     X(OVERHEAD, SECONDS, "frugal_overhead_seconds", NONE, NONE,                          \
       "Time of a request spent in the gateway itself")                                   \
+    X(QUEUE_WAIT, SECONDS, "frugal_queue_wait_seconds", NONE, NONE,                      \
+      "Requests that waited for a place and got one")                                    \
     X(DECISION, SECONDS, "frugal_decision_seconds", NONE, NONE,                          \
       "From the parsed request to the decision, evidence included")                      \
     X(SEARCH, SECONDS, "frugal_search_seconds", NONE, NONE,                              \

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "gateway/flow/admission.h"
 #include "gateway/flow/bucket.h"
 
 #define DAY_US INT64_C(86400000000)
@@ -27,6 +28,7 @@ struct account {
     const struct clock *clock;
     struct window windows[KEY_WINDOW_COUNT];
     struct bucket requests, tokens;
+    struct admission_key admission; /* not under the lock */
     char id[];
 };
 
@@ -460,6 +462,11 @@ static bool take(struct bucket *bucket, int64_t n, int64_t now_us,
                                .reset_us = bucket_reset_us(bucket, now_us),
                                .wait_us = taken ? 0 : bucket_wait_us(bucket, n, now_us) };
     return taken;
+}
+
+struct admission_key *account_admission(struct account *account)
+{
+    return &account->admission;
 }
 
 bool account_request(struct account *account, struct account_rate *ret_rate)

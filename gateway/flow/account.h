@@ -39,6 +39,7 @@
 
 #define ACCOUNTS_MAX 65536 /* keys that were ever seen by one process, or in its ledger */
 
+struct admission_key;
 struct account;  /* owned by its book */
 struct accounts; /* the book, owned by main */
 
@@ -99,6 +100,9 @@ void account_view(struct account *account,
 /* The window that lets the least through; KEY_WINDOW_COUNT: there is no budget. */
 enum key_window account_tightest(struct account *account,
                                  struct account_window *ret_window);
+
+/* The key's requests under way and those that wait: admission.c's counters. Any thread. */
+struct admission_key *account_admission(struct account *account);
 
 /* -- rates -- */
 

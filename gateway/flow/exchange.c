@@ -1,10 +1,11 @@
 /* exchange.c - one request's life, as a list of steps. The only file that knows them all.
  *
- *   accept -> parse -> admit -> count -> enter -> decide -> forward -> respond -> settle -> over
- *                                                  |  ^       |           ^
- *                                                  v  |       +--failover |
- *                                                 embed                   |
- *      any of them --- error, deadline, client gone ----------------------+
+ *   accept -> receive -> queue -> parse -> admit -> count -> enter
+ *                                                              v
+ *                 over <- settle <- respond <---- forward <- decide <-> embed
+ *                                      ^           |    ^
+ *                                      |           +----+ failover
+ *      any of them -- error, deadline, client gone
  *
  * Each step is a function that returns the step to be in: itself, when it waits. go() is
  * the only place where the step changes, run() the only place that calls steps. Events
@@ -32,7 +33,9 @@
 /* The word is what debug lines show. */
 #define EXCHANGE_STEPS(X)                                                                \
     X(ACCEPT, accept)   /* the head is here: id, route, options, limits */               \
-    X(PARSE, parse)     /* the body arrives and is checked as it does */                 \
+    X(RECEIVE, receive) /* the body arrives and is checked as it does */                 \
+    X(QUEUE, queue)     /* a place among those under way */                              \
+    X(PARSE, parse)     /* the body is read, in its API */                               \
     X(ADMIT, admit)     /* policy, experts, prices, ceiling, deadline */                 \
     X(COUNT, count)     /* tokenizers are asked where bytes are too many */              \
     X(ENTER, enter)     /* a place in the ledger */                                      \
@@ -138,20 +141,6 @@ static bool wants_body(enum exchange_route route)
            route == EXCHANGE_MESSAGES;
 }
 
-/* Counted from here to its settlement, over all workers. */
-static bool overloaded(struct exchange *x)
-{
-    atomic_int *in_flight = &worker_service(x->worker)->in_flight;
-
-    if (atomic_fetch_add(in_flight, 1) >= exchange_config(x)->limits.in_flight) {
-        atomic_fetch_sub(in_flight, 1);
-        return true;
-    }
-    x->counted = true;
-    metrics_move(x->metrics, METRIC_IN_FLIGHT, 0, 1);
-    return false;
-}
-
 static enum step step_accept(struct exchange *x)
 {
     const struct config_limits *limits = &exchange_config(x)->limits;
@@ -162,13 +151,8 @@ static enum step step_accept(struct exchange *x)
         (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
         return STEP_RESPOND;
     }
-    if (!gate_enter(x) || !wants_body(x->route))
+    if (!gate_enter(x) || !wants_body(x->route) || !place_hoped(x))
         return STEP_RESPOND;
-    if (overloaded(x)) {
-        x->error.retry_after = 1;
-        (void)api_error_set(&x->error, API_OVERLOADED, NULL, NULL);
-        return STEP_RESPOND;
-    }
     if (length > limits->body_bytes) {
         (void)api_error_set(&x->error, API_TOO_LARGE, NULL,
                             "the body is larger than %lld bytes",
@@ -186,15 +170,25 @@ static enum step step_accept(struct exchange *x)
                         &room);
     exchange_arm(x, &x->deadline,
                  x->accepted_us + (uint64_t)limits->request_timeout_ms * 1000);
-    return STEP_PARSE;
+    return STEP_RECEIVE;
 }
 
-/* -- parse ------------------------------------------------------------------------------- */
+/* -- receive, queue, parse ----------------------------------------------------------------- */
+
+static enum step step_receive(struct exchange *x)
+{
+    return x->complete ? STEP_QUEUE : STEP_RECEIVE;
+}
+
+static enum step step_queue(struct exchange *x)
+{
+    if (place_waiting(x))
+        return STEP_QUEUE;
+    return x->error.code == API_OK ? STEP_PARSE : STEP_RESPOND;
+}
 
 static enum step step_parse(struct exchange *x)
 {
-    if (!x->complete)
-        return STEP_PARSE;
     if (tongue_parsing(x))
         return STEP_PARSE;
     x->parsed_us = exchange_now_us();
@@ -425,10 +419,7 @@ static enum step step_settle(struct exchange *x)
     relay_release(&x->relay);
     (void)tongue_release(x);
     /* Last: who sees nothing in flight sees everything settled. */
-    if (x->counted) {
-        atomic_fetch_sub(&worker_service(x->worker)->in_flight, 1);
-        metrics_move(x->metrics, METRIC_IN_FLIGHT, 0, -1);
-    }
+    place_leave(x);
     return STEP_OVER;
 }
 
@@ -455,8 +446,7 @@ static void deadline_passed(void *arg)
 {
     struct exchange *x = arg;
 
-    interrupt(x, x->step == STEP_PARSE && !x->complete ? API_CLIENT_SLOW : API_DEADLINE,
-              NULL);
+    interrupt(x, x->step == STEP_RECEIVE ? API_CLIENT_SLOW : API_DEADLINE, NULL);
 }
 
 static void shut(struct worker_seat *seat)
@@ -502,7 +492,7 @@ bool exchange_body(struct exchange *x, const void *bytes, size_t n)
 {
     enum err err;
 
-    if (x->step != STEP_PARSE)
+    if (x->step != STEP_RECEIVE)
         return false;
     if (scan_feed(&x->scan, bytes, n) != SCAN_OK) {
         (void)chat_scan_error(&x->scan, &x->error);
@@ -510,18 +500,18 @@ bool exchange_body(struct exchange *x, const void *bytes, size_t n)
         return false;
     }
     err = buf_add(&x->body, bytes, n);
-    if (err != ERR_OK) {
+    if (err != ERR_OK)
         (void)api_error_set(&x->error, err == ERR_NOMEM ? API_NOMEM : API_TOO_LARGE, NULL,
                             NULL);
-        run(x);
-        return false;
-    }
-    return true;
+    if (err == ERR_OK && place_for_body(x))
+        return true;
+    run(x);
+    return false;
 }
 
 void exchange_complete(struct exchange *x)
 {
-    if (x->step != STEP_PARSE)
+    if (x->step != STEP_RECEIVE)
         return;
     x->complete = true;
     run(x);
@@ -529,7 +519,7 @@ void exchange_complete(struct exchange *x)
 
 void exchange_bad_body(struct exchange *x)
 {
-    if (x->step == STEP_PARSE)
+    if (x->step == STEP_RECEIVE)
         interrupt(x, API_BAD_VALUE, "the body is not framed as HTTP says");
 }
 

@@ -1,8 +1,9 @@
 /* exchange_parts.h - what the files of the exchange share. For them alone: exchange.c
  * (the steps), tongue.c (the client's API), forward.c (who is asked), respond.c (what the
  * client gets), settle.c (what it cost), explain.c (what a record is made of), records.c
- * (questions about records), admin.c (what an operator asks for), entry.c (its entry in the ledger), finish.c (the end of its
- * answer) and local.c (answers that no expert gives).
+ * (questions about records), admin.c (what an operator asks for), entry.c (its entry in the
+ * ledger), place.c (its place among those under way), finish.c (the end of its answer) and
+ * local.c (answers that no expert gives).
  *
  * exchange.c owns every member and is the only one that changes `step`; the others read,
  * and write only what their own header lines below name.
@@ -22,6 +23,7 @@
 #include "gateway/domain/dialect.h"
 #include "gateway/domain/frugal_headers.h"
 #include "gateway/domain/scan.h"
+#include "gateway/flow/admission.h"
 #include "gateway/flow/attempt.h"
 #include "gateway/flow/counting.h"
 #include "gateway/flow/decision.h"
@@ -40,13 +42,13 @@ struct exchange {
     struct worker *worker;
     struct metrics_block *metrics; /* the worker's */
     struct worker_seat seat;       /* in the worker's list */
+    struct admission_seat place;   /* among those under way: place.c's */
     const struct client_ops *ops;
     void *client;
     struct snapshot *snapshot; /* owned reference */
     struct arena arena;
 
     int step;       /* exchange.c's; changed in one place */
-    bool counted;   /* in the number of requests in flight */
     bool complete;  /* the request's body is here */
     bool gone;      /* the client's side is over; no op may be called */
     bool head_sent; /* op head was called */
@@ -193,6 +195,15 @@ void forward_ask(struct exchange *x);
 /* All who could be asked were asked: the last failure becomes the client's error, unless
  * the expert's own words are to be passed on. */
 void forward_give_up(struct exchange *x);
+
+/* place.c: writes place, deadline, and error where the request is refused. */
+/* False: there will be no place for it. */
+bool place_hoped(struct exchange *x);
+/* False: there is no memory for what is there of the body. */
+bool place_for_body(struct exchange *x);
+/* Asks when it is first called; true: exchange_woke follows. */
+bool place_waiting(struct exchange *x);
+void place_leave(struct exchange *x);
 
 /* entry.c: writes entry, and error where the request is refused. */
 void entry_begin(struct exchange *x);

@@ -285,7 +285,8 @@ static void count_request(const struct exchange *x)
 {
     enum metric_route route = metric_route(x->route);
     uint64_t now = x->done_us, expert_us = 0;
-    uint64_t all_us = x->first_us - x->accepted_us; /* until the answer began */
+    /* until the answer began, without the wait for a place */
+    uint64_t all_us = x->first_us - x->accepted_us - x->place.waited_us;
     const struct plan_choice *choice = exchange_choice(x);
 
     if (x->route == EXCHANGE_METRICS)
@@ -395,6 +396,8 @@ static void log_request(struct exchange *x)
         log_fixed(&line, "decision_ms", ms_since(x->parsed_us, x->decided_us), 3);
     if (x->first_us != 0)
         log_fixed(&line, "first_ms", ms_since(x->accepted_us, x->first_us), 3);
+    if (x->place.since_us != 0)
+        log_fixed(&line, "queued_ms", (double)x->place.waited_us / 1000, 3);
     log_fixed(&line, "total_ms", ms_since(x->accepted_us, x->done_us), 3);
     log_str(&line, "peer", x->peer);
     log_int(&line, "snapshot", (int64_t)x->snapshot->number);

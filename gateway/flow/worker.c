@@ -46,6 +46,7 @@ struct worker {
     struct snapshot *snapshot; /* owned reference */
     struct keyring *keyring;   /* owned reference, or NULL */
     struct decider decider;
+    struct admission_queue *queue;
     struct id_source ids;
     struct log_collector log;
     struct loop_task log_task;
@@ -105,6 +106,11 @@ struct keyring *worker_keys(struct worker *worker)
 struct decider *worker_decider(struct worker *worker)
 {
     return &worker->decider;
+}
+
+struct admission_queue *worker_queue(struct worker *worker)
+{
+    return worker->queue;
 }
 
 const char *worker_new_id(struct worker *worker, const char *prefix,
@@ -363,6 +369,9 @@ enum err worker_new(struct service *service, unsigned index, struct snapshot *sn
     if (worker->http == NULL)
         goto failed;
     decider_init(&worker->decider, worker->loop, service->pool, metrics);
+    worker->queue = admission_open(&service->admission, worker->loop, metrics);
+    if (worker->queue == NULL)
+        goto failed;
     id_source_init(&worker->ids, &clock_system, service->instance, NULL, NULL);
     worker->drain_timer = (struct loop_timer){ .fn = drain_is_over, .arg = worker };
     worker->log_task = (struct loop_task){ .fn = write_log, .arg = worker };
@@ -448,6 +457,7 @@ void worker_free(struct worker *worker)
         loop_turn(worker->loop, 0); /* mail that came too late */
     if (worker->http != NULL)
         decider_release(&worker->decider);
+    admission_close(worker->queue);
     http_free(worker->http);
     loop_free(worker->loop);
     snapshot_unref(worker->snapshot);

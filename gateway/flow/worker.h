@@ -26,6 +26,7 @@
 #include "gateway/base/err.h"
 #include "gateway/base/id.h"
 #include "gateway/domain/metrics.h"
+#include "gateway/flow/admission.h"
 #include "gateway/flow/decider.h"
 #include "gateway/flow/keyring.h"
 #include "gateway/flow/snapshot.h"
@@ -50,12 +51,12 @@ struct worker_publication {
 /* What all workers of the process see; made by main before the first worker, immutable
  * but for the atomics. */
 struct service {
-    struct metrics *metrics; /* borrowed; rendered at scrape */
-    struct resolve *resolve; /* borrowed, shared */
-    struct pool *pool;       /* borrowed; for long searches; NULL: none */
-    struct store *store;     /* borrowed, shared; NULL: nothing is kept */
-    int64_t started_us;      /* monotonic */
-    atomic_int in_flight;    /* requests that limits.in_flight counts, all workers */
+    struct metrics *metrics;    /* borrowed; rendered at scrape */
+    struct resolve *resolve;    /* borrowed, shared */
+    struct pool *pool;          /* borrowed; for long searches; NULL: none */
+    struct store *store;        /* borrowed, shared; NULL: nothing is kept */
+    int64_t started_us;         /* monotonic */
+    struct admission admission; /* requests under way, and who waits for a place */
     /* A worker's thread is about to end; called on it. mail: the worker's, to be posted. */
     void (*ended)(void *context, struct loop_mail *mail);
     void *ended_context;
@@ -129,6 +130,7 @@ bool worker_draining(const struct worker *worker);
 struct keyring *worker_keys(struct worker *worker);
 
 struct decider *worker_decider(struct worker *worker);
+struct admission_queue *worker_queue(struct worker *worker);
 /* A new id of this worker; */
 const char *worker_new_id(struct worker *worker, const char *prefix,
                           char text[ID_TEXT_BYTES]);

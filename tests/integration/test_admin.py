@@ -170,7 +170,7 @@ def test_an_expert_that_is_full_is_passed_over(run):
 def test_too_many_requests_at_once_are_refused_politely(run):
     gate = Gate()
     small = run.expert(lambda call: (call.wait(gate), call.answer(scripts.completion())))
-    gateway = run.gateway(config({"small": expert(small)}, limits={"in_flight": 2}))
+    gateway = run.gateway(config({"small": expert(small)}, limits={"in_flight": 2, "queue": 0}))
     wires = [gateway.start() for _ in range(2)]
     small.call(2)
     refused = gateway.chat()

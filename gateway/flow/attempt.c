@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/domain/refusal.h"
 #include "gateway/domain/retry_after.h"
 #include "gateway/flow/upstream.h"
 
@@ -117,24 +118,32 @@ static enum attempt_end end_of_transport(const struct http_result *result)
     return ATTEMPT_CUT;
 }
 
-/* A prompt that is too long for one expert may fit another; who else refuses has read the
- * request and found fault with it, which is for the client to know. */
+/* What is too long for one expert, or not supported by it, may be well with another; who else
+ * refuses has read the request and found fault with it, which is for the client to know. */
+static enum attempt_end end_of_refusal(const struct attempt *attempt)
+{
+    switch (refusal_of(buf_str(&attempt->body))) {
+    case REFUSAL_TOO_LONG:
+        return ATTEMPT_TOO_LONG;
+    case REFUSAL_UNSUPPORTED:
+        return ATTEMPT_UNSUPPORTED;
+    case REFUSAL_OTHER:
+        break;
+    }
+    return ATTEMPT_REFUSED;
+}
+
 static enum attempt_end end_of_error(const struct attempt *attempt, unsigned status)
 {
-    static const char too_long[] = "context_length_exceeded";
-
     switch (status) {
     case 429:
         return ATTEMPT_LIMITED;
     case 503:
         return ATTEMPT_DOWN;
     case 400:
-    case 413:
     case 422:
-        if (status != 413 &&
-            (attempt->body.n == 0 || memmem(attempt->body.p, attempt->body.n, too_long,
-                                            sizeof too_long - 1) == NULL))
-            return ATTEMPT_REFUSED;
+        return end_of_refusal(attempt);
+    case 413:
         return ATTEMPT_TOO_LONG;
     default:
         break;

@@ -48,6 +48,7 @@ enum attempt_fate {
     X(ANSWERED, "answered", OK, OK, false, BOUGHT)                                       \
     X(REFUSED, "refused", STATUS_4XX, EXPERT_STATUS, false, FREE)                        \
     X(TOO_LONG, "too_long", STATUS_4XX, EXPERT_STATUS, true, FREE)                       \
+    X(UNSUPPORTED, "unsupported", STATUS_4XX, EXPERT_STATUS, true, FREE)                 \
     X(DENIED, "denied", STATUS_4XX, EXPERT_STATUS, true, FREE)                           \
     X(LIMITED, "limited", STATUS_429, EXPERT_BUSY, true, FREE)                           \
     X(FULL, "full", CONNECT, EXPERT_BUSY, true, FREE)                                    \

@@ -149,7 +149,7 @@ void forward_give_up(struct exchange *x)
 {
     enum attempt_end end = x->attempt.end;
 
-    if (end == ATTEMPT_REFUSED || end == ATTEMPT_TOO_LONG)
+    if (end == ATTEMPT_REFUSED || end == ATTEMPT_TOO_LONG || end == ATTEMPT_UNSUPPORTED)
         return;
     if (end == ATTEMPT_LIMITED || end == ATTEMPT_FULL || end == ATTEMPT_DOWN)
         x->error.retry_after =

@@ -13,6 +13,7 @@
 #include "gateway/domain/frugal_headers.h"
 #include "gateway/domain/key_file.h"
 #include "gateway/domain/price.h"
+#include "gateway/domain/refusal.h"
 #include "gateway/domain/retry_after.h"
 #include "gateway/domain/routing_text.h"
 #include "gateway/domain/scan.h"
@@ -446,6 +447,17 @@ static void print_price(struct str text, struct buf *out)
     put_amount("per token", err, pico, out);
 }
 
+static void print_refusal(struct str body, struct buf *out)
+{
+    buf_putf(out, "%s\n", refusal_word(refusal_of(body)));
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    cases_run("refusal", print_refusal);
+}
+
 static void prices(void **state)
 {
     (void)state;
@@ -552,6 +564,7 @@ int main(void)
         cmocka_unit_test(vectors),
         cmocka_unit_test(headers),
         cmocka_unit_test(retry_afters),
+        cmocka_unit_test(refusals),
         cmocka_unit_test(prices),
         cmocka_unit_test(configs),
     };

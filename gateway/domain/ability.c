@@ -154,6 +154,8 @@ uint32_t ability_needs(const struct chat_request *chat)
 
     switch (chat->shape) {
     case CHAT_INPUT:
+    case CHAT_NATIVE_RESPONSES: /* its translation is looked at */
+    case CHAT_NATIVE_MESSAGES:
         return 0;
     case CHAT_PROMPT:
         needs = of_prompt(chat);

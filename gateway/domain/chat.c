@@ -25,6 +25,50 @@ const struct config_generator *chat_generator(const struct chat_request *chat,
     return chat->shape == CHAT_INPUT ? &expert->embedder : &expert->generator;
 }
 
+/* -- who may be asked, and how -- */
+
+static bool has_api(const struct config_expert *expert, enum config_api api)
+{
+    return expert->has_generator && (expert->generator.apis >> api & 1) != 0;
+}
+
+static bool speaks_natively(const struct chat_request *chat,
+                            const struct config_expert *expert)
+{
+    if (chat->native == NULL)
+        return false;
+    return has_api(expert, chat->native->shape == CHAT_NATIVE_RESPONSES
+                               ? CONFIG_API_RESPONSES
+                               : CONFIG_API_MESSAGES);
+}
+
+bool chat_is_told(const struct chat_request *chat, const struct config_expert *expert)
+{
+    return chat->untold == NULL && has_api(expert, CONFIG_API_CHAT);
+}
+
+bool chat_speaks(const struct chat_request *chat, const struct config_expert *expert)
+{
+    switch (chat->shape) {
+    case CHAT_INPUT:
+        return expert->has_embedding;
+    case CHAT_PROMPT:
+        return has_api(expert, CONFIG_API_COMPLETIONS);
+    case CHAT_MESSAGES:
+        return speaks_natively(chat, expert) || chat_is_told(chat, expert);
+    case CHAT_NATIVE_RESPONSES:
+    case CHAT_NATIVE_MESSAGES:
+        break;
+    }
+    return false;
+}
+
+const struct chat_request *chat_form(const struct chat_request *chat,
+                                     const struct config_expert *expert)
+{
+    return speaks_natively(chat, expert) ? chat->native : chat;
+}
+
 /* -- reading -- */
 
 struct reader {
@@ -169,7 +213,7 @@ static enum api_err read_asked(const struct reader *r, struct chat_request *chat
         return read_prompt(r, SCAN_PROMPT, chat);
     case CHAT_INPUT:
         return read_prompt(r, SCAN_INPUT, chat);
-    case CHAT_MESSAGES:
+    default:
         break;
     }
     return read_messages(r, chat);

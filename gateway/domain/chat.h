@@ -35,11 +35,14 @@
 #define CHAT_MAX_PIECES 24
 
 /* What is asked for, by where the prompt lies: X(name, path at an expert). Answers to a
- * prompt are choices, answers to an input are vectors. */
+ * prompt are choices, answers to an input are vectors. The native ones are requests of other
+ * APIs to experts that speak them themselves (native.h). */
 #define CHAT_SHAPES(X)                                                                   \
     X(MESSAGES, "/chat/completions")                                                     \
     X(PROMPT, "/completions")                                                            \
-    X(INPUT, "/embeddings")
+    X(INPUT, "/embeddings")                                                              \
+    X(NATIVE_RESPONSES, "/responses")                                                    \
+    X(NATIVE_MESSAGES, "/messages")
 
 enum chat_shape {
 #define X(name, path) CHAT_##name,
@@ -50,8 +53,15 @@ const char *chat_path(enum chat_shape shape);
 
 struct chat_request {
     enum chat_shape shape;
-    bool translated;         /* out of another API: the limit's name is ours to choose */
-    struct str body;         /* borrowed until the request ends */
+    bool translated; /* out of another API: the limit's name is ours to choose */
+    struct str body; /* borrowed until the request ends */
+    /* Where it is translated: as it came, for who speaks that API himself; NULL: nobody does.
+     * Borrowed likewise. */
+    const struct chat_request *native;
+    /* What of it the translation leaves out, as the client's error where nobody else is left:
+     * only who speaks that API himself may be asked. NULL: nothing. Borrowed likewise. */
+    const struct api_error *untold;
+    bool stateful; /* it builds on what one expert has kept, so nobody can be chosen */
     const struct scan *scan; /* borrowed likewise */
     struct str model;        /* unescaped; in the arena */
     bool stream;
@@ -73,6 +83,14 @@ struct chat_request {
 /* Of an expert, what answers this request: its generator, or its embedding as one. */
 const struct config_generator *chat_generator(const struct chat_request *chat,
                                               const struct config_expert *expert);
+
+/* Does the expert speak the API that the request is in, or one into which it can be told? */
+bool chat_speaks(const struct chat_request *chat, const struct config_expert *expert);
+/* The expert speaks it only through the translation. */
+bool chat_is_told(const struct chat_request *chat, const struct config_expert *expert);
+/* What goes to this expert: the request as it came, or its translation. */
+const struct chat_request *chat_form(const struct chat_request *chat,
+                                     const struct config_expert *expert);
 
 /* Types and ranges of what we read; anything else is the expert's to check. Errors carry
  * the parameter's name. */

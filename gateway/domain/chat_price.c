@@ -12,6 +12,7 @@
 #include "gateway/domain/chat.h"
 
 #include "gateway/domain/jread.h"
+#include "gateway/domain/native.h"
 
 static struct jread_value field(const struct chat_request *chat, enum scan_field name)
 {
@@ -127,6 +128,64 @@ static bool messages_are_plain(struct jread_value messages, struct chat_extras *
     return true;
 }
 
+/* -- requests in an API of the expert's own ---------------------------------------------- */
+
+/* Whether their tools and contents are plain was seen when they were translated: what could
+ * not be is refused. Here is what a translation leaves out, and members that occur twice, of
+ * which it saw one. */
+static bool has_twin(struct jread_value map)
+{
+    static const char *const names[] = { "type",   "content",   "source",   "input",
+                                         "output", "image_url", "file_url", "file_id" };
+    struct jread_iter it = jread_iter(map);
+    struct jread_value key, value;
+    unsigned seen = 0;
+
+    while (jread_next_member(&it, &key, &value)) {
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+            if (!jread_string_is(key, names[i]))
+                continue;
+            if ((seen >> i & 1) != 0)
+                return true;
+            seen |= 1u << i;
+        }
+    }
+    return false;
+}
+
+/* A cache that is kept for an hour is written at another price. */
+static bool is_long_mark(struct jread_value mark)
+{
+    struct jread_value ttl = jread_get(mark, "ttl");
+
+    return is_set(ttl) && !jread_string_is(ttl, "5m");
+}
+
+/* As deep as the scan let it be. */
+static const char *native_extras(struct jread_value value, struct chat_extras *extras)
+{
+    struct jread_iter it = jread_iter(value);
+    struct jread_value key, item;
+    const char *found = NULL;
+
+    if (value.type == JREAD_LIST)
+        while (found == NULL && jread_next_element(&it, &item))
+            found = native_extras(item, extras);
+    if (value.type != JREAD_MAP)
+        return found;
+    if (has_twin(value))
+        return "content";
+    while (found == NULL && jread_next_member(&it, &key, &item)) {
+        found = native_extras(item, extras);
+        if (!jread_string_is(key, "cache_control") || !is_set(item))
+            continue;
+        extras->cache_marks = true;
+        if (is_long_mark(item))
+            found = "cache_control.ttl";
+    }
+    return found;
+}
+
 /* -- the whole --------------------------------------------------------------------------- */
 
 static bool only_text(struct jread_value modalities)
@@ -146,6 +205,12 @@ static bool only_text(struct jread_value modalities)
 static bool asks(struct jread_value value)
 {
     return is_set(value) && !str_is(value.raw, "false");
+}
+
+/* What the Responses API calls its output limit, which chat completions do not know. */
+static bool is_own_limit(const struct chat_request *chat, enum scan_field name)
+{
+    return chat->shape == CHAT_NATIVE_RESPONSES && name == SCAN_MAX_OUTPUT_TOKENS;
 }
 
 static const char *unpriced(const struct chat_request *chat, struct chat_extras *extras)
@@ -182,19 +247,23 @@ static const char *unpriced(const struct chat_request *chat, struct chat_extras 
     struct jread_value best_of = field(chat, SCAN_BEST_OF);
 
     for (size_t i = 0; i < ARRAY_LEN(never); i++)
-        if (asks(field(chat, never[i])))
+        if (asks(field(chat, never[i])) && !is_own_limit(chat, never[i]))
             return scan_field_key(never[i]);
     if (chat->scan->has_odd_key) {
         extras->odd_key = (struct str){ chat->body.p + chat->scan->odd_begin,
                                         chat->scan->odd_end - chat->scan->odd_begin };
         return "a key in other letters";
     }
-    if (is_set(tier) && !jread_string_is(tier, "default"))
+    if (is_set(tier) &&
+        !jread_string_is(tier, chat->shape == CHAT_NATIVE_MESSAGES ? "standard_only"
+                                                                   : "default"))
         return "service_tier";
     if (is_set(best_of) && !str_is(best_of.raw, "1"))
         return "best_of";
     if (!only_text(field(chat, SCAN_MODALITIES)))
         return "modalities";
+    if (native_is(chat->shape))
+        return native_extras(jread_trusted(str_trim(chat->body)), extras);
     if (!all_functions(field(chat, SCAN_TOOLS), extras))
         return "tools"; /* hosted ones: search, code, files */
     if (chat->n_other_media > 0 ||

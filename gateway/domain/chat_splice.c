@@ -12,6 +12,7 @@
 
 #include "gateway/base/buf.h"
 #include "gateway/domain/jread.h"
+#include "gateway/domain/native.h"
 
 struct change {
     size_t begin, end; /* of the body, replaced; end == begin: an insertion */
@@ -116,7 +117,7 @@ static const char *change_stream(const struct chat_request *chat, struct changes
     struct jread_value options, usage;
     size_t at;
 
-    if (!chat->stream || chat->include_usage)
+    if (!chat->stream || chat->include_usage || native_is(chat->shape))
         return "";
     if (place->type == JREAD_NOTHING)
         return "\"stream_options\":{\"include_usage\":true},";
@@ -213,6 +214,14 @@ static void remove_members(const struct chat_request *chat, const struct chat_ed
         remove_member(changes, chat->body, other);
 }
 
+static enum scan_field limit_name(enum chat_shape shape, enum config_limit_field field)
+{
+    if (shape == CHAT_NATIVE_RESPONSES)
+        return SCAN_MAX_OUTPUT_TOKENS;
+    return field == CONFIG_LIMIT_MAX_COMPLETION_TOKENS ? SCAN_MAX_COMPLETION_TOKENS
+                                                       : SCAN_MAX_TOKENS;
+}
+
 static enum err collect(const struct chat_request *chat, const struct chat_edit *edit,
                         struct arena *arena, struct changes *changes)
 {
@@ -228,13 +237,11 @@ static enum err collect(const struct chat_request *chat, const struct chat_edit 
                      chat->output_limit < edit->output_limit;
         const char *text = arena_printf(arena, "%" PRId64,
                                         moved ? chat->output_limit : edit->output_limit);
-        enum scan_field to = edit->limit_field == CONFIG_LIMIT_MAX_COMPLETION_TOKENS
-                                 ? SCAN_MAX_COMPLETION_TOKENS
-                                 : SCAN_MAX_TOKENS;
+        enum scan_field to = limit_name(chat->shape, edit->limit_field);
 
         if (!text)
             return ERR_NOMEM;
-        if (edit->limit_field == CONFIG_LIMIT_ANY
+        if (edit->limit_field == CONFIG_LIMIT_ANY && !native_is(chat->shape)
                 ? change_limits(chat, edit->output_limit, str_of(text), changes)
                 : move_limit(chat, to, edit->output_limit, str_of(text), changes))
             limit = arena_printf(arena, "\"%s\":%s,", scan_field_key(to), text);

@@ -123,10 +123,13 @@ enum config_limit_field { /* the name under which an expert takes an output limi
 
 /* -- experts -- */
 
-/* The APIs that an endpoint may speak, beside embeddings: X(name, word). */
+/* The APIs that an endpoint may speak, beside embeddings: X(name, word). Who speaks chat is
+ * also asked for answers in the last two, which are translated. */
 #define CONFIG_APIS(X)                                                                   \
     X(CHAT, "chat")                                                                      \
-    X(COMPLETIONS, "completions")
+    X(COMPLETIONS, "completions")                                                        \
+    X(RESPONSES, "responses")                                                            \
+    X(MESSAGES, "messages")
 
 enum config_api {
 #define X(name, word) CONFIG_API_##name,

@@ -83,7 +83,8 @@ static const struct setting generator_settings[] = {
     { "model", SETTING_TEXT, AT(draft_generator, generator.model), .required = true,
       .help = "the expert's own name of the model" },
     { "api", SETTING_OTHER,
-      .help = "what it speaks: \"chat\", \"completions\"; default both" },
+      .help = "what it speaks of \"chat\", \"completions\", \"responses\", \"messages\"; "
+              "default the first two" },
     { "capabilities", SETTING_OTHER,
       .help =
           "what it is able to, exactly: \"tools\", \"images\", ...; default everything" },
@@ -211,7 +212,8 @@ static enum err read_apis(const struct config_node *node, unsigned *ret_apis)
         while (api < ARRAY_LEN(words) && (!word || strcmp(word, words[api]) != 0))
             api++;
         if (api == ARRAY_LEN(words))
-            return config_fail(&element, "must be \"chat\" or \"completions\"");
+            return config_fail(&element, "must be \"chat\", \"completions\", "
+                                         "\"responses\" or \"messages\"");
         apis |= 1u << api;
     }
     *ret_apis = apis;

@@ -1,4 +1,4 @@
-/* delta.h - what one event of a chat completion stream carries.
+/* delta.h - what one event of a chat completion stream carries; of other APIs: native.h.
  *
  * The commit point hangs on `content`: true for whatever a client would miss: text, a
  * reasoning, refusal or tool call delta, a finish reason, any unknown field that is not
@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "gateway/base/arena.h"
 #include "gateway/base/err.h"
@@ -26,9 +27,11 @@ struct delta {
     bool has_choices; /* `choices` is not empty */
     bool has_usage;   /* a `usage` that is not null */
     bool is_error; /* a top-level `error` that is not null: the expert failed in-band */
-    struct usage usage;  /* when has_usage; may still be unknown */
-    size_t output_bytes; /* of all strings in the deltas: an estimate for a cut stream */
-    struct str error;    /* raw JSON of `error` */
+    struct usage usage;   /* when has_usage; may still be unknown */
+    struct str usage_raw; /* of native.h: where the cost is to be written, or empty */
+    int64_t sequence;     /* of native.h: the next event's number; 0: not said */
+    size_t output_bytes;  /* of all strings in the deltas: an estimate for a cut stream */
+    struct str error;     /* raw JSON of `error` */
     struct usage_names names;
     int error_status; /* error.code or error.status where it is an HTTP status; else 0 */
 };

@@ -12,9 +12,14 @@ static const struct dialect dialects[] = {
     [DIALECT_COMPLETIONS] = { .shape = CHAT_PROMPT },
     [DIALECT_EMBEDDINGS] = { .shape = CHAT_INPUT },
     [DIALECT_RESPONSES] = { .request = responses_request,
+                            .native = CHAT_NATIVE_RESPONSES,
+                            .api = CONFIG_API_RESPONSES,
                             .voice = &responses_voice,
                             .echo = responses_echo },
-    [DIALECT_MESSAGES] = { .request = messages_request, .voice = &messages_voice },
+    [DIALECT_MESSAGES] = { .request = messages_request,
+                           .native = CHAT_NATIVE_MESSAGES,
+                           .api = CONFIG_API_MESSAGES,
+                           .voice = &messages_voice },
 };
 
 static_assert(ARRAY_LEN(dialects) == DIALECT_COUNT, "a row each");

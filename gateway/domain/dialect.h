@@ -1,7 +1,7 @@
 /* dialect.h - the APIs that a client may speak, a row each.
  *
  *   const struct dialect *d = dialect_of(DIALECT_MESSAGES);
- *   if (d->request) d->request(body, &chat, &error)        the body as a chat request
+ *   if (d->request) d->request(body, &out, gap, &error)    the body as a chat request
  *   voice_init(&voice, d->voice, ..)                       its answer, told back (voice.h)
  *   dialect_error(d, &error, id, &out), dialect_status(d, status)
  *
@@ -34,10 +34,16 @@ enum dialect_name {
         DIALECT_COUNT
 };
 
+struct retell_gap;
+
 struct dialect {
     enum chat_shape shape; /* of the body, once it is translated */
     /* NULL: nothing is translated */
-    enum api_err (*request)(struct str body, struct buf *out, struct api_error *error);
+    enum api_err (*request)(struct str body, struct buf *out, struct retell_gap *gap,
+                            struct api_error *error);
+    enum chat_shape
+        native; /* for experts that speak it themselves; where it is translated */
+    enum config_api api; /* what they have among their APIs */
     const struct voice_ops *voice;
     void (*echo)(struct str body, struct buf *echo); /* for voice_facts; may be NULL */
 };

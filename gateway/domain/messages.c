@@ -403,14 +403,15 @@ static void put_message(struct retell *r, struct jread_value message)
     }
 }
 
-enum api_err messages_request(struct str body, struct buf *out, struct api_error *error)
+enum api_err messages_request(struct str body, struct buf *out, struct retell_gap *gap,
+                              struct api_error *error)
 {
     struct jread_value message;
     struct jread_iter it;
     struct retell r;
     bool any = false;
 
-    retell_init(&r, "Messages", body, out, error);
+    retell_init(&r, "Messages", body, out, gap, error);
     retell_fields(&r, rules, ARRAY_LEN(rules));
     if (error->code == API_OK && !r.limited)
         (void)api_error_set(error, API_MISSING, "max_tokens", "'max_tokens' is missing");

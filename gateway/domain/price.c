@@ -121,7 +121,7 @@ int64_t price_prompt_counted(const struct config_generator *generator,
     /* A prompt longer than the context is refused upstream, not billed; of several each. */
     if (generator->context_tokens == 0)
         return bound;
-    if (chat->shape != CHAT_MESSAGES)
+    if (chat->shape == CHAT_PROMPT || chat->shape == CHAT_INPUT)
         return lower(bound,
                      money_mul(generator->context_tokens, (int64_t)chat->n_messages));
     return lower(bound, generator->context_tokens);

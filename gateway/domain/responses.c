@@ -80,14 +80,17 @@ static void top_logprobs(struct retell *r, struct jread_value value)
 static void background(struct retell *r, struct jread_value value)
 {
     if (jread_is_true(value))
-        retell_refuse(r, "background", "answers are not kept, so none can be fetched");
+        (void)api_error_set(r->error, API_UNSUPPORTED, "background",
+                            "'background': answers are not kept, so none can be fetched");
 }
 
 static void stateful(struct retell *r, const char *param)
 {
+    if (r->gap != NULL)
+        r->gap->stateful = true;
     retell_refuse(r, param,
                   "responses are not stored here: send the whole conversation in "
-                  "'input'");
+                  "'input', or name as 'model' an expert that speaks this API itself");
 }
 
 static void previous_response_id(struct retell *r, struct jread_value value)
@@ -353,14 +356,15 @@ static void put_spoken(struct retell *r, const char *role, struct jread_value sa
     jput_close(&r->j, '}');
 }
 
-enum api_err responses_request(struct str body, struct buf *out, struct api_error *error)
+enum api_err responses_request(struct str body, struct buf *out, struct retell_gap *gap,
+                               struct api_error *error)
 {
     struct jread_value item;
     struct jread_iter it;
     struct retell r;
     bool any = false;
 
-    retell_init(&r, "Responses", body, out, error);
+    retell_init(&r, "Responses", body, out, gap, error);
     retell_fields(&r, rules, ARRAY_LEN(rules));
     if (error->code != API_OK)
         return retell_end(&r);

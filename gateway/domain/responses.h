@@ -18,9 +18,12 @@
 #include "gateway/domain/api_error.h"
 #include "gateway/domain/voice.h"
 
-/* body: a scanned JSON object. out: born with the maximum of a request. */
+struct retell_gap;
+
+/* body: a scanned JSON object. out: born with the maximum of a request. gap: retell.h; NULL:
+ * what cannot be translated is an error. */
 NODISCARD enum api_err responses_request(struct str body, struct buf *out,
-                                         struct api_error *error);
+                                         struct retell_gap *gap, struct api_error *error);
 /* Adds the members for voice_facts.echo; test echo->failed. */
 void responses_echo(struct str body, struct buf *echo);
 

@@ -7,13 +7,13 @@
 #include <string.h>
 
 void retell_init(struct retell *r, const char *api, struct str body, struct buf *out,
-                 struct api_error *error)
+                 struct retell_gap *gap, struct api_error *error)
 {
     char *room;
 
-    *r = (struct retell){ .root = jread_trusted(str_trim(body)),
-                          .error = error,
-                          .api = api };
+    *r = (struct retell){
+        .root = jread_trusted(str_trim(body)), .error = error, .gap = gap, .api = api
+    };
     /* All at once: a body of megabytes is mostly copied. Without it the copy grows. */
     (void)!buf_room(out, body.n + body.n / 8, &room);
     jput_init(&r->j, out);
@@ -52,7 +52,8 @@ void retell_refuse(struct retell *r, const char *param, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    (void)api_error_set(r->error, API_UNSUPPORTED, param, "'%s': %s", param, text);
+    (void)api_error_set(r->gap != NULL ? &r->gap->error : r->error, API_UNSUPPORTED,
+                        param, "'%s': %s", param, text);
 }
 
 void retell_refuse_kind(struct retell *r, const char *param, struct jread_value kind)
@@ -175,8 +176,11 @@ void retell_fields(struct retell *r, const struct retell_rule *rules, size_t n)
 enum api_err retell_end(struct retell *r)
 {
     retell_calls_end(r);
-    if (r->in_messages)
+    if (r->in_messages) {
+        if (r->gap != NULL && !r->j.comma) /* all that was said is left out */
+            buf_put(r->j.out, "{\"role\":\"user\",\"content\":\"\"}");
         jput_close(&r->j, ']');
+    }
     jput_close(&r->j, '}');
     if (r->error->code == API_OK && r->j.out->failed)
         (void)api_error_set(r->error, API_TOO_LARGE, NULL,

@@ -32,14 +32,23 @@
 #include "gateway/domain/api_error.h"
 #include "gateway/domain/jread.h"
 
+/* What a chat completion cannot say: only an expert that speaks the API itself can be asked
+ * then. What is written is not to be sent, but still says what the request is about. */
+struct retell_gap {
+    struct api_error
+        error;     /* the first one, for where there is no such expert; code OK: none */
+    bool stateful; /* it builds on what one expert has kept */
+};
+
 struct retell {
     struct jread_value root;
     struct jput j; /* the chat request */
     struct api_error *error;
-    const char *api;  /* "Messages", for errors */
-    bool in_messages; /* the list is open */
-    bool in_calls;    /* an assistant's message with tool calls is open */
-    bool limited;     /* a limit of the output was given */
+    struct retell_gap *gap; /* NULL: what cannot be said is an error */
+    const char *api;        /* "Messages", for errors */
+    bool in_messages;       /* the list is open */
+    bool in_calls;          /* an assistant's message with tool calls is open */
+    bool limited;           /* a limit of the output was given */
     /* Members that are told at the end: what is said, and what stands before it. */
     struct jread_value said, before;
     size_t item; /* of the list being read, for errors */
@@ -54,7 +63,7 @@ struct retell_rule {
 };
 
 void retell_init(struct retell *r, const char *api, struct str body, struct buf *out,
-                 struct api_error *error);
+                 struct retell_gap *gap, struct api_error *error);
 /* A null is as good as absent. */
 void retell_fields(struct retell *r, const struct retell_rule *rules, size_t n);
 NODISCARD enum api_err retell_end(struct retell *r);
@@ -63,7 +72,7 @@ bool retell_set(struct jread_value value); /* neither absent nor null */
 /* False, and the error is said: it is there and of another type. */
 bool retell_want(struct retell *r, const char *param, struct jread_value value,
                  enum jread_type type);
-/* "'messages.3.content': ..." and 400; the path is of the item being read. */
+/* "'messages.3.content': ..." and 400, or the gap; the path is of the item being read. */
 void retell_refuse(struct retell *r, const char *param, const char *format, ...)
     PRINTF_LIKE(3, 4);
 void retell_refuse_kind(struct retell *r, const char *param, struct jread_value kind);

@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/domain/native.h"
 #include "gateway/domain/refusal.h"
 #include "gateway/domain/retry_after.h"
 #include "gateway/flow/upstream.h"
@@ -139,6 +140,7 @@ static enum attempt_end end_of_error(const struct attempt *attempt, unsigned sta
     case 429:
         return ATTEMPT_LIMITED;
     case 503:
+    case 529: /* Anthropic's word for it */
         return ATTEMPT_DOWN;
     case 400:
     case 422:
@@ -181,13 +183,15 @@ static enum attempt_end end_of_stream(struct attempt *attempt, bool whole)
  * failing) with an error. */
 static enum attempt_end end_of_answer(struct attempt *attempt)
 {
+    const enum chat_shape shape = attempt->spec.chat->shape;
     struct str body = buf_str(&attempt->body);
 
-    if (!usage_read_answer(body, &attempt->answer))
+    if (native_is(shape) ? !native_answer(shape, body, &attempt->answer)
+                         : !usage_read_answer(body, &attempt->answer))
         return ATTEMPT_MALFORMED;
     if (attempt->answer.has_error)
         return ATTEMPT_FAILED;
-    if (attempt->spec.chat->shape == CHAT_INPUT)
+    if (shape == CHAT_INPUT)
         return attempt->answer.has_data ? ATTEMPT_ANSWERED : ATTEMPT_MALFORMED;
     return attempt->answer.has_choices ? ATTEMPT_ANSWERED : ATTEMPT_MALFORMED;
 }
@@ -346,7 +350,7 @@ static struct chat_edit edit_of(const struct attempt_spec *spec)
 void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
 {
     const struct config_expert *expert = &spec->snapshot->config->experts[spec->expert];
-    struct http_header headers[ATTEMPT_FORWARDED_MAX + 4];
+    struct http_header headers[ATTEMPT_FORWARDED_MAX + ATTEMPT_VERSIONS + 4];
     struct chat_edit edit = edit_of(spec);
     struct iovec *pieces = arena_array(spec->arena, CHAT_MAX_PIECES, sizeof *pieces);
     struct http_spec call = { .method = "POST",
@@ -389,6 +393,9 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
     for (size_t i = 0; i < spec->n_forwarded; i++)
         if (strcasecmp(spec->forwarded[i].name, expert->key_header) != 0)
             headers[call.n_headers++] = spec->forwarded[i];
+    for (size_t i = 0; i < ATTEMPT_VERSIONS && native_is(spec->chat->shape); i++)
+        if (spec->versions[i].name != NULL)
+            headers[call.n_headers++] = spec->versions[i];
     call.timeouts = upstream_timeouts(expert);
     if (spec->within_ms > 0 && spec->within_ms < call.timeouts.total_ms)
         call.timeouts.total_ms = spec->within_ms;

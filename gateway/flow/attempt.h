@@ -78,21 +78,24 @@ enum attempt_fate attempt_fate(enum attempt_end end);
 /* Says nothing of the expert's other endpoints. */
 bool attempt_of_endpoint(enum attempt_end end);
 
+#define ATTEMPT_VERSIONS      2
 #define ATTEMPT_FORWARDED_MAX 20 /* headers of the client that travel on */
 
 struct attempt_spec {
     struct http *http;
     struct snapshot *snapshot;
     size_t expert;
-    unsigned turn; /* of its endpoints, see upstream.h */
-    const struct chat_request *chat;
-    int64_t limit_tokens; /* output limit to send; 0: as the client has it */
-    bool fresh;           /* on no kept connection */
+    unsigned turn;                   /* of its endpoints, see upstream.h */
+    const struct chat_request *chat; /* in the form that this expert takes */
+    int64_t limit_tokens;            /* output limit to send; 0: as the client has it */
+    bool fresh;                      /* on no kept connection */
     struct str request_id;
     const struct http_header
         *forwarded; /* of the client; at most ATTEMPT_FORWARDED_MAX */
     size_t n_forwarded;
-    uint64_t now_us;    /* loop time */
+    /* The same, for an expert that is asked in its own API: what says which version it is. */
+    const struct http_header *versions; /* ATTEMPT_VERSIONS */
+    uint64_t now_us;                    /* loop time */
     unsigned within_ms; /* what is left of the request's deadline; 0: no limit */
     struct arena *arena;
     struct relay *relay; /* initialised; for a streamed answer; NULL: none is wanted */

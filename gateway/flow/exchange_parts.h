@@ -22,6 +22,7 @@
 #include "gateway/domain/chat.h"
 #include "gateway/domain/dialect.h"
 #include "gateway/domain/frugal_headers.h"
+#include "gateway/domain/retell.h"
 #include "gateway/domain/scan.h"
 #include "gateway/flow/admission.h"
 #include "gateway/flow/attempt.h"
@@ -83,6 +84,13 @@ struct exchange {
         translation;    /* into a chat request, where the dialect is another */
     struct voice voice; /* tells the answer in the dialect */
     struct chat_request chat;
+    struct scan *own_scan;    /* of the body as it came, where it is translated */
+    struct chat_request *own; /* and the request itself; both in the arena, or NULL */
+    struct retell_gap *gap;   /* what its translation leaves out; likewise */
+    const struct chat_request
+        *form; /* what the expert of the attempt was sent; NULL: none yet */
+    struct http_header
+        versions[ATTEMPT_VERSIONS]; /* of the client's API; names may be NULL */
     struct frugal_options options;
     struct buf text; /* routing text */
 
@@ -221,12 +229,15 @@ const struct dialect *tongue_dialect(const struct exchange_request *request);
 /* Reads the whole body as a chat request; x->error says what is wrong. True: a translation is
  * on the pool, call it again when the exchange is woken. */
 bool tongue_parsing(struct exchange *x);
-/* A fresh voice for the answer of who was chosen; NULL: it is passed on as it comes. */
+/* A fresh voice for the answer of who was chosen; NULL: it is passed on as it comes, since it
+ * is in the client's API. */
 struct voice *tongue_voice(struct exchange *x);
 /* What that voice may say at once. */
 size_t tongue_voice_bytes(const struct exchange *x);
 /* The id that the client sees of its answer; `experts` is the expert's own. */
 struct str tongue_answer_id(struct exchange *x, struct str experts);
+/* The number that the next event of a stream would have. */
+int64_t tongue_sequence(const struct exchange *x);
 /* False: the pool still reads the body, and the exchange must stay. */
 bool tongue_release(struct exchange *x);
 

@@ -99,6 +99,7 @@ static void fresh_relay(struct exchange *x)
                                  .hold_chunks = (size_t)limits->hold_chunks,
                                  .event_bytes = (size_t)limits->event_bytes,
                                  .usage_wanted = x->chat.include_usage,
+                                 .shape = x->form->shape,
                                  .voice = tongue_voice(x),
                                  .voice_bytes = tongue_voice_bytes(x) };
 
@@ -111,17 +112,23 @@ void forward_ask(struct exchange *x)
     uint64_t now = loop_now_us(exchange_loop(x));
     const struct config_expert *expert = &exchange_config(x)->experts[x->expert];
     uint64_t due = x->deadline.due_us > now ? x->deadline.due_us - now : 1000;
-    struct attempt_spec spec = {
+    struct attempt_spec spec;
+
+    x->form = order_form(&x->order, x->expert);
+    if (x->order.capped) /* nobody knows what a beta costs */
+        x->versions[1].name = NULL;
+    spec = (struct attempt_spec){
         .http = worker_http(x->worker),
         .snapshot = x->snapshot,
         .expert = x->expert,
         .turn = x->turn,
-        .chat = &x->chat,
+        .chat = x->form,
         .limit_tokens = x->terms.limit_tokens,
         .fresh = x->attempt.end == ATTEMPT_STALE,
         .request_id = x->request_id,
         .forwarded = x->forwarded,
         .n_forwarded = x->n_forwarded,
+        .versions = x->versions,
         .now_us = now,
         .within_ms = (unsigned)(due / 1000 + 1),
         .arena = &x->arena,

@@ -10,6 +10,7 @@
 #include "gateway/flow/exchange_parts.h"
 
 #define ORIGIN_MAX     2048 /* bytes of what a browser says of its page */
+#define VERSION_MAX    1024 /* bytes of one */
 #define FORWARD_PREFIX "x-frugal-fwd-"
 
 /* What an expert takes from us, or what frames the message: never a client's to set. */
@@ -112,6 +113,34 @@ static enum err keep_origin(struct exchange *x)
     return err;
 }
 
+/* Of Anthropic's API, for experts that speak it: its version, and the betas that the client
+ * has asked for in one header or in several. */
+static enum err keep_versions(struct exchange *x)
+{
+    const struct exchange_request *request = x->request;
+    const char *version = "2023-06-01", *betas = NULL;
+
+    for (size_t i = 0; i < request->n_headers; i++) {
+        struct str name = request->headers[i].name, value = request->headers[i].value;
+        const bool is_beta = str_eq_nocase(name, STR("anthropic-beta"));
+        const char *kept;
+
+        if ((!is_beta && !str_eq_nocase(name, STR("anthropic-version"))) ||
+            value.n > VERSION_MAX || !is_printable(value))
+            continue;
+        kept =
+            arena_printf(&x->arena, "%s%s" STR_FMT, is_beta && betas != NULL ? betas : "",
+                         is_beta && betas != NULL ? "," : "", STR_ARG(value));
+        if (kept == NULL)
+            return ERR_NOMEM;
+        *(is_beta ? &betas : &version) = kept;
+    }
+    x->versions[0] = (struct http_header){ "anthropic-version", version };
+    if (betas != NULL)
+        x->versions[1] = (struct http_header){ "anthropic-beta", betas };
+    return ERR_OK;
+}
+
 enum err intake_head(struct exchange *x)
 {
     const struct exchange_request *request = x->request;
@@ -133,6 +162,8 @@ enum err intake_head(struct exchange *x)
         err = arena_copy(&x->arena, request->argument, &x->argument);
     if (err == ERR_OK)
         err = arena_copy(&x->arena, request->peer, &x->peer);
+    if (err == ERR_OK && x->route == EXCHANGE_MESSAGES)
+        err = keep_versions(x);
     return err == ERR_OK && exchange_config(x)->n_cors > 0 ? keep_origin(x) : err;
 }
 

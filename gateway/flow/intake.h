@@ -16,7 +16,8 @@
 
 #define INTAKE_ID_MAX 128 /* bytes of a client's own x-request-id */
 
-/* What of the head outlives the call: id, method, path, argument, peer. NOMEM. */
+/* What of the head outlives the call: id, method, path, argument, peer, and the versions that
+ * Anthropic's API has in headers. NOMEM. */
 NODISCARD enum err intake_head(struct exchange *x);
 
 /* The client's x-request-id where it is fit to be logged and sent on; else empty. In the

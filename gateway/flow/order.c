@@ -30,6 +30,13 @@ bool order_allows(const struct order *order, size_t expert)
     return (order->allowed >> expert & 1) != 0;
 }
 
+const struct chat_request *order_form(const struct order *order, size_t expert)
+{
+    assert(expert < order->config->n_experts);
+    return order->told ? order->chat
+                       : chat_form(order->chat, &order->config->experts[expert]);
+}
+
 size_t order_allowed_count(const struct order *order)
 {
     return (size_t)__builtin_popcountll(order->allowed);
@@ -46,7 +53,7 @@ static int64_t full_limit(const struct order *order, size_t expert)
 /* By bytes, or as it was counted. */
 static int64_t prompt_tokens(const struct order *order, size_t expert)
 {
-    return price_prompt_counted(generator_of(order, expert), order->chat,
+    return price_prompt_counted(generator_of(order, expert), order_form(order, expert),
                                 order->counted[expert]);
 }
 
@@ -95,7 +102,8 @@ bool order_wants_count(const struct order *order, size_t expert, int64_t remaini
     struct order least;
 
     if (!order->capped || !order_allows(order, expert) ||
-        order->chat->shape != CHAT_MESSAGES || g->prompt_bound != CONFIG_BOUND_TOKENIZE ||
+        order_form(order, expert)->shape != CHAT_MESSAGES ||
+        g->prompt_bound != CONFIG_BOUND_TOKENIZE ||
         worst_of(order, expert, full_limit(order, expert)) <= remaining_pico)
         return false;
     least = *order;

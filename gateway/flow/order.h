@@ -42,6 +42,7 @@ struct order {
     double steering;    /* factor in lambda, of the policy's target; 1: none */
     double lambda, wait_per_s, min_quality, switch_z, gain_se;
     int64_t ceiling_pico; /* MONEY_NONE: none */
+    bool told;            /* nobody is asked in another API than chat; order_form */
     bool capped; /* there is a ceiling, or a budget of the key: worst cases matter */
     enum config_on_budget on_budget;
     int64_t deadline_ms;          /* of the whole request, from its first byte */
@@ -83,6 +84,8 @@ NODISCARD enum api_err order_counted(struct order *order, struct api_error *erro
 enum config_prompt_bound order_bound(const struct order *order, size_t expert);
 
 bool order_allows(const struct order *order, size_t expert);
+/* The request as this expert is sent it: as it came, or translated. */
+const struct chat_request *order_form(const struct order *order, size_t expert);
 size_t order_allowed_count(const struct order *order);
 
 /* On which terms an expert is called. */

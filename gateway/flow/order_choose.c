@@ -51,27 +51,21 @@ static enum api_err no_model(const struct order *order, const struct key_allow *
 
 bool order_speaks(const struct order *order, size_t expert)
 {
-    const struct config_expert *e = &order->config->experts[expert];
-
-    switch (order->chat->shape) {
-    case CHAT_INPUT:
-        return e->has_embedding;
-    case CHAT_PROMPT:
-        return e->has_generator && (e->generator.apis >> CONFIG_API_COMPLETIONS & 1) != 0;
-    case CHAT_MESSAGES:
-        break;
-    }
-    return e->has_generator && (e->generator.apis >> CONFIG_API_CHAT & 1) != 0;
+    return chat_speaks(order->chat, &order->config->experts[expert]);
 }
 
 static enum api_err drop_silent(struct order *order, struct api_error *error)
 {
+    const struct api_error *untold = order->chat->untold;
     uint64_t silent = 0;
 
     for (size_t i = 0; i < order->config->n_experts; i++)
         if (!order_speaks(order, i))
             silent |= UINT64_C(1) << i;
     order_exclude(order, silent, EXCLUDED_API);
+    if (untold != NULL &&
+        (order->allowed == 0 || (order->chat->stateful && order->policy != NULL)))
+        return api_error_set(error, untold->code, untold->param, "%s", untold->message);
     if (order->allowed == 0)
         return api_error_set(error, API_UNSUPPORTED, "model",
                              "no expert that this model allows speaks '%s'",
@@ -178,6 +172,14 @@ static void take_options(struct order *order, const struct frugal_options *optio
         order->deadline_ms = options->deadline_ms;
 }
 
+static enum api_err refuse_unpriced(const char *param, struct api_error *error)
+{
+    return api_error_set(error, API_UNPRICED, param,
+                         "'%s' may have a price of its own and is not allowed under a "
+                         "budget",
+                         param);
+}
+
 static enum api_err refuse_odd_key(struct str key, struct api_error *error)
 {
     char name[sizeof(error->param)] = "";
@@ -205,18 +207,48 @@ static uint64_t without_writes(const struct order *order)
     return without;
 }
 
+/* Who would be asked in the client's own words, which have something with a price of its own
+ * that a translation leaves out, is asked in the translation, or not at all. */
+static void prefer_told(struct order *order)
+{
+    order->told = true;
+    for (size_t i = 0; i < order->config->n_experts; i++)
+        if (!chat_is_told(order->chat, &order->config->experts[i]))
+            order_exclude(order, UINT64_C(1) << i, EXCLUDED_UNPRICED);
+}
+
+static enum api_err cap_native(struct order *order, struct chat_extras *extras,
+                               struct api_error *error)
+{
+    struct chat_extras native;
+
+    if (order->chat->untold != NULL)
+        return refuse_unpriced(order->chat->untold->param, error);
+    if (order->chat->native == NULL)
+        return API_OK;
+    native = chat_extras(order->chat->native);
+    if (native.odd_key.n > 0)
+        return refuse_odd_key(native.odd_key, error);
+    if (native.unpriced != NULL)
+        prefer_told(order);
+    else
+        extras->cache_marks |= native.cache_marks;
+    return order->allowed != 0 ? API_OK : refuse_unpriced(native.unpriced, error);
+}
+
 /* Under a ceiling nobody is asked who cannot be bounded. */
 static enum api_err cap(struct order *order, uint64_t barred, struct api_error *error)
 {
     struct chat_extras extras = chat_extras(order->chat);
+    enum api_err err;
 
     if (extras.odd_key.n > 0)
         return refuse_odd_key(extras.odd_key, error);
     if (extras.unpriced != NULL)
-        return api_error_set(error, API_UNPRICED, extras.unpriced,
-                             "'%s' may have a price of its own and is not allowed under "
-                             "a budget",
-                             extras.unpriced);
+        return refuse_unpriced(extras.unpriced, error);
+    err = cap_native(order, &extras, error);
+    if (err != API_OK)
+        return err;
     order_exclude(order, barred, EXCLUDED_BARRED);
     if (order->allowed == 0)
         return api_error_set(error, API_BUDGET, "budget_usd",

@@ -97,6 +97,29 @@ static void put_pieces(struct relay *relay, const struct iovec *pieces, size_t n
     buf_put(&relay->out, "\n\n");
 }
 
+/* The last usage of an API of the expert's own, which always tells it, with the cost. */
+static void put_native_usage(struct relay *relay, const struct sse_event *event,
+                             const struct delta *delta)
+{
+    struct iovec pieces[USAGE_MAX_PIECES];
+    struct usage_cost cost;
+    size_t n = 0, bytes;
+
+    relay->cost(relay->arg, &delta->usage, &cost);
+    arena_clear(&relay->scratch);
+    if (usage_splice_at(event->data, delta->usage_raw, &cost, &relay->scratch, pieces, &n,
+                        &bytes) != ERR_OK) {
+        put_raw(relay, event->raw);
+        return;
+    }
+    if (event->name.n > 0) {
+        buf_put(&relay->out, "event: ");
+        buf_put_str(&relay->out, event->name);
+        buf_put(&relay->out, "\n");
+    }
+    put_pieces(relay, pieces, n);
+}
+
 /* An event with usage: priced for who asked, out of sight for who did not. */
 static void put_usage(struct relay *relay, const struct sse_event *event,
                       const struct delta *delta)
@@ -160,6 +183,8 @@ static void take_delta(struct relay *relay, const struct delta *delta)
     relay->content |= delta->content;
     relay->finished |= delta->finished;
     relay->done |= delta->done;
+    if (delta->sequence > 0)
+        relay->sequence = delta->sequence;
     relay->output_bytes += delta->output_bytes;
     if (relay->events == 0)
         take_names(relay, &delta->names);
@@ -186,7 +211,9 @@ static void pass_event(struct relay *relay, const struct sse_event *event)
             put_raw(relay, event->raw);
         return;
     }
-    delta = delta_read(event->data);
+    delta = native_is(relay->rules.shape)
+                ? native_read(relay->rules.shape, event->data, &relay->tally)
+                : delta_read(event->data);
     if (!delta.valid) {
         break_off(relay, event->unterminated ? RELAY_FAULT_CUT : RELAY_FAULT_MALFORMED);
         return;
@@ -202,6 +229,10 @@ static void pass_event(struct relay *relay, const struct sse_event *event)
     }
     if (relay->rules.voice != NULL)
         put_told(relay, event, &delta);
+    else if (delta.usage_raw.n > 0)
+        put_native_usage(relay, event, &delta);
+    else if (native_is(relay->rules.shape))
+        put_raw(relay, event->raw);
     else if (delta.has_usage)
         put_usage(relay, event, &delta);
     else
@@ -258,7 +289,7 @@ void relay_finish(struct relay *relay, bool whole)
         pass_ready_event(relay);
     if (!running(relay))
         return;
-    if (!whole || !relay->finished) {
+    if (!whole || !relay->finished || native_is(relay->rules.shape)) {
         break_off(relay, RELAY_FAULT_CUT);
         return;
     }

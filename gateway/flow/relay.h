@@ -21,7 +21,8 @@
  *
  * A stream is ENDED only if the expert said so ([DONE], or a finish reason and a proper
  * end of its HTTP answer). Anything else is BROKEN, and after the commit point the client
- * is told so by the caller, never by a clean end. With a voice the client hears the same in
+ * is told so by the caller, never by a clean end. An expert that speaks the client's other API
+ * itself ends its stream as that API says (native.h), and nothing else is an end. With a voice the client hears the same in
  * the events of another API (voice.h); what is held, when it is committed and how it ends is
  * decided on the expert's own events all the same. Pure; one thread.
  */
@@ -34,6 +35,8 @@
 #include "gateway/base/arena.h"
 #include "gateway/base/buf.h"
 #include "gateway/base/money.h"
+#include "gateway/domain/chat.h"
+#include "gateway/domain/native.h"
 #include "gateway/domain/sse.h"
 #include "gateway/domain/usage.h"
 #include "gateway/domain/voice.h"
@@ -42,6 +45,7 @@ struct relay_rules {
     size_t hold_bytes, hold_chunks; /* of events held back */
     size_t event_bytes;             /* of one event; larger: BROKEN */
     bool usage_wanted;              /* the client asked for the usage chunk */
+    enum chat_shape shape; /* whose events come: a chat's, or another API's own */
     /* The client hears the stream in another API's words: initialised, borrowed; NULL: the
      * events are passed on as they are. */
     struct voice *voice;
@@ -83,6 +87,7 @@ struct relay {
     int error_status;    /* IN_BAND: HTTP status it names, or 0 */
     size_t output_bytes; /* of text in the deltas: an estimate where usage is missing */
     size_t events;       /* with data */
+    int64_t sequence;    /* of an API that numbers its events: the next one's */
     /* Of the expert, as its first event has them; in name_text. */
     struct usage_names names;
     char name_text[3][USAGE_MAX_NAME];
@@ -90,6 +95,7 @@ struct relay {
     /* private */
     struct relay_rules rules;
     struct sse sse;
+    struct native_tally tally;
     size_t held;          /* events in out before the commit point */
     struct arena scratch; /* of one event */
     void (*cost)(void *arg, const struct usage *usage, struct usage_cost *ret_cost);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gateway/domain/jread.h"
+#include "gateway/domain/native.h"
 #include "gateway/flow/exchange_parts.h"
 
 #define FIELDS_MAX  32
@@ -203,7 +204,7 @@ void respond_cut(struct exchange *x)
     assert(x->head_sent && !x->gone);
     if (!x->relay.shown_error) {
         buf_init(&event, ERROR_BYTES);
-        dialect_error_event(x->dialect, &x->error, x->request_id, x->voice.sequence,
+        dialect_error_event(x->dialect, &x->error, x->request_id, tongue_sequence(x),
                             &event);
         if (event.n > 0 && !event.failed)
             (void)x->ops->body(x->client, event.p, event.n);
@@ -221,6 +222,16 @@ static bool is_error_body(struct str body)
            jread_get(root, "error").type != JREAD_NOTHING;
 }
 
+/* The same in the words of an expert that was asked in the client's own API. */
+static bool is_native_error(enum chat_shape shape, struct str body)
+{
+    struct jread_value root;
+
+    return is_error_body(body) && jread_parse(body, 64, &root) &&
+           (shape != CHAT_NATIVE_MESSAGES ||
+            jread_string_is(jread_get(root, "type"), "error"));
+}
+
 void respond_refusal(struct exchange *x)
 {
     struct str body = buf_str(&x->attempt.body);
@@ -228,7 +239,9 @@ void respond_refusal(struct exchange *x)
     struct buf own;
 
     buf_init(&own, ERROR_BYTES + body.n);
-    if (!is_error_body(body)) {
+    if (native_is(x->form->shape) && is_native_error(x->form->shape, body)) {
+        buf_put_str(&own, body);
+    } else if (!is_error_body(body)) {
         struct api_error error = { 0 };
 
         (void)api_error_set(&error, API_EXPERT_STATUS, NULL,

@@ -3,10 +3,13 @@
  *
  *   body ---scan---> chat_parse                              the body goes on as it came
  *   body ---scan---> dialect->request ---scan---> chat_parse     translation.h: its chat goes on
+ *              +--------------------------------> native_request   or the body as it came, to
+ *                                                                experts that speak that API
  */
 #include <string.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/domain/native.h"
 
 #include "gateway/flow/exchange_parts.h"
 
@@ -26,6 +29,37 @@ const struct dialect *tongue_dialect(const struct exchange_request *request)
     }
 }
 
+/* Does anybody speak it himself? Then the request is kept as it came, with its scan. */
+static bool keep_own(struct exchange *x)
+{
+    const struct config *config = exchange_config(x);
+    bool spoken = false;
+
+    for (size_t i = 0; i < config->n_experts; i++)
+        spoken =
+            spoken || (config->experts[i].has_generator &&
+                       (config->experts[i].generator.apis >> x->dialect->api & 1) != 0);
+    if (!spoken)
+        return true;
+    x->own_scan = arena_alloc(&x->arena, sizeof *x->own_scan);
+    x->own = arena_alloc(&x->arena, sizeof *x->own);
+    x->gap = arena_alloc(&x->arena, sizeof *x->gap);
+    if (x->own_scan == NULL || x->own == NULL || x->gap == NULL)
+        return false;
+    *x->own_scan = x->scan;
+    *x->gap = (struct retell_gap){ .stateful = false };
+    return true;
+}
+
+static void add_own(struct exchange *x)
+{
+    native_request(x->own, x->dialect->native, &x->chat, x->own_scan, buf_str(&x->body));
+    x->chat.native = x->own;
+    x->chat.stateful = x->gap->stateful;
+    if (x->gap->error.code != API_OK)
+        x->chat.untold = &x->gap->error;
+}
+
 /* Where the client's API is another; true: it is still to come. */
 static bool translating(struct exchange *x)
 {
@@ -34,6 +68,7 @@ static bool translating(struct exchange *x)
         .body = buf_str(&x->body),
         .depth = (unsigned)exchange_config(x)->limits.depth,
         .scan = &x->scan,
+        .gap = x->gap,
         .loop = exchange_loop(x),
         .pool = worker_service(x->worker)->pool,
         .fn = exchange_woke,
@@ -71,6 +106,10 @@ bool tongue_parsing(struct exchange *x)
         parse_chat(x, buf_str(&x->body));
         return false;
     }
+    if (!translation_started(&x->translation) && !keep_own(x)) {
+        (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
+        return false;
+    }
     if (translating(x))
         return true;
     if (x->translation.error.code != API_OK)
@@ -79,7 +118,15 @@ bool tongue_parsing(struct exchange *x)
         parse_chat(x, buf_str(&x->translation.chat));
     x->chat.translated = true;
     x->chat.limit_is_duty = x->dialect == dialect_of(DIALECT_MESSAGES);
+    if (x->error.code == API_OK && x->own != NULL)
+        add_own(x);
     return false;
+}
+
+static bool is_told(const struct exchange *x)
+{
+    return x->dialect != NULL && x->dialect->voice != NULL &&
+           (x->form == NULL || !native_is(x->form->shape));
 }
 
 /* Ids of our own answers are the decision's, but for the prefix. */
@@ -94,7 +141,7 @@ struct str tongue_answer_id(struct exchange *x, struct str experts)
 {
     const struct str own = own_id(x);
 
-    if (x->dialect == NULL || x->dialect->voice == NULL)
+    if (!is_told(x))
         return experts;
     if (!x->relay.committed && x->attempt.end != ATTEMPT_ANSWERED)
         return (struct str){ 0 };
@@ -111,7 +158,7 @@ struct voice *tongue_voice(struct exchange *x)
         .created_s = clock_wall_s(&clock_system),
     };
 
-    if (x->dialect->voice == NULL)
+    if (!is_told(x))
         return NULL;
     voice_release(&x->voice);
     voice_init(&x->voice, x->dialect->voice, &facts,
@@ -125,9 +172,14 @@ size_t tongue_voice_bytes(const struct exchange *x)
 {
     const struct config_limits *limits = &exchange_config(x)->limits;
 
-    if (x->dialect->voice == NULL)
+    if (!is_told(x))
         return 0;
     return 8 * (size_t)limits->answer_bytes + 4 * x->translation.echo.n + 16 * (1u << 20);
+}
+
+int64_t tongue_sequence(const struct exchange *x)
+{
+    return is_told(x) ? x->voice.sequence : x->relay.sequence;
 }
 
 bool tongue_release(struct exchange *x)

@@ -17,7 +17,7 @@ static void translate(void *arg)
     unsigned depth = task->depth + MORE_DEPTH;
 
     buf_init(&t->chat, 2 * task->body.n + MORE_BYTES);
-    if (task->dialect->request(task->body, &t->chat, &t->error) != API_OK)
+    if (task->dialect->request(task->body, &t->chat, task->gap, &t->error) != API_OK)
         return;
     scan_init(task->scan, depth < SCAN_MAX_DEPTH ? depth : SCAN_MAX_DEPTH);
     if (scan_feed(task->scan, t->chat.p, t->chat.n) != SCAN_OK ||

@@ -11,7 +11,7 @@
  *                   pool:   +--translate, scan, echo-------+
  *
  * A body of megabytes is read several times and copied once, which takes longer than a loop
- * may stand still. On the pool only this struct and the scan are written, and only the body
+ * may stand still. On the pool only this struct, the scan and the gap are written, and only the body
  * and the table of dialects are read. Where the pool is full or there is none, the loop does it.
  *
  * Threads: all calls on the loop's thread; fn runs there. The struct stays where it is.
@@ -31,11 +31,14 @@
 
 #define TRANSLATION_LOOP_BYTES (32u << 10) /* longer bodies go to the pool: some 0.2 ms */
 
+struct retell_gap;
+
 struct translation_task {
     const struct dialect *dialect; /* with a `request` */
     struct str body;               /* scanned: one JSON object; borrowed while away */
     unsigned depth;                /* that the client's body may have */
     struct scan *scan;             /* becomes that of the chat request; the same */
+    struct retell_gap *gap;        /* what it leaves out, or NULL; the same */
     struct loop *loop;
     struct pool *pool; /* NULL: none */
     void (*fn)(void *arg);

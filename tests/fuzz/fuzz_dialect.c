@@ -1,14 +1,17 @@
 /* fuzz_dialect.c - other APIs' requests and the answers told in them.
  *
  * Laws: what is sent on of a completion or an input, and what a translation writes, is a body
- * that the scan takes; a stream told in another API is the same however it was sliced, and each
- * of its events is one line of JSON.
+ * that the scan takes, also where it leaves something out; a stream told in another API is the
+ * same however it was sliced, and each of its events is one line of JSON. A stream of an
+ * expert's own in that API is the same however it was sliced, and ends only where it says so.
  */
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
 
 #include "gateway/domain/dialect.h"
+#include "gateway/domain/native.h"
+#include "gateway/domain/retell.h"
 #include "gateway/domain/scan.h"
 #include "gateway/domain/sse.h"
 #include "gateway/flow/relay.h"
@@ -37,7 +40,7 @@ static void request(const struct dialect *dialect, struct str body)
 
     buf_init(&chat, MAX_BYTES);
     buf_init(&errors, MAX_BYTES);
-    if (dialect->request(body, &chat, &error) == API_OK)
+    if (dialect->request(body, &chat, NULL, &error) == API_OK)
         LAW(scan_of(buf_str(&chat), DEPTH + 8) == SCAN_OK);
     else
         dialect_error(dialect, &error, STR("req_1"), &errors);
@@ -51,6 +54,49 @@ static void request(const struct dialect *dialect, struct str body)
     }
     buf_release(&chat);
     buf_release(&errors);
+}
+
+/* What goes to who speaks that API himself. */
+static void sent(const struct chat_request *chat, struct arena *arena)
+{
+    const struct chat_edit edit = { .model = STR_INIT("m"), .output_limit = 7 };
+    struct iovec pieces[CHAT_MAX_PIECES];
+    struct buf body;
+    size_t n, bytes;
+
+    buf_init(&body, MAX_BYTES);
+    LAW(chat_splice(chat, &edit, arena, pieces, &n, &bytes) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        buf_put_str(&body, (struct str){ pieces[i].iov_base, pieces[i].iov_len });
+    LAW(scan_of(buf_str(&body), DEPTH) == SCAN_OK);
+    buf_release(&body);
+}
+
+static void own_request(const struct dialect *dialect, struct str body)
+{
+    struct api_error error = { .code = API_OK };
+    struct retell_gap gap = { .stateful = false };
+    struct chat_request chat, native;
+    struct scan scan, own;
+    struct arena arena;
+    struct buf told;
+
+    arena_init(&arena, 1u << 20);
+    buf_init(&told, MAX_BYTES);
+    scan_init(&own, DEPTH);
+    LAW(scan_feed(&own, body.p, body.n) == SCAN_OK && scan_end(&own) == SCAN_OK);
+    if (dialect->request(body, &told, &gap, &error) == API_OK) {
+        scan_init(&scan, DEPTH + 8);
+        LAW(scan_feed(&scan, told.p, told.n) == SCAN_OK && scan_end(&scan) == SCAN_OK);
+        if (chat_parse(&chat, &scan, buf_str(&told), &arena, NULL) == API_OK) {
+            native_request(&native, dialect->native, &chat, &own, body);
+            LAW(native.prompt_bytes >= chat.prompt_bytes);
+            (void)chat_extras(&native);
+            sent(&native, &arena);
+        }
+    }
+    buf_release(&told);
+    arena_release(&arena);
 }
 
 static void other_shape(enum chat_shape shape, struct str body)
@@ -104,6 +150,47 @@ static void tell(enum dialect_name name, struct str stream, size_t piece, struct
     buf_putf(out, "%d %d", (int)relay.state, (int)relay.fault);
     relay_release(&relay);
     voice_release(&voice);
+}
+
+static void relay_own(enum chat_shape shape, struct str stream, size_t piece,
+                      struct buf *out)
+{
+    const struct relay_rules rules = {
+        .hold_bytes = 1u << 16, .hold_chunks = 3, .event_bytes = MAX_EVENT, .shape = shape
+    };
+    struct relay relay;
+
+    relay_init(&relay, &rules, NULL, NULL);
+    while (stream.n > 0) {
+        struct str part = str_first(stream, piece);
+
+        stream = str_skip(stream, part.n);
+        relay_feed(&relay, part.p, part.n);
+    }
+    relay_finish(&relay, true);
+    LAW((relay.state == RELAY_ENDED) == (relay.done && relay.fault == RELAY_FAULT_NONE));
+    if (relay.committed)
+        buf_put_str(out, buf_str(&relay.out));
+    buf_putf(out, "%d %d %d", (int)relay.state, (int)relay.fault, relay.usage.known);
+    relay_release(&relay);
+}
+
+static void own_answer(enum chat_shape shape, struct str stream)
+{
+    struct usage_answer read;
+    struct buf whole, other;
+
+    buf_init(&whole, 2 * MAX_BYTES);
+    buf_init(&other, 2 * MAX_BYTES);
+    relay_own(shape, stream, SIZE_MAX, &whole);
+    for (size_t piece = 1; piece <= 5; piece += 2) {
+        buf_clear(&other);
+        relay_own(shape, stream, piece, &other);
+        LAW(str_eq(buf_str(&whole), buf_str(&other)));
+    }
+    (void)!native_answer(shape, stream, &read);
+    buf_release(&whole);
+    buf_release(&other);
 }
 
 static void each_event_is_a_line(struct str told)
@@ -167,8 +254,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     other_shape(CHAT_PROMPT, input);
     other_shape(CHAT_INPUT, input);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (scan_of(input, DEPTH) == SCAN_OK)
+        if (scan_of(input, DEPTH) == SCAN_OK) {
             request(dialect_of(names[i]), input);
+            own_request(dialect_of(names[i]), input);
+        }
+        own_answer(dialect_of(names[i])->native, input);
         answer(names[i], input);
         whole(names[i], input);
     }

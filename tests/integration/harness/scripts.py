@@ -53,6 +53,74 @@ def complete(text="fine", prompt=10, output=20):
     return script
 
 
+def message(content="fine", prompt=10, output=20, **more):
+    """The body of a whole Anthropic message; `content` is a text or a list of blocks."""
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    body = {"id": "msg_scripted", "type": "message", "role": "assistant", "model": "scripted-claude", "content": blocks,
+            "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": prompt, "output_tokens": output}}
+    body.update(more)
+    return body
+
+
+def message_events(pieces, prompt=10, output=20, **usage):
+    """The events of a good message of one text; `usage` is further usage of its beginning."""
+    return [
+        {"type": "message_start", "message": message([], usage={"input_tokens": prompt, "output_tokens": 1, **usage},
+                                                     stop_reason=None)},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "ping"},
+        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}} for piece in pieces),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+         "usage": {"output_tokens": output}},
+        {"type": "message_stop"}]
+
+
+def response(content="fine", prompt=10, output=20, **more):
+    """The body of a whole response."""
+    body = {"id": "resp_scripted", "object": "response", "created_at": 1, "status": "completed", "model": "scripted-gpt",
+            "error": None, "incomplete_details": None, "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
+            "output": [{"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [
+                {"type": "output_text", "text": content, "annotations": []}]}],
+            "usage": {"input_tokens": prompt, "output_tokens": output, "total_tokens": prompt + output,
+                      "input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}}
+    body.update(more)
+    return body
+
+
+def response_events(pieces, prompt=10, output=20, **more):
+    whole = response("".join(pieces), prompt, output, **more)
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    part = {"type": "output_text", "text": "", "annotations": []}
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    events = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.in_progress", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0,
+         "item": {**whole["output"][0], "status": "in_progress", "content": []}},
+        {"type": "response.content_part.added", **at, "part": part},
+        *({"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []} for piece in pieces),
+        {"type": "response.output_text.done", **at, "text": "".join(pieces), "logprobs": []},
+        {"type": "response.content_part.done", **at, "part": {**part, "text": "".join(pieces)}},
+        {"type": "response.output_item.done", "output_index": 0, "item": whole["output"][0]},
+        {"type": "response.completed", "response": whole}]
+    return [{**event, "sequence_number": n} for n, event in enumerate(events)]
+
+
+def natively(whole, events):
+    """An endpoint of one of these two APIs: whole, or as a stream of these events."""
+    def script(call):
+        if not call.json().get("stream"):
+            call.answer(whole)
+            return
+        call.head(stream=True)
+        for event in events:
+            call.named(event)
+        call.end()
+
+    return script
+
+
 def stream(pieces, prompt=10, output=20):
     """A good stream of these pieces."""
     def script(call):

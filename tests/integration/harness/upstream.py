@@ -92,6 +92,10 @@ class Call:
         text = data if isinstance(data, str) else json.dumps(data)
         self.piece(f"data: {text}\n\n".encode())
 
+    def named(self, data):
+        """An event as Messages and Responses write it, with its type as its name."""
+        self.piece(f"event: {data['type']}\ndata: {json.dumps(data)}\n\n".encode())
+
     def chunk(self, content=None, role=None, finish=None, **more):
         """An event with one choice, as chat completions stream it."""
         delta = {}
@@ -149,9 +153,10 @@ class Call:
 
 
 class Expert:
-    def __init__(self, chat=None, embeddings=None, tls=None, completions=None, tokenize=None):
+    def __init__(self, chat=None, embeddings=None, tls=None, completions=None, tokenize=None, messages=None, responses=None):
         self._scripts = {"/chat/completions": _listed(chat), "/embeddings": _listed(embeddings),
-                         "/v1/completions": _listed(completions), "/tokenize": _listed(tokenize)}
+                         "/v1/completions": _listed(completions), "/tokenize": _listed(tokenize),
+                         "/v1/messages": _listed(messages), "/v1/responses": _listed(responses)}
         self._asked = {}
         self._calls = []
         self._failures = []

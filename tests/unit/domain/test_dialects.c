@@ -29,7 +29,7 @@ static void print_request(enum dialect_name name, struct str body, struct buf *o
 
     assert_true(scans(body));
     buf_init(&chat, CASES_MAX_BYTES);
-    if (dialect->request(body, &chat, &error) == API_OK) {
+    if (dialect->request(body, &chat, NULL, &error) == API_OK) {
         assert_true(scans(buf_str(&chat)));
         buf_put_str(out, buf_str(&chat));
     } else {

@@ -141,15 +141,18 @@ void http_deliver(struct http *http)
     }
 }
 
+static void begin(struct http_call *call)
+{
+    move(call, HTTP_RUNNING);
+    if (!call->transport->begin(call))
+        http_end(call, HTTP_NOMEM, NULL);
+}
+
 static void flush(void *arg)
 {
     struct http *http = arg;
-    while (http->lists[HTTP_QUEUED].first != NULL) {
-        struct http_call *call = http->lists[HTTP_QUEUED].first;
-        move(call, HTTP_RUNNING);
-        if (!call->transport->begin(call))
-            http_end(call, HTTP_NOMEM, NULL);
-    }
+    while (http->lists[HTTP_QUEUED].first != NULL)
+        begin(http->lists[HTTP_QUEUED].first);
     while (http->lists[HTTP_DYING].first != NULL) {
         struct http_call *call = http->lists[HTTP_DYING].first;
         (void)call->transport->drop(call);
@@ -162,10 +165,15 @@ static void flush(void *arg)
 
 /* -- names and limits -------------------------------------------------------------------- */
 
+/* libcurl must not be entered from its own callbacks: its calls begin with the flush. Ours
+ * begin at once, since in a burst of requests the first would wait until the last is read. */
 static void enqueue(struct http_call *call)
 {
     move(call, HTTP_QUEUED);
-    http_want_flush(call->http);
+    if (call->transport == &http_plain_transport)
+        begin(call);
+    else
+        http_want_flush(call->http);
 }
 
 static void find_address(struct http_call *call)

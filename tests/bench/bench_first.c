@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/base/str.h"
 
 #define CONNECTIONS_MAX 4096
 #define TARGETS_MAX     8
@@ -60,6 +61,17 @@ static void fail(const char *what)
 {
     (void)fprintf(stderr, "bench_first: %s: %s\n", what, strerror(errno));
     exit(1);
+}
+
+static size_t number(const char *text, size_t most)
+{
+    uint64_t value;
+
+    if (str_to_u64(str_of(text), &value) != ERR_OK || value < 1 || value > most) {
+        (void)fprintf(stderr, "usage: bench_first CONNECTIONS SECONDS PORT MODEL...\n");
+        exit(2);
+    }
+    return (size_t)value;
 }
 
 static void ask(struct connection *c, const struct target *target)
@@ -207,7 +219,7 @@ static void make_request(struct target *target, const char *port, const char *mo
                      "\"content\":\"hello\"}]}",
                      model);
 
-    target->port = atoi(port);
+    target->port = (int)number(port, UINT16_MAX);
     target->request_n = (size_t)snprintf(
         target->request, sizeof target->request,
         "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nContent-Type: "
@@ -243,14 +255,11 @@ int main(int argc, char **argv)
     size_t n_targets = argc >= 5 ? ((size_t)argc - 3) / 2 : 0;
     int64_t ms;
 
-    if (n_targets == 0 || n_targets > TARGETS_MAX || argc % 2 == 0 || atoi(argv[1]) < 1 ||
-        atoi(argv[1]) > CONNECTIONS_MAX) {
-        (void)fprintf(stderr, "usage: bench_first CONNECTIONS SECONDS PORT MODEL...\n");
-        return 2;
-    }
-    n_connections = (size_t)atoi(argv[1]);
+    if (n_targets == 0 || n_targets > TARGETS_MAX || argc % 2 == 0)
+        (void)number("", 0);
+    n_connections = number(argv[1], CONNECTIONS_MAX);
+    ms = 1000 * (int64_t)number(argv[2], 3600);
     together = getenv("BENCH_TOGETHER") != NULL;
-    ms = 1000 * atoi(argv[2]);
     connections = calloc(n_connections, sizeof *connections);
     if (connections == NULL)
         fail("memory");

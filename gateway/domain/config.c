@@ -19,6 +19,13 @@
 
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 
+static const char *const unsures[] = {
+#define X(name, word) word,
+    CONFIG_UNSURES(X)
+#undef X
+        NULL
+};
+
 struct draft { /* top-level settings; the level is a word in the file */
     struct config config;
     int log_level;
@@ -47,6 +54,9 @@ static const struct setting top_settings[] = {
       .help = "lowest level that is written" },
     { "log_requests", SETTING_BOOL, AT(config.log_requests), "true",
       .help = "one line for every request" },
+    { "resend", SETTING_WORD, AT(config.resend), "elsewhere", .words = unsures,
+      .help = "what becomes of a request that a failed expert may have carried out: sent "
+              "never again, elsewhere (to other experts), or anywhere" },
     { "cors", SETTING_OTHER,
       .help = "origins whose pages may ask from a browser, \"*\": all; default none" },
     { "limits", SETTING_OTHER, .help = "whatever a stranger can make grow" },
@@ -95,7 +105,11 @@ static const struct setting limit_settings[] = {
     LIMIT(hold_ms, "5000", 0, 600000, "time of holding back before the commit point"),
     LIMIT(queue_bytes, "262144", 4096, GIB,
           "queued for a slow client before the expert waits"),
-    LIMIT(attempts, "3", 1, 64, "experts tried for one request"),
+    LIMIT(attempts, "3", 1, 64, "calls of generators for one request, all in all"),
+    LIMIT(attempts_again, "1", 0, 63,
+          "of them, of an expert that failed, after a pause, if nobody else is left"),
+    LIMIT(backoff_ms, "100", 1, 60000, "that pause at most, the first time; then double"),
+    LIMIT(backoff_max_ms, "2000", 1, 3.6e6, "that pause at most"),
     LIMIT(drain_ms, "30000", 0, 3.6e6, "for what is under way at the end"),
     FIXED_LIMIT(upstream_connections, "256", 1, 1e5, "kept open to experts, per worker"),
     FIXED_LIMIT(keep_alive_ms, "75000", 1, 3.6e6, "for an idle connection of a client"),
@@ -201,6 +215,7 @@ static enum err read_top(const struct config_node *root, struct config *config)
     config->bundle = draft.config.bundle;
     config->log_level = levels[draft.log_level];
     config->log_requests = draft.config.log_requests;
+    config->resend = draft.config.resend;
     if (config->workers == 0) {
         processors = sysconf(_SC_NPROCESSORS_ONLN);
         config->workers = processors < 1 ? 1 : processors;

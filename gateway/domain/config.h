@@ -171,6 +171,34 @@ struct config_timeouts { /* milliseconds, each > 0 */
     int64_t total_ms;
 };
 
+/* When an endpoint counts as down, and how it comes back: flow/health.h. */
+struct config_health {
+    int64_t failures;      /* in a row; 0: they do not count */
+    int64_t share_percent; /* of the calls of a window; 0: it does not count */
+    int64_t share_calls;   /* least number of calls for that */
+    int64_t window_ms;
+    int64_t open_ms, open_max_ms; /* for which it is left alone: at first, at most */
+    int64_t slow_start_ms;        /* until it gets its whole share again; 0: at once */
+    int64_t limited_max_ms;       /* of a 429's Retry-After */
+};
+
+/* How an endpoint is checked beside the calls, free of charge: X(name, word). */
+#define CONFIG_PROBE_KINDS(X)                                                            \
+    X(NONE, "none")                                                                      \
+    X(TCP, "tcp")       /* a connection is opened and closed */                          \
+    X(MODELS, "models") /* GET /models */
+
+enum config_probe_kind {
+#define X(name, word) CONFIG_PROBE_##name,
+    CONFIG_PROBE_KINDS(X)
+#undef X
+};
+
+struct config_probe {
+    enum config_probe_kind kind;
+    int64_t every_ms;
+};
+
 struct config_expert {
     const char *name;
     size_t n_endpoints;
@@ -187,6 +215,8 @@ struct config_expert {
     struct config_generator embedder; /* the embedding, as what answers /v1/embeddings:
                                          its output costs nothing */
     struct config_timeouts timeouts;
+    struct config_health health;
+    struct config_probe probe;
     int64_t trusted_from_s; /* wall time: what it charged before bars it from nothing;
                                INT64_MIN: not said */
     const char *ca_file;    /* PEM, or NULL: the system's */
@@ -232,6 +262,18 @@ struct config_policy {
 
 /* -- limits -- */
 
+/* May a request be sent again that an expert may have carried out? */
+#define CONFIG_UNSURES(X)                                                                \
+    X(NEVER, "never")                                                                    \
+    X(ELSEWHERE, "elsewhere") /* to other experts */                                     \
+    X(ANYWHERE, "anywhere")   /* to the same one as well */
+
+enum config_unsure {
+#define X(name, word) CONFIG_UNSURE_##name,
+    CONFIG_UNSURES(X)
+#undef X
+};
+
 struct config_limits {
     int64_t body_bytes;          /* of a request */
     int64_t header_bytes;        /* of a request, per connection */
@@ -249,9 +291,12 @@ struct config_limits {
     int64_t hold_bytes;          /* held back before the commit point */
     int64_t hold_chunks;
     int64_t hold_ms;
-    int64_t queue_bytes; /* answer queued for a slow client before the expert waits */
-    int64_t attempts;    /* experts tried for one request */
-    int64_t drain_ms;    /* after SIGTERM, for what is in flight */
+    int64_t queue_bytes;    /* answer queued for a slow client before the expert waits */
+    int64_t attempts;       /* calls of generators for one request, all in all */
+    int64_t attempts_again; /* of them, of an expert that has failed, after a pause */
+    int64_t backoff_ms;     /* that pause, the first time; then twice as long */
+    int64_t backoff_max_ms;
+    int64_t drain_ms;             /* after SIGTERM, for what is in flight */
     int64_t upstream_connections; /* kept open, per worker */
     int64_t keep_alive_ms;        /* an idle client connection */
 };
@@ -291,11 +336,12 @@ struct config {
     const char *admin;  /* "host:port" or "unix:/path", or NULL: none */
     const char *bundle; /* resolved path, or NULL: no bundle */
     struct config_store store;
-    const char *keys_file; /* resolved path of the mounted file of keys, or NULL */
-    int64_t workers;       /* 0 in the file means one per processor, resolved here */
-    int64_t instance;      /* of this gateway among several, in ids */
-    const char *log_level; /* "info" */
-    bool log_requests;     /* one line per request */
+    const char *keys_file;     /* resolved path of the mounted file of keys, or NULL */
+    int64_t workers;           /* 0 in the file means one per processor, resolved here */
+    int64_t instance;          /* of this gateway among several, in ids */
+    enum config_unsure resend; /* a request of unknown fate */
+    const char *log_level;     /* "info" */
+    bool log_requests;         /* one line per request */
     size_t n_cors;
     const char **cors; /* origins whose pages may ask; "*": all */
     struct config_limits limits;

@@ -91,6 +91,14 @@ enum metric_shed {
 #undef X
         METRIC_SHED_COUNT
 };
+/* What may be done with an endpoint: the words of flow/health.h, in its order. */
+#define METRIC_HEALTHS(X)                                                                \
+    X(TRIAL, "trial")                                                                    \
+    X(READY, "ready")                                                                    \
+    X(SLOW, "slow_start")                                                                \
+    X(LIMITED, "limited")                                                                \
+    X(DOWN, "down")
+
 enum metric_refusal {
 #define X(name, word) METRIC_REFUSAL_##name,
     METRIC_REFUSALS_TABLE(X)
@@ -115,6 +123,12 @@ enum metric_token_type {
 #undef X
         METRIC_TOKENS_COUNT
 };
+enum metric_health {
+#define X(name, word) METRIC_HEALTH_##name,
+    METRIC_HEALTHS(X)
+#undef X
+        METRIC_HEALTH_COUNT
+};
 enum metric_spend {
 #define X(name, word) METRIC_SPEND_##name,
     METRIC_SPENDS(X)
@@ -134,6 +148,7 @@ enum metric_spend {
     X(SPEND, "for", METRIC_SPEND_COUNT)                                                  \
     X(REFUSAL, "why", METRIC_REFUSAL_COUNT)                                              \
     X(SHED, "why", METRIC_SHED_COUNT)                                                    \
+    X(HEALTH, "state", METRIC_HEALTH_COUNT)                                              \
     X(POLICY, "policy", METRICS_MAX_POLICIES)
 
 /* X(name, kind, exposed name, first dimension, second dimension, help). kind: COUNTER
@@ -151,6 +166,14 @@ enum metric_spend {
       "Calls of an embedder by how they ended")                                          \
     X(FAILOVERS, COUNTER, "frugal_failovers_total", EXPERT, NONE,                        \
       "Attempts that were followed by another expert")                                   \
+    X(EXPERT_STATE, GAUGE, "frugal_expert_state", EXPERT, HEALTH,                        \
+      "Endpoints of an expert by their health")                                          \
+    X(EXPERT_OPENED, COUNTER, "frugal_expert_opened_total", EXPERT, NONE,                \
+      "Times that an endpoint was taken out since its calls failed")                     \
+    X(EXPERT_TRIALS, COUNTER, "frugal_expert_trials_total", EXPERT, NONE,                \
+      "Calls that tried whether an endpoint is back")                                    \
+    X(EXPERT_LIMITED, COUNTER, "frugal_expert_limited_total", EXPERT, NONE,              \
+      "Times that an endpoint said for how long it wants no calls")                      \
     X(TOKENS, COUNTER, "frugal_tokens_total", EXPERT, TOKEN_TYPE,                        \
       "Tokens that experts reported")                                                    \
     X(COST, USD, "frugal_cost_usd_total", EXPERT, SPEND,                                 \
@@ -268,6 +291,10 @@ void metrics_move(struct metrics_block *block, enum metric metric, size_t a,
 /* Gauges: the block's own share is now value. */
 void metrics_set(struct metrics_block *block, enum metric metric, size_t a,
                  int64_t value);
+/* The same with a second dimension. A block that is only ever set may have several writers
+ * who set the same truth. */
+void metrics_set_at(struct metrics_block *block, enum metric metric, size_t a, size_t b,
+                    int64_t value);
 /* Histograms. */
 void metrics_observe(struct metrics_block *block, enum metric metric, size_t a,
                      int64_t us);

@@ -112,6 +112,8 @@ static void count_attempt(struct exchange *x, int64_t spent)
     const struct attempt *attempt = &x->attempt;
     size_t slot = slot_of(x);
 
+    if (attempt->end == ATTEMPT_SHUT)
+        return;
     metrics_add(x->metrics, METRIC_ATTEMPTS, slot, attempt_metric(attempt->end), 1);
     metrics_add(x->metrics, METRIC_COST, slot, METRIC_SPEND_GENERATION, (uint64_t)spent);
     if (attempt->end == ATTEMPT_FULL)
@@ -214,8 +216,10 @@ void settle_attempt(struct exchange *x)
     close_charge(x, fate);
     spent = x->purse.spent_pico - spent;
     x->generation_pico = money_add(x->generation_pico, spent);
-    note_attempt(x, spent);
     count_attempt(x, spent);
+    if (x->attempt.end == ATTEMPT_SHUT)
+        return; /* nobody was called */
+    note_attempt(x, spent);
     if (x->attempt.end != ATTEMPT_ANSWERED && x->attempt.end != ATTEMPT_CANCELLED)
         log_failed_attempt(x);
 }
@@ -275,6 +279,7 @@ static enum metric_route metric_route(enum exchange_route route)
     case EXCHANGE_HEALTHZ:
     case EXCHANGE_READYZ:
     case EXCHANGE_METRICS:
+    case EXCHANGE_EXPERTS:
         return METRIC_ROUTE_HEALTH;
     default:
         return METRIC_ROUTE_OTHER;

@@ -51,12 +51,13 @@ struct worker_publication {
 /* What all workers of the process see; made by main before the first worker, immutable
  * but for the atomics. */
 struct service {
-    struct metrics *metrics;    /* borrowed; rendered at scrape */
-    struct resolve *resolve;    /* borrowed, shared */
-    struct pool *pool;          /* borrowed; for long searches; NULL: none */
-    struct store *store;        /* borrowed, shared; NULL: nothing is kept */
-    int64_t started_us;         /* monotonic */
-    struct admission admission; /* requests under way, and who waits for a place */
+    struct metrics *metrics;     /* borrowed; rendered at scrape */
+    struct metrics_block *shown; /* gauges that are set at scrape, by whoever renders */
+    struct resolve *resolve;     /* borrowed, shared */
+    struct pool *pool;           /* borrowed; for long searches; NULL: none */
+    struct store *store;         /* borrowed, shared; NULL: nothing is kept */
+    int64_t started_us;          /* monotonic */
+    struct admission admission;  /* requests under way, and who waits for a place */
     /* A worker's thread is about to end; called on it. mail: the worker's, to be posted. */
     void (*ended)(void *context, struct loop_mail *mail);
     void *ended_context;

@@ -23,7 +23,8 @@
 #include "gateway/flow/archive.h"
 #include "gateway/flow/inventory.h"
 
-#define WORKERS_MAX    METRICS_MAX_BLOCKS - 2 /* main and the store's writer have one each */
+#define WORKERS_MAX                                                                      \
+    (METRICS_MAX_BLOCKS - 3) /* main, the store and the scrape have one each */
 #define POOL_THREADS   2
 #define POOL_QUEUE_MAX 256
 
@@ -128,12 +129,13 @@ static int make_shared(struct process *process)
     if (metrics_new(&service->metrics) != ERR_OK)
         return -1;
     process->metrics = metrics_block(service->metrics);
+    service->shown = metrics_block(service->metrics);
     service->resolve = resolve_new(NULL);
     service->ended = worker_ended;
     service->ended_context = process;
     reload_serve(process);
     service->started_us = clock_us(&clock_system);
-    if (process->metrics == NULL || service->resolve == NULL)
+    if (process->metrics == NULL || service->shown == NULL || service->resolve == NULL)
         return -1;
     return pool_new(POOL_THREADS, POOL_QUEUE_MAX, worker_alone, &service->pool) == POOL_OK
                ? 0

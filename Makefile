@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
-PKGS := libmicrohttpd libcurl jansson sqlite3 libxxhash libsodium
+PKGS := libmicrohttpd libcurl jansson sqlite3 libxxhash libsodium libsystemd
 
 WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wpointer-arith -Wundef -Wwrite-strings \
         $(if $(CI),-Werror)
@@ -226,7 +226,8 @@ install: all ## install programs, man pages, example configuration and systemd u
 install-files:
 	$(Q)install -d $(I)/bin $(I)/share/frugal-gateway $(I)/share/man/man1 $(I)/lib/systemd/system $(I)/lib/sysusers.d
 	$(Q)install -m 755 $(PROGRAMS) $(I)/bin
-	$(Q)install -m 644 $(filter-out %.service %.sysusers,$(wildcard config/*)) openapi.yaml $(I)/share/frugal-gateway
+	$(Q)install -m 644 $(filter-out %.service %.socket %.sysusers,$(wildcard config/*)) openapi.yaml $(I)/share/frugal-gateway
 	$(Q)install -m 644 $(wildcard docs/man/*.1) $(I)/share/man/man1
 	$(Q)sed 's|/usr/local|$(PREFIX)|' config/frugal.service >$(I)/lib/systemd/system/frugal.service
+	$(Q)install -m 644 config/frugal.socket $(I)/lib/systemd/system
 	$(Q)install -m 644 config/frugal.sysusers $(I)/lib/sysusers.d/frugal.conf

@@ -111,6 +111,8 @@ static const struct setting limit_settings[] = {
     LIMIT(backoff_ms, "100", 1, 60000, "that pause at most, the first time; then double"),
     LIMIT(backoff_max_ms, "2000", 1, 3.6e6, "that pause at most"),
     LIMIT(drain_ms, "30000", 0, 3.6e6, "for what is under way at the end"),
+    LIMIT(drain_grace_ms, "500", 0, 60000,
+          "at the end, for a last request on connections that are open"),
     FIXED_LIMIT(upstream_connections, "256", 1, 1e5, "kept open to experts, per worker"),
     FIXED_LIMIT(keep_alive_ms, "75000", 1, 3.6e6, "for an idle connection of a client"),
 };

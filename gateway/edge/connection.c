@@ -186,7 +186,8 @@ static bool add_fields(struct connection *c, struct MHD_Response *response)
 static enum MHD_Result queue(struct connection *c)
 {
     enum MHD_Result result = MHD_NO;
-    if (c->server->quiesced)
+    if (atomic_load_explicit(&worker_service(c->server->worker)->draining,
+                             memory_order_relaxed))
         c->must_close = true;
     struct MHD_Response *response =
         c->content_length < 0
@@ -534,6 +535,7 @@ void connection_started(struct server *server, struct MHD_Connection *mhd,
     if (c->next != NULL)
         c->next->prev = c;
     server->connections = c;
+    metrics_move(worker_metrics(server->worker), METRIC_CONNECTIONS, 0, 1);
     *socket_context = c;
     return;
 
@@ -550,10 +552,13 @@ void connection_closed(struct connection *c)
     *(c->prev != NULL ? &c->prev->next : &server->connections) = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
+    metrics_move(worker_metrics(server->worker), METRIC_CONNECTIONS, 0, -1);
     loop_unwatch(server->loop, &c->watch);
     buf_release(&c->fields);
     buf_release(&c->out);
     free(c);
+    if (server->quiesced && server->connections == NULL)
+        worker_listener_empty(server->worker);
     /* At its limit of connections (or descriptors) MHD listens again in its next run only,
      * and its time limit does not ask for one. */
     loop_defer(server->loop, &server->flush, LOOP_FLUSH);

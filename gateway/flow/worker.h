@@ -40,6 +40,8 @@ struct reload;
 struct worker;
 struct worker_offer;
 
+#define WORKER_LISTENERS_MAX 9
+
 /* Several offers that belong together: whoever takes the last one posts the mail. Owned by
  * whoever made the offers, until the mail has come. */
 struct worker_publication {
@@ -72,9 +74,11 @@ struct service {
 /* How the worker tells a listener (the edge's server) what happens to it; called on the
  * worker's thread. */
 struct listener_ops {
-    void (*quiesce)(
-        void *listener);           /* stop accepting; idle kept connections are closed */
-    void (*close)(void *listener); /* the loop ends: tell exchange_gone for what is
+    /* Stop accepting. True: there are connections that may still bring a request; it is
+     * served, and when the last of them is gone worker_listener_empty() is called. */
+    bool (*quiesce)(void *listener);
+    void (*hang_up)(void *listener); /* their time is over: those without a request go */
+    void (*close)(void *listener);   /* the loop ends: tell exchange_gone for what is
                                       left, free the listener */
 };
 
@@ -82,7 +86,7 @@ struct listener_ops {
 NODISCARD enum err worker_new(struct service *service, unsigned index,
                               struct snapshot *snapshot, struct metrics_block *metrics,
                               struct worker **ret_worker);
-/* At most two listeners. The listener is *taken*: closed by ops->close on the thread, or
+/* At most WORKER_LISTENERS_MAX listeners. The listener is *taken*: closed by ops->close on the thread, or
  * by worker_free when the worker was never started. */
 void worker_attach(struct worker *worker, const struct listener_ops *ops, void *listener);
 NODISCARD enum err worker_start(struct worker *worker);
@@ -100,6 +104,11 @@ void worker_offer_send(struct worker_offer *offer);
 void worker_offer_free(
     struct worker_offer *offer); /* one that was not sent; takes NULL */
 NODISCARD enum err worker_drain(struct worker *worker, unsigned limit_ms);
+/* Called by a quiesced listener without connections. */
+void worker_listener_empty(struct worker *worker);
+/* Has the loop turned since the last call? Asks it to, for the next one. A worker that has
+ * ended has. Main's alone, about a worker that was started. */
+bool worker_pulse(struct worker *worker);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker); /* takes NULL; joins nothing */
 

@@ -27,6 +27,7 @@
     (METRICS_MAX_BLOCKS - 3) /* main, the store and the scrape have one each */
 #define POOL_THREADS   2
 #define POOL_QUEUE_MAX 256
+#define STOP_MS        10000 /* for the store and the end, beyond the drain's limit */
 
 /* -- signals ----------------------------------------------------------------------------- */
 
@@ -37,6 +38,10 @@ static void drain(struct process *process)
     if (process->draining)
         limit_ms = 0;
     process->draining = true;
+    manager_say(&process->manager,
+                "STOPPING=1\nSTATUS=finishing what is under way\n"
+                "EXTEND_TIMEOUT_USEC=%llu",
+                (limit_ms + STOP_MS) * 1000ULL);
     atomic_store(&process->service.draining, true);
     log_message(LOG_INFO, "draining", "%u ms at most", limit_ms);
     for (unsigned i = 0; i < process->n_workers; i++) {
@@ -49,6 +54,8 @@ static void signalled(void *arg, int number)
 {
     struct process *process = arg;
 
+    if (process->snapshot == NULL)
+        return; /* it is over */
     if (number == SIGHUP)
         reload_want(process);
     else
@@ -174,6 +181,7 @@ static void stop(struct process *process)
     }
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_join(process->workers[i]);
+    pulse_stop(process);
     listeners_forget(process);
     keeper_rest(process->keeper);
     store_close(service->store); /* answers to loops that no longer run, but still are */
@@ -198,6 +206,7 @@ int process_serve(const char *config_path)
     struct snapshot_error error = { .text = "" };
     struct store_error trouble = { .text = "" };
     struct keeper_error no_keys = { .text = "" };
+    struct manager_error no_socket = { .text = "" };
     int code = EXIT_FAILURE;
 
     raise_nofile();
@@ -207,6 +216,10 @@ int process_serve(const char *config_path)
         make_shared(&process) != 0) {
         log_message(LOG_ERROR, "start_failed",
                     "the system refuses memory or descriptors");
+        goto done;
+    }
+    if (manager_init(&process.manager, &no_socket) != ERR_OK) {
+        log_message(LOG_ERROR, "start_failed", "%s", no_socket.text);
         goto done;
     }
     if (keeper_new(&clock_system, &process.keeper, &no_keys) != ERR_OK) {
@@ -234,6 +247,8 @@ int process_serve(const char *config_path)
         goto done;
     keeper_watch(process.keeper, process.loop);
     inventory_log(process.snapshot, "ready");
+    pulse_start(&process);
+    reload_tell_ready(&process);
     loop_run(process.loop);
     log_message(LOG_INFO, "ended", "every request is settled");
     code = EXIT_SUCCESS;

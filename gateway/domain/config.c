@@ -60,6 +60,7 @@ static const struct setting top_settings[] = {
     { "cors", SETTING_OTHER,
       .help = "origins whose pages may ask from a browser, \"*\": all; default none" },
     { "limits", SETTING_OTHER, .help = "whatever a stranger can make grow" },
+    { "stickiness", SETTING_OTHER, .help = "what is remembered of conversations" },
     { "experts", SETTING_OTHER, .required = true, .help = "who answers, by name" },
     { "embedders", SETTING_OTHER,
       .help = "evidence, at most 6 names; default [\"surface\", \"lexical\"]" },
@@ -295,11 +296,12 @@ bool config_allows_origin(const struct config *config, struct str origin)
 static enum err read_all(struct config_reader *reader, json_t *tree)
 {
     struct config_node root = { reader, NULL, NULL, 0, tree };
-    struct config_node cors, store, experts, embedders, policies;
+    struct config_node cors, store, stickiness, experts, embedders, policies;
     enum err err = read_top(&root, reader->config);
 
     cors = config_child(&root, "cors");
     store = config_child(&root, "store");
+    stickiness = config_child(&root, "stickiness");
     experts = config_child(&root, "experts");
     embedders = config_child(&root, "embedders");
     policies = config_child(&root, "policies");
@@ -307,6 +309,8 @@ static enum err read_all(struct config_reader *reader, json_t *tree)
         err = read_cors(&cors);
     if (err == ERR_OK)
         err = config_read_store(&store);
+    if (err == ERR_OK)
+        err = config_read_stickiness(&stickiness);
     if (err == ERR_OK)
         err = config_read_experts(&experts);
     if (err == ERR_OK)
@@ -499,6 +503,7 @@ void config_each_restart(const struct config *before, const struct config *after
     config_settings_differ("limits", limit_settings, ARRAY_LEN(limit_settings),
                            &before->limits, &after->limits, fn, context);
     config_store_differ(before, after, fn, context);
+    config_stickiness_differ(before, after, fn, context);
 }
 
 void config_print_help(struct buf *out)
@@ -507,6 +512,7 @@ void config_print_help(struct buf *out)
     config_settings_help("keys", keys_settings, ARRAY_LEN(keys_settings), out);
     config_settings_help("limits", limit_settings, ARRAY_LEN(limit_settings), out);
     config_store_help(out);
+    config_routing_help(out);
     config_experts_help(out);
     config_policies_help(out);
 }

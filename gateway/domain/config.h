@@ -257,6 +257,7 @@ struct config_policy {
     int64_t target_pico; /* to be spent in a UTC day, steer.h; MONEY_NONE: whatever */
     double steer_least, steer_most; /* factors of lambda on the way there */
     enum config_on_budget on_budget;
+    bool sticky;                  /* conversations stay with their expert */
     int64_t decision_deadline_ms; /* evidence that comes later is not waited for */
 };
 
@@ -329,6 +330,14 @@ struct config_store {
     int64_t feedback_per_day;      /* scores of one key; 0: no bound */
 };
 
+/* -- conversations, sticky.h -- */
+
+struct config_stickiness {
+    int64_t entries; /* conversations remembered; 0: none */
+    int64_t keep_s;  /* since the last answer */
+    int64_t cache_s; /* for which an expert's cache holds what it was used for */
+};
+
 struct config {
     const char *path;   /* of the file */
     const char *folder; /* of the file */
@@ -346,6 +355,7 @@ struct config {
     size_t n_cors;
     const char **cors; /* origins whose pages may ask; "*": all */
     struct config_limits limits;
+    struct config_stickiness stickiness;
 
     size_t n_experts;
     struct config_expert *experts; /* in the order of the file */

@@ -320,10 +320,17 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         METRIC_SPENDS(X)
 #undef X
     };
+    static const char *const conversations[] = {
+#define X(name, word) word,
+        METRIC_CONVERSATIONS_TABLE(X)
+#undef X
+    };
 
     switch (dimension) {
     case DIMENSION_NONE:
         return "";
+    case DIMENSION_CONVERSATION:
+        return conversations[i];
     case DIMENSION_EXPERT:
         return metrics->experts[i];
     case DIMENSION_POLICY:

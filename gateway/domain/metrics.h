@@ -99,6 +99,22 @@ enum metric_shed {
     X(LIMITED, "limited")                                                                \
     X(DOWN, "down")
 
+/* What became of a conversation that was begun before. */
+#define METRIC_CONVERSATIONS_TABLE(X)                                                    \
+    X(NEW, "new")             /* nothing was remembered of it */                         \
+    X(STAYED, "stayed")       /* leaving would not have paid */                          \
+    X(TOOL_LOOP, "tool_loop") /* likewise, and nothing was weighed */                    \
+    X(SWITCHED, "switched")   /* leaving paid */                                         \
+    X(UNABLE, "unable")       /* its expert may not answer any more */                   \
+    X(FAILED, "failed")       /* its expert failed */
+
+enum metric_conversation {
+#define X(name, word) METRIC_CONVERSATION_##name,
+    METRIC_CONVERSATIONS_TABLE(X)
+#undef X
+        METRIC_CONVERSATION_COUNT
+};
+
 enum metric_refusal {
 #define X(name, word) METRIC_REFUSAL_##name,
     METRIC_REFUSALS_TABLE(X)
@@ -149,6 +165,7 @@ enum metric_spend {
     X(REFUSAL, "why", METRIC_REFUSAL_COUNT)                                              \
     X(SHED, "why", METRIC_SHED_COUNT)                                                    \
     X(HEALTH, "state", METRIC_HEALTH_COUNT)                                              \
+    X(CONVERSATION, "result", METRIC_CONVERSATION_COUNT)                                 \
     X(POLICY, "policy", METRICS_MAX_POLICIES)
 
 /* X(name, kind, exposed name, first dimension, second dimension, help). kind: COUNTER
@@ -160,6 +177,8 @@ enum metric_spend {
       "Requests by route and by how they ended for the client")                          \
     X(DECISIONS, COUNTER, "frugal_decisions_total", EXPERT, REASON,                      \
       "Decisions by chosen expert and reason")                                           \
+    X(CONVERSATIONS, COUNTER, "frugal_conversations_total", CONVERSATION, NONE,          \
+      "Decisions within a conversation by what became of its expert")                    \
     X(ATTEMPTS, COUNTER, "frugal_attempts_total", EXPERT, ATTEMPT,                       \
       "Calls of a generator by how they ended")                                          \
     X(EMBEDDINGS, COUNTER, "frugal_embeddings_total", EXPERT, ATTEMPT,                   \

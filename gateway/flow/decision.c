@@ -78,6 +78,32 @@ static bool is_out(const struct decision *decision, size_t embedder)
     return !upstream_may_call(at.may);
 }
 
+/* The conversation's expert reads a part of its prompt from its cache: its tokens are cheaper
+ * on average, for this prompt and for those of the calibration that purchases are judged by. */
+static struct fuser_ask_generator generator_asked(const struct order *order,
+                                                  size_t expert)
+{
+    const struct config_generator *g =
+        chat_generator(order->chat, &order->config->experts[expert]);
+    const struct config_rates *rates =
+        price_expected_rates(g, order->chat, order->span.from_s);
+    const int64_t list = price_prompt_pico(g, order->chat, order->span.from_s);
+    struct fuser_ask_generator asked = {
+        .allowed = true,
+        .held = order->sticky.held && order->sticky.expert == expert,
+        .prompt_pico = order_prompt_pico(order, expert),
+        .input_pico = rates->input_pico,
+        .output_pico = money_mul(rates->output_pico, order->chat->n),
+        .request_pico = rates->request_pico,
+        .worst_pico = order_least_worst(order, expert),
+    };
+
+    if (asked.prompt_pico < list)
+        asked.input_pico = (int64_t)((double)asked.input_pico *
+                                     (double)asked.prompt_pico / (double)list);
+    return asked;
+}
+
 static enum fuser_err open_session(struct decision *decision, struct fuser_error *error)
 {
     const struct order *order = decision->order;
@@ -102,21 +128,8 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
     if (order->chat->output_limit > UINT32_MAX)
         ask.max_output_tokens = 0;
     for (size_t i = 0; i < config->n_experts; i++) {
-        const struct config_generator *g =
-            chat_generator(order->chat, &config->experts[i]);
-        const struct config_rates *rates;
-
-        if (!order_allows(order, i))
-            continue;
-        rates = price_expected_rates(g, order->chat, order->span.from_s);
-        generators[i] = (struct fuser_ask_generator){
-            .allowed = true,
-            .prompt_pico = price_prompt_pico(g, order->chat, order->span.from_s),
-            .input_pico = rates->input_pico,
-            .output_pico = money_mul(rates->output_pico, order->chat->n),
-            .request_pico = rates->request_pico,
-            .worst_pico = order_least_worst(order, i),
-        };
+        if (order_allows(order, i))
+            generators[i] = generator_asked(order, i);
     }
     for (size_t j = 0; j < config->n_embedders; j++) {
         enum probe_state probe = atomic_load_explicit(
@@ -128,9 +141,9 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
             decision->failed = true;
             mine = false;
         }
-        embedders[j].allowed =
-            mine && probe_state_usable(probe) &&
-            (!remote || (decision->text.n > 0 && !is_barred(decision, j)));
+        embedders[j].allowed = mine && probe_state_usable(probe) &&
+                               (!remote || (decision->text.n > 0 && !order->sticky.firm &&
+                                            !is_barred(decision, j)));
         decision->failed |= probe == PROBE_MISMATCH;
         if (remote) {
             embedders[j].price_pico = price_embedding_expected(

@@ -234,6 +234,7 @@ static enum step step_count(struct exchange *x)
         return STEP_COUNT;
     if (order_counted(&x->order, &x->error) != API_OK || !gate_admit(x))
         return STEP_RESPOND;
+    stay_look(x);
     buf_init(&x->text, ROUTING_TEXT_MAX);
     if (needs_text(x) && routing_text(&x->chat, &x->text) != ERR_OK)
         (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
@@ -441,6 +442,7 @@ static enum step step_respond(struct exchange *x)
 static enum step step_settle(struct exchange *x)
 {
     gate_settle(x);
+    stay_settle(x);
     settle_request(x);
     entry_settle(x);
     attempt_release(&x->attempt);
@@ -499,6 +501,7 @@ struct exchange *exchange_new(struct worker *worker,
     x->route = request->route;
     x->dialect = tongue_dialect(request);
     x->chosen = -1;
+    x->stay.expert = -1;
     x->attempt.end = ATTEMPT_IDLE;
     x->accepted_us = exchange_now_us();
     x->deadline = (struct loop_timer){ .fn = deadline_passed, .arg = x };

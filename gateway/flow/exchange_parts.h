@@ -36,6 +36,7 @@
 #include "gateway/flow/purse.h"
 #include "gateway/flow/record.h"
 #include "gateway/flow/relay.h"
+#include "gateway/flow/stay.h"
 #include "gateway/flow/translation.h"
 #include "gateway/flow/worker.h"
 
@@ -97,7 +98,8 @@ struct exchange {
     /* its way */
     struct api_error error; /* code OK: none */
     struct order order;
-    bool ordered; /* order and purse are made */
+    bool ordered;     /* order and purse are made */
+    struct stay stay; /* stay.c's */
     struct counting counting;
     struct purse purse;
     struct decision decision;

@@ -257,6 +257,7 @@ static void put_why(struct jput *j, const struct record *record)
     put_evidence(j, decision->verdict);
     put_ranking(j, record);
     put_excluded(j, record);
+    record_put_conversation(j, record);
     put_steps(j, record);
     put_neighbours(j, record);
     jput_number(j, "decision_ms", record->decided ? (double)took_us / 1000.0 : NAN);

@@ -28,6 +28,7 @@
 #include "gateway/flow/order.h"
 #include "gateway/flow/purse.h"
 #include "gateway/flow/snapshot.h"
+#include "gateway/flow/stay.h"
 
 #define RECORD_BYTES (2u << 20) /* of one record: what is longer is not kept */
 
@@ -52,6 +53,7 @@ struct record {
     const struct decision *decision;
     const struct purse *purse;
     const struct frugal_options *options;
+    const struct stay *stay; /* its conversation */
     struct str decision_id, request_id;
     struct str key;   /* id of the key; empty: none */
     struct str model; /* what the client asked for */

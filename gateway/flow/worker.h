@@ -30,6 +30,7 @@
 #include "gateway/flow/decider.h"
 #include "gateway/flow/keyring.h"
 #include "gateway/flow/snapshot.h"
+#include "gateway/flow/sticky.h"
 #include "gateway/io/http.h"
 #include "gateway/io/loop.h"
 #include "gateway/io/pool.h"
@@ -60,6 +61,7 @@ struct service {
     struct store *store;         /* borrowed, shared; NULL: nothing is kept */
     int64_t started_us;          /* monotonic */
     struct admission admission;  /* requests under way, and who waits for a place */
+    struct sticky *sticky; /* borrowed, shared; NULL: no conversation is remembered */
     /* A worker's thread is about to end; called on it. mail: the worker's, to be posted. */
     void (*ended)(void *context, struct loop_mail *mail);
     void *ended_context;

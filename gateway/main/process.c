@@ -189,6 +189,7 @@ static void stop(struct process *process)
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_free(process->workers[i]);
     resolve_free(service->resolve);
+    sticky_free(service->sticky);
     snapshot_unref(process->snapshot);
     process->snapshot = NULL;
     if (process->loop != NULL) {
@@ -232,6 +233,12 @@ int process_serve(const char *config_path)
     }
     reload_adopt(&process, process.snapshot);
     process.service.instance = (uint16_t)process.snapshot->config->instance;
+    if (sticky_new((size_t)process.snapshot->config->stickiness.entries,
+                   &process.service.sticky) != ERR_OK) {
+        log_message(LOG_ERROR, "start_failed",
+                    "no memory for 'stickiness': fewer entries need less");
+        goto done;
+    }
     if (archive_open(process.snapshot->config, process.service.metrics,
                      &process.service.store, &trouble) != STORE_OK) {
         log_message(LOG_ERROR, "start_failed", "%s", trouble.text);

@@ -12,7 +12,7 @@
 #include "fuser/err.h"
 
 #define NO_ADDON 255
-#define LEVELS   101 /* confidences in hundredths */
+#define LEVELS   101  /* confidences in hundredths */
 #define EQUAL    1e-7 /* items */
 
 struct choice {

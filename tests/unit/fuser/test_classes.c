@@ -260,7 +260,9 @@ static void frugalml_asks_as_seldom_as_equal_gains_allow(void **state)
      * At lambda .1 the second right answer costs ten more calls: asking once is as good as asking always. */
     enum { FIRST = 11, ALL_ITEMS = 33 };
     uint8_t label[2 * ALL_ITEMS], confidence[2 * ALL_ITEMS], truth[ALL_ITEMS];
-    struct fuser_class_set set = { ALL_ITEMS, 2, 4, label, confidence, NULL, truth, NULL };
+    struct fuser_class_set set = {
+        ALL_ITEMS, 2, 4, label, confidence, NULL, truth, NULL
+    };
     struct fuser_frugalml rule;
     (void)state;
     for (unsigned i = 0; i < ALL_ITEMS; i++) {

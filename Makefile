@@ -49,7 +49,7 @@ UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS)) $(B)/unit/faiss
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
-.PHONY: all demo check unit integration soak faults overload acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
+.PHONY: all demo check unit integration soak faults overload chaos acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
 .DEFAULT_GOAL := all
 
 # A make inside make: quiet, and on all processors unless the caller said how many.
@@ -152,7 +152,7 @@ unit: tests ## unit tests, parser cases and the fuzz corpus
 	$(Q)tests/run-units $(B)
 
 integration: programs ## the whole program with scripted experts and the official SDKs
-	$(Q)tests/run-pytest $(B) tests/integration tests/soak tests/faults tests/overload
+	$(Q)tests/run-pytest $(B) tests/integration tests/soak tests/faults tests/overload tests/chaos
 
 soak: programs ## ceilings against the experts' own invoices, SOAK_SECONDS (600) over ever new worlds; 20 kills under load
 	$(Q)tools/install-deps build test
@@ -166,6 +166,10 @@ faults: programs ## whatever an expert does wrong, FAULT_ROUNDS (10) times: answ
 overload: programs ## three times the capacity for OVERLOAD_SECONDS (60): goodput, latency, memory, recovery, keys that flood
 	$(Q)tools/install-deps build test
 	$(Q)OVERLOAD_SECONDS=$(or $(OVERLOAD_SECONDS),60) tests/run-pytest $(B) tests/overload -o timeout=0 -s
+
+chaos: programs ## experts killed, reloads, restarts behind a socket, 500 requests/s for CHAOS_SECONDS (600); ledger against invoices
+	$(Q)tools/install-deps build test
+	$(Q)CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) tests/run-pytest $(B) tests/chaos -o timeout=0 -s
 
 acceptance: ## what needs real outcomes and real upstreams: make acceptance DATA=DIR
 	$(Q)tools/install-deps build test

@@ -123,11 +123,11 @@ struct server *server_new(struct worker *worker, const struct server_settings *s
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, connection_request,
         server, MHD_OPTION_LISTEN_SOCKET, server->settings.listen_fd,
         MHD_OPTION_CONNECTION_LIMIT, server->settings.connections_max,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, server->settings.head_bytes,
-        MHD_OPTION_CONNECTION_TIMEOUT, server->settings.idle_s,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
-        connection_completed, server, MHD_OPTION_UNESCAPE_CALLBACK, connection_unescape,
-        server, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        server->settings.head_bytes + SERVER_POOL_MORE, MHD_OPTION_CONNECTION_TIMEOUT,
+        server->settings.idle_s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+        MHD_OPTION_NOTIFY_COMPLETED, connection_completed, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, connection_unescape, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
         (void)close(server->settings.listen_fd);
         server->settings.listen_fd = -1;

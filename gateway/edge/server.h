@@ -45,7 +45,7 @@ struct server_settings {
     int listen_fd;            /* taken, also on failure */
     unsigned connections_max; /* 0: 4096. Beyond: left in the backlog */
     size_t
-        head_bytes; /* pool of a connection, bounds the request head (431); 0: 16 KiB */
+        head_bytes; /* of a request's head, the longest (431); 0: 16 KiB */
     size_t drain_bytes; /* of a refused body that are read and dropped; 0: 64 MiB */
     unsigned idle_s;    /* a client that neither sends nor reads is closed after; 0: 75 */
 };

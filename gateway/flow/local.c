@@ -114,8 +114,9 @@ void local_answer(struct exchange *x)
         refuse(x, API_BAD_METHOD, NULL, NULL);
         goto done;
     case EXCHANGE_BAD_REQUEST:
-        refuse(x, API_BAD_VALUE, NULL,
-               arena_printf(&x->arena, STR_FMT, STR_ARG(x->argument)));
+    case EXCHANGE_LARGE_HEAD:
+        refuse(x, x->route == EXCHANGE_BAD_REQUEST ? API_BAD_VALUE : API_HEADERS_LARGE,
+               NULL, arena_printf(&x->arena, STR_FMT, STR_ARG(x->argument)));
         goto done;
     case EXCHANGE_EMBEDDINGS:
         if (vectors_answer(x, &out) != API_OK) {

@@ -9,8 +9,8 @@
 #include "gateway/flow/exchange.h"
 #include "gateway/io/loop.h"
 
-#define SERVER_FIELDS_MAX       64  /* headers of an answer */
-#define SERVER_PARAMETERS_MAX   32  /* behind the path of a request */
+#define SERVER_FIELDS_MAX     64 /* headers of an answer */
+#define SERVER_PARAMETERS_MAX 32 /* behind the path of a request */
 /* Of a connection's pool, beside the request's head: what the library notes of each header,
  * and an answer's head. Without that room it would close the connection instead of answering. */
 #define SERVER_POOL_MORE        (12U << 10)

@@ -80,7 +80,7 @@ enum exchange_route {
     EXCHANGE_OPTIONS,     /* OPTIONS: what a path takes; request.argument as in 405 */
     EXCHANGE_BAD_METHOD, /* 405; request.argument is the value for Allow, "GET, HEAD, OPTIONS" */
     EXCHANGE_BAD_REQUEST, /* 400: ambiguous head (two Hosts...); request.argument says why */
-    EXCHANGE_LARGE_HEAD,  /* 431: the same */
+    EXCHANGE_LARGE_HEAD, /* 431: the same */
 };
 
 /* A header of the request; name in any case, value without surrounding blanks. */

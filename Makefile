@@ -108,7 +108,7 @@ $(B)/unit/ctl/%: $(B)/tests/unit/ctl/%.c.o $(B)/libctl.a $(LIBS)
 # Calls of malloc from our objects go through the test, which lets them fail in turn.
 $(B)/unit/domain/test_nomem: LDFLAGS += $(foreach f,malloc calloc realloc,-Wl$(comma)--wrap=$(f))
 $(B)/unit/fuser/test_nomem: LDFLAGS += $(foreach f,malloc calloc realloc strdup,-Wl$(comma)--wrap=$(f))
-$(B)/unit/io/test_nomem: LDFLAGS += $(foreach f,malloc calloc realloc reallocarray,-Wl$(comma)--wrap=$(f))
+$(B)/unit/io/test_nomem $(B)/unit/flow/test_nomem: LDFLAGS += $(foreach f,malloc calloc realloc reallocarray,-Wl$(comma)--wrap=$(f))
 $(B)/unit/%: $(B)/tests/unit/%.c.o $(LIBS)
 	@mkdir -p $(@D)
 	$(call link,-lcmocka)

@@ -49,16 +49,21 @@ static struct usage reported(const struct exchange *x)
     return believed(x, x->attempt.streaming ? x->relay.usage : x->attempt.answer.usage);
 }
 
+static struct usage guess(const struct exchange *x)
+{
+    return (struct usage){ .known = true,
+                           .input_tokens =
+                               price_prompt_expected(generator_of(x), &x->chat),
+                           .output_tokens = usage_estimate_tokens(text_bytes(x)) };
+}
+
 /* What an attempt without usage probably cost: its prompt, and as many tokens as its text is
  * long. Where it was cut off, what it was expected to cost, if that is more: the expert may
  * have got further than its answer, and a cut shows as much of a stream as it hides of an
  * answer in one piece. Never more than its worst case. */
 static int64_t estimate(const struct exchange *x, bool whole)
 {
-    struct usage usage = { .known = true,
-                           .input_tokens =
-                               price_prompt_expected(generator_of(x), &x->chat),
-                           .output_tokens = usage_estimate_tokens(text_bytes(x)) };
+    const struct usage usage = guess(x);
     int64_t pico = price_settle(x->price, &usage);
 
     if (!whole && pico < x->terms.expected_pico)
@@ -248,6 +253,8 @@ void settle_cost(const struct exchange *x, const struct usage *usage,
         cost.bound_pico = money_add(cost.bound_pico, bound);
         cost.estimated |= !known.known;
     }
+    cost.guess_input = guess(x).input_tokens;
+    cost.guess_output = guess(x).output_tokens;
     cost.explain = x->explanation;
     *ret_cost = cost;
 }

@@ -32,8 +32,7 @@
     X(ADMIN, "GET", "/healthz", HEALTHZ)                                                 \
     X(ADMIN, "GET", "/readyz", READYZ)                                                   \
     X(ADMIN, "GET", "/metrics", METRICS)                                                 \
-    X(ADMIN, "POST", "/admin/reload", RELOAD)                                            \
-    X(ADMIN, "GET", "/admin/experts", EXPERTS)
+    X(ADMIN, "POST", "/admin/reload", RELOAD)
 
 enum route_surface { ROUTE_PUBLIC, ROUTE_ADMIN };
 

@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
-PKGS := libmicrohttpd libcurl jansson sqlite3 libxxhash libsodium
+PKGS := libmicrohttpd libcurl jansson sqlite3 libxxhash libsodium libsystemd
 
 WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wpointer-arith -Wundef -Wwrite-strings \
         $(if $(CI),-Werror)
@@ -49,7 +49,7 @@ UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS)) $(B)/unit/faiss
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
-.PHONY: all demo check unit integration soak faults overload acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
+.PHONY: all demo check unit integration soak faults overload chaos acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
 .DEFAULT_GOAL := all
 
 # A make inside make: quiet, and on all processors unless the caller said how many.
@@ -108,7 +108,7 @@ $(B)/unit/ctl/%: $(B)/tests/unit/ctl/%.c.o $(B)/libctl.a $(LIBS)
 # Calls of malloc from our objects go through the test, which lets them fail in turn.
 $(B)/unit/domain/test_nomem: LDFLAGS += $(foreach f,malloc calloc realloc,-Wl$(comma)--wrap=$(f))
 $(B)/unit/fuser/test_nomem: LDFLAGS += $(foreach f,malloc calloc realloc strdup,-Wl$(comma)--wrap=$(f))
-$(B)/unit/io/test_nomem: LDFLAGS += $(foreach f,malloc calloc realloc reallocarray,-Wl$(comma)--wrap=$(f))
+$(B)/unit/io/test_nomem $(B)/unit/flow/test_nomem: LDFLAGS += $(foreach f,malloc calloc realloc reallocarray,-Wl$(comma)--wrap=$(f))
 $(B)/unit/%: $(B)/tests/unit/%.c.o $(LIBS)
 	@mkdir -p $(@D)
 	$(call link,-lcmocka)
@@ -152,7 +152,7 @@ unit: tests ## unit tests, parser cases and the fuzz corpus
 	$(Q)tests/run-units $(B)
 
 integration: programs ## the whole program with scripted experts and the official SDKs
-	$(Q)tests/run-pytest $(B) tests/integration tests/soak tests/faults tests/overload
+	$(Q)tests/run-pytest $(B) tests/integration tests/soak tests/faults tests/overload tests/chaos
 
 soak: programs ## ceilings against the experts' own invoices, SOAK_SECONDS (600) over ever new worlds; 20 kills under load
 	$(Q)tools/install-deps build test
@@ -166,6 +166,10 @@ faults: programs ## whatever an expert does wrong, FAULT_ROUNDS (10) times: answ
 overload: programs ## three times the capacity for OVERLOAD_SECONDS (60): goodput, latency, memory, recovery, keys that flood
 	$(Q)tools/install-deps build test
 	$(Q)OVERLOAD_SECONDS=$(or $(OVERLOAD_SECONDS),60) tests/run-pytest $(B) tests/overload -o timeout=0 -s
+
+chaos: programs ## experts killed, reloads, restarts behind a socket, 500 requests/s for CHAOS_SECONDS (600); ledger against invoices
+	$(Q)tools/install-deps build test
+	$(Q)CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) tests/run-pytest $(B) tests/chaos -o timeout=0 -s
 
 acceptance: ## what needs real outcomes and real upstreams: make acceptance DATA=DIR
 	$(Q)tools/install-deps build test
@@ -226,7 +230,8 @@ install: all ## install programs, man pages, example configuration and systemd u
 install-files:
 	$(Q)install -d $(I)/bin $(I)/share/frugal-gateway $(I)/share/man/man1 $(I)/lib/systemd/system $(I)/lib/sysusers.d
 	$(Q)install -m 755 $(PROGRAMS) $(I)/bin
-	$(Q)install -m 644 $(filter-out %.service %.sysusers,$(wildcard config/*)) openapi.yaml $(I)/share/frugal-gateway
+	$(Q)install -m 644 $(filter-out %.service %.socket %.sysusers,$(wildcard config/*)) openapi.yaml $(I)/share/frugal-gateway
 	$(Q)install -m 644 $(wildcard docs/man/*.1) $(I)/share/man/man1
 	$(Q)sed 's|/usr/local|$(PREFIX)|' config/frugal.service >$(I)/lib/systemd/system/frugal.service
+	$(Q)install -m 644 config/frugal.socket $(I)/lib/systemd/system
 	$(Q)install -m 644 config/frugal.sysusers $(I)/lib/sysusers.d/frugal.conf

@@ -2,7 +2,9 @@
  *
  * "FrugalML: How to use ML prediction APIs more accurately and cheaply" (NeurIPS 2020), re-implemented for equal
  * prices. For a base expert the classes it predicts are independent given lambda, so that the
- * best (threshold, add-on) of each is found by one sweep over its confidences.
+ * best (threshold, add-on) of each is found by one sweep over its confidences. Of equal gains the first stands: the
+ * fewest calls, then the lowest expert. Gains are whole numbers of items less lambda times whole numbers of calls,
+ * so that what differs by less than EQUAL is the same number rounded in two ways.
  */
 #include <string.h>
 
@@ -10,7 +12,8 @@
 #include "fuser/err.h"
 
 #define NO_ADDON 255
-#define LEVELS   101 /* confidences in hundredths */
+#define LEVELS   101  /* confidences in hundredths */
+#define EQUAL    1e-7 /* items */
 
 struct choice {
     double gain; /* right answers gained, less lambda times calls, in items */
@@ -23,10 +26,12 @@ static struct choice sweep(const int32_t *gained, const int32_t *met, double lam
                            uint8_t addon)
 {
     struct choice best = { 0.0, NO_ADDON, 0 };
-    double gain = 0.0;
+    int32_t right = 0, calls = 0;
     for (unsigned c = 0; c < LEVELS; c++) {
-        gain += gained[c] - lambda * met[c];
-        if (gain > best.gain)
+        right += gained[c];
+        calls += met[c];
+        double gain = right - lambda * calls;
+        if (gain > best.gain + EQUAL)
             best = (struct choice){ gain, addon, (uint8_t)(c + 1) };
     }
     return best;
@@ -55,7 +60,7 @@ static double fit_base(const struct fuser_class_set *fit, size_t base, double la
                                  (predicted == fit->truth[i]);
             }
             struct choice choice = sweep(gained, met, lambda, (uint8_t)addon);
-            if (choice.gain > best.gain)
+            if (choice.gain > best.gain + EQUAL)
                 best = choice;
         }
         ret_rule->addon[predicted] = best.addon;
@@ -76,7 +81,7 @@ enum fuser_err fuser_frugalml_fit(const struct fuser_class_set *fit, double lamb
         struct fuser_frugalml rule;
         memset(&rule, NO_ADDON, sizeof(rule));
         double score = fit_base(fit, base, lambda, &rule);
-        if (score > best) {
+        if (score > best + EQUAL) {
             best = score;
             *ret_rule = rule;
         }

@@ -297,7 +297,7 @@ struct fuser_ask {
     size_t text_bytes;
     uint32_t max_output_tokens; /* clips the expected output; 0: no limit */
     struct fuser_ask_generator {
-        bool allowed;
+        bool allowed, held;   /* held: it stands in for the best fixed one */
         int64_t prompt_pico;  /* expected price of this prompt's tokens plus the fee per
                                  request */
         int64_t input_pico;   /* price of one input token: prices calibration rows */

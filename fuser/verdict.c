@@ -129,7 +129,7 @@ static size_t bundle_generator(const struct fuser_session *session,
     return (size_t)session->fuser->generator_in_bundle[ranked->generator];
 }
 
-/* Place of the best fixed generator among those in the same class as the first. */
+/* Place of the generator that is held, or of the best fixed one, among those in the same class as the first. */
 static size_t place_of_default(const struct fuser_session *session,
                                const struct fuser_verdict *verdict)
 {
@@ -137,11 +137,14 @@ static size_t place_of_default(const struct fuser_session *session,
     double best_utility = -INFINITY;
 
     for (size_t i = 0; i < verdict->n_ranked; i++) {
-        double utility =
-            even_utility(session, bundle_generator(session, &verdict->ranked[i]));
+        size_t g = bundle_generator(session, &verdict->ranked[i]);
+        double utility = even_utility(session, g);
 
-        if (class_of(&verdict->ranked[i]) == class_of(&verdict->ranked[0]) &&
-            utility > best_utility) {
+        if (class_of(&verdict->ranked[i]) != class_of(&verdict->ranked[0]))
+            continue;
+        if (session->asked[g].held)
+            return i;
+        if (utility > best_utility) {
             best = i;
             best_utility = utility;
         }

@@ -19,6 +19,13 @@
 
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 
+static const char *const unsures[] = {
+#define X(name, word) word,
+    CONFIG_UNSURES(X)
+#undef X
+        NULL
+};
+
 struct draft { /* top-level settings; the level is a word in the file */
     struct config config;
     int log_level;
@@ -47,9 +54,13 @@ static const struct setting top_settings[] = {
       .help = "lowest level that is written" },
     { "log_requests", SETTING_BOOL, AT(config.log_requests), "true",
       .help = "one line for every request" },
+    { "resend", SETTING_WORD, AT(config.resend), "elsewhere", .words = unsures,
+      .help = "what becomes of a request that a failed expert may have carried out: sent "
+              "never again, elsewhere (to other experts), or anywhere" },
     { "cors", SETTING_OTHER,
       .help = "origins whose pages may ask from a browser, \"*\": all; default none" },
     { "limits", SETTING_OTHER, .help = "whatever a stranger can make grow" },
+    { "stickiness", SETTING_OTHER, .help = "what is remembered of conversations" },
     { "experts", SETTING_OTHER, .required = true, .help = "who answers, by name" },
     { "embedders", SETTING_OTHER,
       .help = "evidence, at most 6 names; default [\"surface\", \"lexical\"]" },
@@ -95,8 +106,14 @@ static const struct setting limit_settings[] = {
     LIMIT(hold_ms, "5000", 0, 600000, "time of holding back before the commit point"),
     LIMIT(queue_bytes, "262144", 4096, GIB,
           "queued for a slow client before the expert waits"),
-    LIMIT(attempts, "3", 1, 64, "experts tried for one request"),
+    LIMIT(attempts, "3", 1, 64, "calls of generators for one request, all in all"),
+    LIMIT(attempts_again, "1", 0, 63,
+          "of them, of an expert that failed, after a pause, if nobody else is left"),
+    LIMIT(backoff_ms, "100", 1, 60000, "that pause at most, the first time; then double"),
+    LIMIT(backoff_max_ms, "2000", 1, 3.6e6, "that pause at most"),
     LIMIT(drain_ms, "30000", 0, 3.6e6, "for what is under way at the end"),
+    LIMIT(drain_grace_ms, "500", 0, 60000,
+          "at the end, for a last request on connections that are open"),
     FIXED_LIMIT(upstream_connections, "256", 1, 1e5, "kept open to experts, per worker"),
     FIXED_LIMIT(keep_alive_ms, "75000", 1, 3.6e6, "for an idle connection of a client"),
 };
@@ -201,6 +218,7 @@ static enum err read_top(const struct config_node *root, struct config *config)
     config->bundle = draft.config.bundle;
     config->log_level = levels[draft.log_level];
     config->log_requests = draft.config.log_requests;
+    config->resend = draft.config.resend;
     if (config->workers == 0) {
         processors = sysconf(_SC_NPROCESSORS_ONLN);
         config->workers = processors < 1 ? 1 : processors;
@@ -278,11 +296,12 @@ bool config_allows_origin(const struct config *config, struct str origin)
 static enum err read_all(struct config_reader *reader, json_t *tree)
 {
     struct config_node root = { reader, NULL, NULL, 0, tree };
-    struct config_node cors, store, experts, embedders, policies;
+    struct config_node cors, store, stickiness, experts, embedders, policies;
     enum err err = read_top(&root, reader->config);
 
     cors = config_child(&root, "cors");
     store = config_child(&root, "store");
+    stickiness = config_child(&root, "stickiness");
     experts = config_child(&root, "experts");
     embedders = config_child(&root, "embedders");
     policies = config_child(&root, "policies");
@@ -290,6 +309,8 @@ static enum err read_all(struct config_reader *reader, json_t *tree)
         err = read_cors(&cors);
     if (err == ERR_OK)
         err = config_read_store(&store);
+    if (err == ERR_OK)
+        err = config_read_stickiness(&stickiness);
     if (err == ERR_OK)
         err = config_read_experts(&experts);
     if (err == ERR_OK)
@@ -482,6 +503,7 @@ void config_each_restart(const struct config *before, const struct config *after
     config_settings_differ("limits", limit_settings, ARRAY_LEN(limit_settings),
                            &before->limits, &after->limits, fn, context);
     config_store_differ(before, after, fn, context);
+    config_stickiness_differ(before, after, fn, context);
 }
 
 void config_print_help(struct buf *out)
@@ -490,6 +512,7 @@ void config_print_help(struct buf *out)
     config_settings_help("keys", keys_settings, ARRAY_LEN(keys_settings), out);
     config_settings_help("limits", limit_settings, ARRAY_LEN(limit_settings), out);
     config_store_help(out);
+    config_routing_help(out);
     config_experts_help(out);
     config_policies_help(out);
 }

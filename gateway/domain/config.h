@@ -35,7 +35,6 @@
 #include "gateway/base/err.h"
 #include "gateway/base/money.h"
 #include "gateway/base/str.h"
-#include "gateway/domain/adapt.h"
 
 #define CONFIG_MAX_EXPERTS   64 /* a bit mask of them is a uint64_t */
 #define CONFIG_MAX_EMBEDDERS 6
@@ -143,7 +142,6 @@ struct config_generator {
     unsigned apis;        /* bit i: it speaks enum config_api i */
     bool abilities_given; /* in the file; else it is taken to be able to everything */
     uint32_t abilities;   /* ability.h */
-    struct adapt adapt;   /* its dialect */
     struct config_prices prices;
     int64_t context_tokens; /* 0: not known */
     int64_t
@@ -173,6 +171,34 @@ struct config_timeouts { /* milliseconds, each > 0 */
     int64_t total_ms;
 };
 
+/* When an endpoint counts as down, and how it comes back: flow/health.h. */
+struct config_health {
+    int64_t failures;      /* in a row; 0: they do not count */
+    int64_t share_percent; /* of the calls of a window; 0: it does not count */
+    int64_t share_calls;   /* least number of calls for that */
+    int64_t window_ms;
+    int64_t open_ms, open_max_ms; /* for which it is left alone: at first, at most */
+    int64_t slow_start_ms;        /* until it gets its whole share again; 0: at once */
+    int64_t limited_max_ms;       /* of a 429's Retry-After */
+};
+
+/* How an endpoint is checked beside the calls, free of charge: X(name, word). */
+#define CONFIG_PROBE_KINDS(X)                                                            \
+    X(NONE, "none")                                                                      \
+    X(TCP, "tcp")       /* a connection is opened and closed */                          \
+    X(MODELS, "models") /* GET /models */
+
+enum config_probe_kind {
+#define X(name, word) CONFIG_PROBE_##name,
+    CONFIG_PROBE_KINDS(X)
+#undef X
+};
+
+struct config_probe {
+    enum config_probe_kind kind;
+    int64_t every_ms;
+};
+
 struct config_expert {
     const char *name;
     size_t n_endpoints;
@@ -189,6 +215,8 @@ struct config_expert {
     struct config_generator embedder; /* the embedding, as what answers /v1/embeddings:
                                          its output costs nothing */
     struct config_timeouts timeouts;
+    struct config_health health;
+    struct config_probe probe;
     int64_t trusted_from_s; /* wall time: what it charged before bars it from nothing;
                                INT64_MIN: not said */
     const char *ca_file;    /* PEM, or NULL: the system's */
@@ -229,10 +257,23 @@ struct config_policy {
     int64_t target_pico; /* to be spent in a UTC day, steer.h; MONEY_NONE: whatever */
     double steer_least, steer_most; /* factors of lambda on the way there */
     enum config_on_budget on_budget;
+    bool sticky;                  /* conversations stay with their expert */
     int64_t decision_deadline_ms; /* evidence that comes later is not waited for */
 };
 
 /* -- limits -- */
+
+/* May a request be sent again that an expert may have carried out? */
+#define CONFIG_UNSURES(X)                                                                \
+    X(NEVER, "never")                                                                    \
+    X(ELSEWHERE, "elsewhere") /* to other experts */                                     \
+    X(ANYWHERE, "anywhere")   /* to the same one as well */
+
+enum config_unsure {
+#define X(name, word) CONFIG_UNSURE_##name,
+    CONFIG_UNSURES(X)
+#undef X
+};
 
 struct config_limits {
     int64_t body_bytes;          /* of a request */
@@ -251,9 +292,13 @@ struct config_limits {
     int64_t hold_bytes;          /* held back before the commit point */
     int64_t hold_chunks;
     int64_t hold_ms;
-    int64_t queue_bytes; /* answer queued for a slow client before the expert waits */
-    int64_t attempts;    /* experts tried for one request */
-    int64_t drain_ms;    /* after SIGTERM, for what is in flight */
+    int64_t queue_bytes;    /* answer queued for a slow client before the expert waits */
+    int64_t attempts;       /* calls of generators for one request, all in all */
+    int64_t attempts_again; /* of them, of an expert that has failed, after a pause */
+    int64_t backoff_ms;     /* that pause, the first time; then twice as long */
+    int64_t backoff_max_ms;
+    int64_t drain_ms;             /* after SIGTERM, for what is in flight */
+    int64_t drain_grace_ms;       /* then, for a last request on an open connection */
     int64_t upstream_connections; /* kept open, per worker */
     int64_t keep_alive_ms;        /* an idle client connection */
 };
@@ -285,6 +330,14 @@ struct config_store {
     int64_t feedback_per_day;      /* scores of one key; 0: no bound */
 };
 
+/* -- conversations, sticky.h -- */
+
+struct config_stickiness {
+    int64_t entries; /* conversations remembered; 0: none */
+    int64_t keep_s;  /* since the last answer */
+    int64_t cache_s; /* for which an expert's cache holds what it was used for */
+};
+
 struct config {
     const char *path;   /* of the file */
     const char *folder; /* of the file */
@@ -293,14 +346,16 @@ struct config {
     const char *admin;  /* "host:port" or "unix:/path", or NULL: none */
     const char *bundle; /* resolved path, or NULL: no bundle */
     struct config_store store;
-    const char *keys_file; /* resolved path of the mounted file of keys, or NULL */
-    int64_t workers;       /* 0 in the file means one per processor, resolved here */
-    int64_t instance;      /* of this gateway among several, in ids */
-    const char *log_level; /* "info" */
-    bool log_requests;     /* one line per request */
+    const char *keys_file;     /* resolved path of the mounted file of keys, or NULL */
+    int64_t workers;           /* 0 in the file means one per processor, resolved here */
+    int64_t instance;          /* of this gateway among several, in ids */
+    enum config_unsure resend; /* a request of unknown fate */
+    const char *log_level;     /* "info" */
+    bool log_requests;         /* one line per request */
     size_t n_cors;
     const char **cors; /* origins whose pages may ask; "*": all */
     struct config_limits limits;
+    struct config_stickiness stickiness;
 
     size_t n_experts;
     struct config_expert *experts; /* in the order of the file */

@@ -66,6 +66,10 @@ static const struct setting expert_settings[] = {
     { "generator", SETTING_OTHER, .help = "what its chat endpoint is" },
     { "embedding", SETTING_OTHER, .help = "what its embeddings endpoint is" },
     { "timeouts_ms", SETTING_OTHER, .help = "four different timeouts" },
+    { "health", SETTING_OTHER,
+      .help = "when an endpoint counts as down, and how it comes back" },
+    { "probe", SETTING_OTHER,
+      .help = "checks of its endpoints beside the calls, free of charge" },
 };
 
 static const struct setting timeout_settings[] = {
@@ -77,6 +81,39 @@ static const struct setting timeout_settings[] = {
       .help = "between two pieces of an answer" },
     { "total", SETTING_INT, AT(config_timeouts, total_ms), "600000", 1, DAY_MS,
       .help = "of a whole call" },
+};
+
+static const struct setting health_settings[] = {
+    { "failures", SETTING_INT, AT(config_health, failures), "5", 0, 1000,
+      .help = "calls failed in a row that take an endpoint out; 0: they do not" },
+    { "share_percent", SETTING_INT, AT(config_health, share_percent), "50", 0, 100,
+      .help = "of the calls of a window, failed, that take it out; 0: they do not" },
+    { "share_calls", SETTING_INT, AT(config_health, share_calls), "20", 1, MILLION,
+      .help = "of which there must be at least so many" },
+    { "window_ms", SETTING_INT, AT(config_health, window_ms), "10000", 100, 600000,
+      .help = "length of a window" },
+    { "open_ms", SETTING_INT, AT(config_health, open_ms), "1000", 10, 3.6e6,
+      .help = "it is left alone for, the first time; then one call tries it" },
+    { "open_max_ms", SETTING_INT, AT(config_health, open_max_ms), "60000", 10, DAY_MS,
+      .help = "the same at most: it doubles while trials fail" },
+    { "slow_start_ms", SETTING_INT, AT(config_health, slow_start_ms), "10000", 0, 3.6e6,
+      .help = "until an endpoint that is back gets its whole share of calls" },
+    { "limited_max_ms", SETTING_INT, AT(config_health, limited_max_ms), "3600000", 0,
+      DAY_MS, .help = "longest Retry-After that is honoured" },
+};
+
+static const char *const probe_kinds[] = {
+#define X(name, word) word,
+    CONFIG_PROBE_KINDS(X)
+#undef X
+        NULL
+};
+
+static const struct setting probe_settings[] = {
+    { "kind", SETTING_WORD, AT(config_probe, kind), "none", .words = probe_kinds,
+      .help = "tcp: a connection is opened; models: GET /models. Never a generation" },
+    { "every_ms", SETTING_INT, AT(config_probe, every_ms), "5000", 100, 3.6e6,
+      .help = "time between two checks of an endpoint" },
 };
 
 static const struct setting generator_settings[] = {
@@ -109,7 +146,6 @@ static const struct setting generator_settings[] = {
     { "output_limit_field", SETTING_WORD, AT(draft_generator, generator.limit_field),
       "any", .words = limit_fields,
       .help = "the only field under which it takes an output limit; any: it knows both" },
-    { "request", SETTING_OTHER, .help = "what its requests are changed in, its dialect" },
     { "template_tokens", SETTING_INT, AT(draft_generator, generator.template_tokens),
       "64", 0, MILLION, .help = "what its chat template adds to a request, at most" },
     { "image_tokens", SETTING_INT, AT(draft_generator, generator.image_tokens), "0", 0,
@@ -261,7 +297,7 @@ static enum err read_generator(const struct config_node *node, bool free,
                                struct config_generator *generator)
 {
     struct draft_generator draft = { .free = false };
-    struct config_node api, capabilities, request, price;
+    struct config_node api, capabilities, price;
     enum err err = config_want_object(node);
 
     if (err == ERR_OK)
@@ -275,10 +311,6 @@ static enum err read_generator(const struct config_node *node, bool free,
         return err;
     capabilities = config_child(node, "capabilities");
     err = read_abilities(&capabilities, &draft.generator);
-    if (err != ERR_OK)
-        return err;
-    request = config_child(node, "request");
-    err = config_read_request(&request, &draft.generator);
     if (err != ERR_OK)
         return err;
     err = check_tokenizer(node, draft.generator.tokenizer);
@@ -332,6 +364,8 @@ static enum err read_parts(const struct config_node *node, bool free,
     struct config_node endpoints = config_child(node, "endpoints");
     struct config_node key = config_child(node, "key");
     struct config_node timeouts = config_child(node, "timeouts_ms");
+    struct config_node health = config_child(node, "health");
+    struct config_node probe = config_child(node, "probe");
     struct config_node trusted = config_child(node, "trusted_from");
     struct config_node generator = config_child(node, "generator");
     struct config_node embedding = config_child(node, "embedding");
@@ -345,6 +379,12 @@ static enum err read_parts(const struct config_node *node, bool free,
     if (err == ERR_OK)
         err = config_settings(&timeouts, timeout_settings, ARRAY_LEN(timeout_settings),
                               &expert->timeouts);
+    if (err == ERR_OK)
+        err = config_settings(&health, health_settings, ARRAY_LEN(health_settings),
+                              &expert->health);
+    if (err == ERR_OK)
+        err = config_settings(&probe, probe_settings, ARRAY_LEN(probe_settings),
+                              &expert->probe);
     expert->has_generator = generator.json != NULL;
     expert->has_embedding = embedding.json != NULL;
     if (err == ERR_OK && !generator.json && !embedding.json)
@@ -414,8 +454,9 @@ void config_experts_help(struct buf *out)
 #define HELP(section, table) config_settings_help(section, table, ARRAY_LEN(table), out)
     HELP("experts.NAME", expert_settings);
     HELP("experts.NAME.timeouts_ms", timeout_settings);
+    HELP("experts.NAME.health", health_settings);
+    HELP("experts.NAME.probe", probe_settings);
     HELP("experts.NAME.generator", generator_settings);
-    config_request_help(out);
     config_prices_help(out);
     HELP("experts.NAME.embedding", embedding_settings);
 #undef HELP

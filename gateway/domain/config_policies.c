@@ -43,6 +43,8 @@ static const struct setting policy_settings[] = {
       .help = "largest factor of that correction" },
     { "on_budget", SETTING_WORD, AT(on_budget), "trim", .words = on_budgets,
       .help = "what to do when the ceiling cannot be met" },
+    { "sticky", SETTING_BOOL, AT(sticky), "true",
+      .help = "conversations stay with their expert unless leaving pays for its cache" },
     { "decision_deadline_ms", SETTING_INT, AT(decision_deadline_ms), "2000", 1, 600000,
       .help = "evidence that comes later is not waited for" },
 };

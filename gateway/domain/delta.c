@@ -110,6 +110,8 @@ struct delta delta_read(struct str data)
         } else if (jread_string_is(key, "usage")) {
             delta.has_usage = value.type == JREAD_MAP;
             delta.usage = usage_read(value);
+        } else if (str_is(key.raw, "\"created\"")) {
+            IGNORE(jread_integer(value, &delta.created));
         } else if (jread_string_is(key, "error")) {
             read_error(&delta, value);
         }

@@ -33,6 +33,7 @@ struct delta {
     size_t output_bytes;  /* of all strings in the deltas: an estimate for a cut stream */
     struct str error;     /* raw JSON of `error` */
     struct usage_names names;
+    int64_t created;  /* 0: not said */
     int error_status; /* error.code or error.status where it is an HTTP status; else 0 */
 };
 

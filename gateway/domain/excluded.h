@@ -19,7 +19,10 @@
     X(OUTPUT, "output", "the request may want a longer answer than it gives")            \
     X(CONTEXT, "context", "the request is too long for its context")                     \
     X(BARRED, "barred", "it has charged more than its worst case")                       \
-    X(UNPRICED, "unpriced", "it has no price for something that is asked for")
+    X(UNPRICED, "unpriced", "it has no price for something that is asked for")           \
+    X(DOWN, "down", "its calls failed, and its next trial is not due")                   \
+    X(LIMITED, "limited", "it answered 429 and named a time that is not over")           \
+    X(SLOW_START, "slow_start", "it is back from being down and gets a share of calls")
 
 enum excluded {
 #define X(name, word, text) EXCLUDED_##name,

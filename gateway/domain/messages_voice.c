@@ -22,8 +22,7 @@ static void event_end(struct buf *out)
     buf_put(out, "}\n\n");
 }
 
-/* Cached tokens stand apart from the others here. Without a report the counts are 0, since
- * clients want numbers; the cost says then that it is estimated. */
+/* Cached tokens stand apart from the others here. */
 static void put_usage(const struct voice *voice, struct buf *out)
 {
     const struct usage *usage = &voice->usage;

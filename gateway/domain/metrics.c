@@ -212,8 +212,14 @@ void metrics_move(struct metrics_block *block, enum metric metric, size_t a,
 
 void metrics_set(struct metrics_block *block, enum metric metric, size_t a, int64_t value)
 {
+    metrics_set_at(block, metric, a, 0, value);
+}
+
+void metrics_set_at(struct metrics_block *block, enum metric metric, size_t a, size_t b,
+                    int64_t value)
+{
     assert(table[metric].kind == GAUGE);
-    atomic_store_explicit(cell_of(block, metric, a, 0), value, memory_order_relaxed);
+    atomic_store_explicit(cell_of(block, metric, a, b), value, memory_order_relaxed);
 }
 
 void metrics_observe(struct metrics_block *block, enum metric metric, size_t a,
@@ -304,15 +310,27 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         METRIC_SHEDS(X)
 #undef X
     };
+    static const char *const healths[] = {
+#define X(name, word) word,
+        METRIC_HEALTHS(X)
+#undef X
+    };
     static const char *const spends[] = {
 #define X(name, word) word,
         METRIC_SPENDS(X)
+#undef X
+    };
+    static const char *const conversations[] = {
+#define X(name, word) word,
+        METRIC_CONVERSATIONS_TABLE(X)
 #undef X
     };
 
     switch (dimension) {
     case DIMENSION_NONE:
         return "";
+    case DIMENSION_CONVERSATION:
+        return conversations[i];
     case DIMENSION_EXPERT:
         return metrics->experts[i];
     case DIMENSION_POLICY:
@@ -329,6 +347,8 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         return types[i];
     case DIMENSION_SPEND:
         return spends[i];
+    case DIMENSION_HEALTH:
+        return healths[i];
     case DIMENSION_REFUSAL:
         return metric_refusal_word((enum metric_refusal)i);
     case DIMENSION_SHED:

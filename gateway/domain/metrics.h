@@ -91,6 +91,30 @@ enum metric_shed {
 #undef X
         METRIC_SHED_COUNT
 };
+/* What may be done with an endpoint: the words of flow/health.h, in its order. */
+#define METRIC_HEALTHS(X)                                                                \
+    X(TRIAL, "trial")                                                                    \
+    X(READY, "ready")                                                                    \
+    X(SLOW, "slow_start")                                                                \
+    X(LIMITED, "limited")                                                                \
+    X(DOWN, "down")
+
+/* What became of a conversation that was begun before. */
+#define METRIC_CONVERSATIONS_TABLE(X)                                                    \
+    X(NEW, "new")             /* nothing was remembered of it */                         \
+    X(STAYED, "stayed")       /* leaving would not have paid */                          \
+    X(TOOL_LOOP, "tool_loop") /* likewise, and nothing was weighed */                    \
+    X(SWITCHED, "switched")   /* leaving paid */                                         \
+    X(UNABLE, "unable")       /* its expert may not answer any more */                   \
+    X(FAILED, "failed")       /* its expert failed */
+
+enum metric_conversation {
+#define X(name, word) METRIC_CONVERSATION_##name,
+    METRIC_CONVERSATIONS_TABLE(X)
+#undef X
+        METRIC_CONVERSATION_COUNT
+};
+
 enum metric_refusal {
 #define X(name, word) METRIC_REFUSAL_##name,
     METRIC_REFUSALS_TABLE(X)
@@ -115,6 +139,12 @@ enum metric_token_type {
 #undef X
         METRIC_TOKENS_COUNT
 };
+enum metric_health {
+#define X(name, word) METRIC_HEALTH_##name,
+    METRIC_HEALTHS(X)
+#undef X
+        METRIC_HEALTH_COUNT
+};
 enum metric_spend {
 #define X(name, word) METRIC_SPEND_##name,
     METRIC_SPENDS(X)
@@ -134,6 +164,8 @@ enum metric_spend {
     X(SPEND, "for", METRIC_SPEND_COUNT)                                                  \
     X(REFUSAL, "why", METRIC_REFUSAL_COUNT)                                              \
     X(SHED, "why", METRIC_SHED_COUNT)                                                    \
+    X(HEALTH, "state", METRIC_HEALTH_COUNT)                                              \
+    X(CONVERSATION, "result", METRIC_CONVERSATION_COUNT)                                 \
     X(POLICY, "policy", METRICS_MAX_POLICIES)
 
 /* X(name, kind, exposed name, first dimension, second dimension, help). kind: COUNTER
@@ -145,12 +177,22 @@ enum metric_spend {
       "Requests by route and by how they ended for the client")                          \
     X(DECISIONS, COUNTER, "frugal_decisions_total", EXPERT, REASON,                      \
       "Decisions by chosen expert and reason")                                           \
+    X(CONVERSATIONS, COUNTER, "frugal_conversations_total", CONVERSATION, NONE,          \
+      "Decisions within a conversation by what became of its expert")                    \
     X(ATTEMPTS, COUNTER, "frugal_attempts_total", EXPERT, ATTEMPT,                       \
       "Calls of a generator by how they ended")                                          \
     X(EMBEDDINGS, COUNTER, "frugal_embeddings_total", EXPERT, ATTEMPT,                   \
       "Calls of an embedder by how they ended")                                          \
     X(FAILOVERS, COUNTER, "frugal_failovers_total", EXPERT, NONE,                        \
       "Attempts that were followed by another expert")                                   \
+    X(EXPERT_STATE, GAUGE, "frugal_expert_state", EXPERT, HEALTH,                        \
+      "Endpoints of an expert by their health")                                          \
+    X(EXPERT_OPENED, COUNTER, "frugal_expert_opened_total", EXPERT, NONE,                \
+      "Times that an endpoint was taken out since its calls failed")                     \
+    X(EXPERT_TRIALS, COUNTER, "frugal_expert_trials_total", EXPERT, NONE,                \
+      "Calls that tried whether an endpoint is back")                                    \
+    X(EXPERT_LIMITED, COUNTER, "frugal_expert_limited_total", EXPERT, NONE,              \
+      "Times that an endpoint said for how long it wants no calls")                      \
     X(TOKENS, COUNTER, "frugal_tokens_total", EXPERT, TOKEN_TYPE,                        \
       "Tokens that experts reported")                                                    \
     X(COST, USD, "frugal_cost_usd_total", EXPERT, SPEND,                                 \
@@ -268,6 +310,10 @@ void metrics_move(struct metrics_block *block, enum metric metric, size_t a,
 /* Gauges: the block's own share is now value. */
 void metrics_set(struct metrics_block *block, enum metric metric, size_t a,
                  int64_t value);
+/* The same with a second dimension. A block that is only ever set may have several writers
+ * who set the same truth. */
+void metrics_set_at(struct metrics_block *block, enum metric metric, size_t a, size_t b,
+                    int64_t value);
 /* Histograms. */
 void metrics_observe(struct metrics_block *block, enum metric metric, size_t a,
                      int64_t us);

@@ -18,7 +18,8 @@
     X(FAILOVER, "failover", "a better ranked expert failed")                             \
     X(NOT_WORTH, "not_worth", "no evidence was worth its price: the best on average")    \
     X(DEFAULT, "default", "the policy has nothing to choose by: its default expert")     \
-    X(ONLY_EXPERT, "only_expert", "one expert was allowed")
+    X(ONLY_EXPERT, "only_expert", "one expert was allowed")                              \
+    X(STICKY, "sticky", "the conversation stays with its expert")
 
 enum reason {
 #define X(name, word, text) REASON_##name,

@@ -250,6 +250,17 @@ void usage_put_cost(struct buf *out, const struct usage_cost *cost)
     buf_put(out, "}");
 }
 
+void usage_put_guess(struct buf *out, const struct usage_cost *cost)
+{
+    buf_putf(out,
+             "{\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
+             ",\"total_tokens\":%" PRId64,
+             cost->guess_input, cost->guess_output,
+             cost->guess_input + cost->guess_output);
+    usage_put_cost(out, cost);
+    buf_put(out, "}");
+}
+
 /* The usage object with our members at its end and no others of these names. */
 static void put_usage(struct buf *out, struct jread_value usage,
                       const struct usage_cost *cost)

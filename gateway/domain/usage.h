@@ -2,7 +2,8 @@
  *
  * The answer travels on as it came; usage_splice only writes `cost` and `cost_details` into
  * its usage object, in place of what the expert says under these names. Where there is no
- * usage nothing is written: token counts are never invented.
+ * usage nothing is written, but for the last chunk of a stream whose client asked for one
+ * (usage_put_guess), which says that it is an estimate.
  *
  *   {"choices":[..],"usage":{"prompt_tokens":9, ..}}
  *   {"choices":[..],"usage":{"prompt_tokens":9, .. ,"cost":0.0012,"cost_details":{..}}}
@@ -51,6 +52,7 @@ struct usage_cost {
                                 what was not reported; MONEY_NONE: not said */
     int64_t generation_pico; /* its parts, for cost_details */
     int64_t evidence_pico;
+    int64_t guess_input, guess_output; /* tokens, where the usage is not known */
     struct str decision_id;
     struct str expert;
     struct str explain; /* raw JSON for cost_details.decision, or empty */
@@ -69,6 +71,9 @@ bool usage_names_take(struct usage_names *names, struct jread_value key,
 
 /* ,"cost":..,"cost_details":{..}: behind the last member of a usage object. */
 void usage_put_cost(struct buf *out, const struct usage_cost *cost);
+
+/* A usage object of the counts that are guessed, with the cost. */
+void usage_put_guess(struct buf *out, const struct usage_cost *cost);
 
 #define USAGE_MAX_PIECES 4
 

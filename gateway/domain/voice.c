@@ -253,6 +253,17 @@ void voice_usage(struct voice *voice, struct jread_value usage,
     voice->usage = usage_read(usage);
     voice->has_usage = voice->usage.known;
     voice->cost = *cost;
+    if (!voice->has_usage)
+        voice_guess(voice, cost);
+}
+
+void voice_guess(struct voice *voice, const struct usage_cost *cost)
+{
+    voice->usage = (struct usage){ .known = true,
+                                   .input_tokens = cost->guess_input,
+                                   .output_tokens = cost->guess_output };
+    voice->has_usage = true;
+    voice->cost = *cost;
 }
 
 bool voice_end(struct voice *voice, struct buf *out)
@@ -272,9 +283,10 @@ bool voice_whole(struct voice *voice, struct str body, struct str usage_raw,
 {
     read_choices(voice, jread_trusted(str_trim(body)), true, out);
     close_part(voice, out);
-    voice->cost = *cost;
     if (usage_raw.n > 0)
         voice_usage(voice, jread_trusted(usage_raw), cost);
+    else
+        voice_guess(voice, cost);
     voice->ended = true;
     settle_finish(voice);
     voice->ops->whole(voice, out);

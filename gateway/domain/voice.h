@@ -3,7 +3,8 @@
  *   struct voice voice;
  *   voice_init(&voice, &messages_voice, &facts, max_bytes);
  *   a stream:    voice_chunk(&voice, data, &out)*        events are added to out
- *                voice_usage(&voice, usage, cost)        at most once, before the end
+ *                voice_usage(&voice, usage, cost)        at most once, before the end, or
+ *                voice_guess(&voice, cost)               where there is none
  *                voice_end(&voice, &out)
  *   a whole:     voice_whole(&voice, body, usage, cost, &out)
  *   voice_release(&voice)
@@ -95,8 +96,10 @@ NODISCARD bool voice_chunk(struct voice *voice, struct str data, struct buf *out
 /* usage: the value of `usage`; cost is copied, what it points at is borrowed until the end. */
 void voice_usage(struct voice *voice, struct jread_value usage,
                  const struct usage_cost *cost);
+/* None was reported: the counts that are guessed, in cost, which says so. */
+void voice_guess(struct voice *voice, const struct usage_cost *cost);
 NODISCARD bool voice_end(struct voice *voice, struct buf *out);
-/* usage_raw: empty where none was reported. */
+/* usage_raw: empty where none was reported, which is then guessed. */
 NODISCARD bool voice_whole(struct voice *voice, struct str body, struct str usage_raw,
                            const struct usage_cost *cost, struct buf *out);
 

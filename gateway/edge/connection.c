@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "gateway/edge/request_head.h"
 #include "gateway/edge/server_private.h"
 
 /* -- the client leaves ------------------------------------------------------------------- */
@@ -186,7 +187,8 @@ static bool add_fields(struct connection *c, struct MHD_Response *response)
 static enum MHD_Result queue(struct connection *c)
 {
     enum MHD_Result result = MHD_NO;
-    if (c->server->quiesced)
+    if (atomic_load_explicit(&worker_service(c->server->worker)->draining,
+                             memory_order_relaxed))
         c->must_close = true;
     struct MHD_Response *response =
         c->content_length < 0
@@ -210,53 +212,6 @@ static bool is_ready(const struct connection *c)
 
 /* -- the request ------------------------------------------------------------------------- */
 
-struct head {
-    size_t n, n_host, n_length, n_encoding;
-    bool odd; /* a name or a value has a byte that no header has */
-    struct str length, encoding, expect;
-    bool overflow;
-    struct exchange_header headers[SERVER_HEADERS_MAX]; /* the first n are filled in */
-};
-
-/* MHD takes "Content-Length : 5" for a header of another name, and control characters. */
-static bool is_odd(struct str name, struct str value)
-{
-    for (size_t i = 0; i < name.n; i++)
-        if ((unsigned char)name.p[i] <= ' ' || name.p[i] == 0x7f)
-            return true;
-    for (size_t i = 0; i < value.n; i++)
-        if (((unsigned char)value.p[i] < ' ' && value.p[i] != '\t') || value.p[i] == 0x7f)
-            return true;
-    return name.n == 0;
-}
-
-static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *name,
-                                 size_t name_n, const char *value, size_t value_n)
-{
-    struct head *head = arg;
-    (void)kind;
-    if (head->n == SERVER_HEADERS_MAX) {
-        head->overflow = true;
-        return MHD_NO;
-    }
-    struct exchange_header *header = &head->headers[head->n++];
-    header->name = (struct str){ name, name_n };
-    header->value = str_trim((struct str){ value, value_n });
-    head->odd = head->odd || is_odd(header->name, header->value);
-    if (str_eq_nocase(header->name, STR("host"))) {
-        head->n_host++;
-    } else if (str_eq_nocase(header->name, STR("content-length"))) {
-        head->n_length++;
-        head->length = header->value;
-    } else if (str_eq_nocase(header->name, STR("transfer-encoding"))) {
-        head->n_encoding++;
-        head->encoding = header->value;
-    } else if (str_eq_nocase(header->name, STR("expect"))) {
-        head->expect = header->value;
-    }
-    return MHD_YES;
-}
-
 /* What is asked for behind the path, decoded by the library. */
 struct query {
     struct exchange_header parameters[SERVER_PARAMETERS_MAX];
@@ -275,40 +230,6 @@ static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const ch
             .value = { value != NULL ? value : "", value_bytes },
         };
     return MHD_YES;
-}
-
-/* What two servers in a row could read differently is refused. NULL: nothing. */
-static const char *find_fault(const struct head *head, const char *version)
-{
-    uint64_t length;
-    if (head->overflow)
-        return "too many headers";
-    if (head->odd)
-        return "a header with a blank in its name or a control character";
-    if (head->n_host > 1)
-        return "more than one Host header";
-    if (head->n_host == 0 && strcmp(version, MHD_HTTP_VERSION_1_0) != 0)
-        return "no Host header";
-    if (head->n_length > 1)
-        return "more than one Content-Length header";
-    if (head->n_length == 1 && head->n_encoding > 0)
-        return "both Content-Length and Transfer-Encoding";
-    if (head->n_encoding > 1 ||
-        (head->n_encoding == 1 && !str_eq_nocase(head->encoding, STR("chunked"))))
-        return "a Transfer-Encoding other than chunked";
-    if (head->n_length == 1 && str_to_u64(head->length, &length) != ERR_OK)
-        return "a Content-Length that is not a number";
-    return NULL;
-}
-
-static int64_t body_length(const struct head *head)
-{
-    uint64_t length = 0;
-    if (head->n_encoding > 0)
-        return -1;
-    if (head->n_length == 0 || str_to_u64(head->length, &length) != ERR_OK)
-        return 0;
-    return length > INT64_MAX ? INT64_MAX : (int64_t)length;
 }
 
 static void reset(struct connection *c)
@@ -342,22 +263,23 @@ static const char *path_of(const char *url)
 static enum MHD_Result begin(struct connection *c, const char *url, const char *method,
                              const char *version)
 {
-    struct head head;
+    struct request_head head;
     struct query query;
     struct route_match match;
-    memset(&head, 0, offsetof(struct head, headers));
-    (void)MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, &head);
+    bool large;
+    request_head_read(&head, c->mhd);
 
     const struct str path = str_of(path_of(url));
     route_find(c->server->settings.surface, str_of(method), path, &match);
-    const char *fault = find_fault(&head, version);
+    const char *fault =
+        request_head_fault(&head, version, c->server->settings.head_bytes, &large);
     query.n = 0;
     if (match.route == EXCHANGE_RECORDS &&
         MHD_get_connection_values_n(c->mhd, MHD_GET_ARGUMENT_KIND, on_parameter, &query) >
             SERVER_PARAMETERS_MAX)
         fault = "too many parameters";
     if (fault != NULL) {
-        match.route = EXCHANGE_BAD_REQUEST;
+        match.route = large ? EXCHANGE_LARGE_HEAD : EXCHANGE_BAD_REQUEST;
         match.argument = str_of(fault);
     }
     const struct exchange_request request = {
@@ -367,7 +289,7 @@ static enum MHD_Result begin(struct connection *c, const char *url, const char *
         .argument = match.argument,
         .headers = head.headers,
         .n_headers = head.n,
-        .content_length = body_length(&head),
+        .content_length = request_head_body_bytes(&head),
         .peer = str_of(c->peer),
         .admin = c->server->settings.surface == ROUTE_ADMIN,
         .query = query.parameters,
@@ -448,6 +370,33 @@ enum MHD_Result connection_request(void *arg, struct MHD_Connection *mhd, const 
     return *upload_bytes > 0 ? take_body(c, upload, upload_bytes) : answer(c);
 }
 
+/* -- the head must come in time ---------------------------------------------------------- */
+
+/* MHD's own limit begins anew with every byte. */
+static void head_is_late(void *arg)
+{
+    struct connection *c = arg;
+    if (c->active)
+        return;
+    if (loop_now_us(c->server->loop) >= c->head_due_us)
+        (void)shutdown(c->watch.fd, SHUT_RDWR);
+    else if (loop_timer_set(c->server->loop, &c->head_timer, c->head_due_us) != LOOP_OK)
+        (void)shutdown(c->watch.fd, SHUT_RDWR);
+}
+
+/* From now on a request is awaited, which may be idle for so long before it begins: its head
+ * must be here in the time that a whole request may take. Only the time is moved: a timer
+ * that comes too early is set again. */
+static void expect_head(struct connection *c, uint64_t idle_us)
+{
+    const struct config *config = worker_snapshot(c->server->worker)->config;
+    c->head_due_us = loop_now_us(c->server->loop) + idle_us +
+                     (uint64_t)config->limits.request_timeout_ms * 1000;
+    /* Without memory for the timer MHD's limit has to do. */
+    if (c->head_timer.slot == 0)
+        IGNORE(loop_timer_set(c->server->loop, &c->head_timer, c->head_due_us));
+}
+
 /* The answer was delivered, or the connection broke. */
 void connection_completed(void *arg, struct MHD_Connection *mhd, void **request,
                           enum MHD_RequestTerminationCode code)
@@ -460,6 +409,7 @@ void connection_completed(void *arg, struct MHD_Connection *mhd, void **request,
         exchange_bad_body(c->exchange);
     connection_drop(c);
     c->active = false;
+    expect_head(c, (uint64_t)c->server->settings.idle_s * 1000000);
 }
 
 static int hex_value(char c)
@@ -530,10 +480,13 @@ void connection_started(struct server *server, struct MHD_Connection *mhd,
         LOOP_OK)
         goto fail;
     describe_peer(mhd, c->peer, sizeof c->peer);
+    c->head_timer = (struct loop_timer){ .fn = head_is_late, .arg = c };
+    expect_head(c, 0);
     c->next = server->connections;
     if (c->next != NULL)
         c->next->prev = c;
     server->connections = c;
+    metrics_move(worker_metrics(server->worker), METRIC_CONNECTIONS, 0, 1);
     *socket_context = c;
     return;
 
@@ -550,10 +503,14 @@ void connection_closed(struct connection *c)
     *(c->prev != NULL ? &c->prev->next : &server->connections) = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
+    metrics_move(worker_metrics(server->worker), METRIC_CONNECTIONS, 0, -1);
     loop_unwatch(server->loop, &c->watch);
+    loop_timer_clear(server->loop, &c->head_timer);
     buf_release(&c->fields);
     buf_release(&c->out);
     free(c);
+    if (server->quiesced && server->connections == NULL)
+        worker_listener_empty(server->worker);
     /* At its limit of connections (or descriptors) MHD listens again in its next run only,
      * and its time limit does not ask for one. */
     loop_defer(server->loop, &server->flush, LOOP_FLUSH);

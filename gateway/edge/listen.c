@@ -123,6 +123,21 @@ out:
     return result;
 }
 
+int listen_describe(int fd, char ret_address[LISTEN_ADDRESS_BYTES])
+{
+    struct sockaddr_storage real = { 0 };
+    socklen_t size = sizeof real;
+
+    if (getsockname(fd, (struct sockaddr *)&real, &size) != 0)
+        return -1;
+    if (real.ss_family == AF_UNIX) {
+        (void)snprintf(ret_address, LISTEN_ADDRESS_BYTES, LISTEN_UNIX "%.107s",
+                       ((const struct sockaddr_un *)&real)->sun_path);
+        return 0;
+    }
+    return describe((const struct sockaddr *)&real, size, ret_address) == 0 ? 0 : -1;
+}
+
 /* -- Unix sockets ------------------------------------------------------------------------ */
 
 static bool is_alive(const struct sockaddr_un *address)

@@ -33,6 +33,9 @@ NODISCARD int listen_open(const char *address, unsigned n, int *ret_fds,
                           char ret_address[LISTEN_ADDRESS_BYTES],
                           struct listen_error *error);
 
+/* The address of a listening socket, as listen_open gives it, or "unix:/path". 0, or -1. */
+NODISCARD int listen_describe(int fd, char ret_address[LISTEN_ADDRESS_BYTES]);
+
 #define LISTEN_UNIX "unix:" /* such an address begins with */
 
 /* A Unix socket's place in the file system: which one it was is remembered, so that another

@@ -32,7 +32,8 @@
     X(ADMIN, "GET", "/healthz", HEALTHZ)                                                 \
     X(ADMIN, "GET", "/readyz", READYZ)                                                   \
     X(ADMIN, "GET", "/metrics", METRICS)                                                 \
-    X(ADMIN, "POST", "/admin/reload", RELOAD)
+    X(ADMIN, "POST", "/admin/reload", RELOAD)                                            \
+    X(ADMIN, "GET", "/admin/experts", EXPERTS)
 
 enum route_surface { ROUTE_PUBLIC, ROUTE_ADMIN };
 

@@ -123,11 +123,11 @@ struct server *server_new(struct worker *worker, const struct server_settings *s
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, connection_request,
         server, MHD_OPTION_LISTEN_SOCKET, server->settings.listen_fd,
         MHD_OPTION_CONNECTION_LIMIT, server->settings.connections_max,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, server->settings.head_bytes,
-        MHD_OPTION_CONNECTION_TIMEOUT, server->settings.idle_s,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
-        connection_completed, server, MHD_OPTION_UNESCAPE_CALLBACK, connection_unescape,
-        server, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        server->settings.head_bytes + SERVER_POOL_MORE, MHD_OPTION_CONNECTION_TIMEOUT,
+        server->settings.idle_s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+        MHD_OPTION_NOTIFY_COMPLETED, connection_completed, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, connection_unescape, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
         (void)close(server->settings.listen_fd);
         server->settings.listen_fd = -1;
@@ -144,15 +144,21 @@ struct server *server_new(struct worker *worker, const struct server_settings *s
     return server;
 }
 
-void server_quiesce(struct server *server)
+bool server_quiesce(struct server *server)
 {
-    if (server->quiesced)
-        return;
-    server->quiesced = true;
-    (void)MHD_quiesce_daemon(server->daemon);
-    (void)close(server->settings.listen_fd);
-    server->settings.listen_fd = -1;
-    /* MHD has no call that closes idle connections: they see their peer leave. */
+    if (!server->quiesced) {
+        server->quiesced = true;
+        (void)MHD_quiesce_daemon(server->daemon);
+        (void)close(server->settings.listen_fd);
+        server->settings.listen_fd = -1;
+        loop_defer(server->loop, &server->flush, LOOP_FLUSH);
+    }
+    return server->connections != NULL;
+}
+
+/* MHD has no call that closes idle connections: they see their peer leave. */
+void server_hang_up(struct server *server)
+{
     for (struct connection *c = server->connections; c != NULL; c = c->next)
         if (!c->active)
             (void)shutdown(c->watch.fd, SHUT_RDWR);
@@ -179,9 +185,14 @@ void server_free(struct server *server)
     free(server);
 }
 
-static void quiesce(void *listener)
+static bool quiesce(void *listener)
 {
-    server_quiesce(listener);
+    return server_quiesce(listener);
+}
+
+static void hang_up(void *listener)
+{
+    server_hang_up(listener);
 }
 
 static void close_listener(void *listener)
@@ -190,4 +201,5 @@ static void close_listener(void *listener)
 }
 
 const struct listener_ops server_listener_ops = { .quiesce = quiesce,
+                                                  .hang_up = hang_up,
                                                   .close = close_listener };

@@ -5,7 +5,7 @@
  *                worker_attach(worker, &server_listener_ops, server)
  *      worker    loop -> MHD_run -> handler -> exchange_new, exchange_body, exchange_complete
  *                exchange -> client_ops -> queued -> resumed at the end of the turn
- *                quiesce, close                    by the worker
+ *                quiesce, hang_up, close           by the worker
  *
  *      bytes:    socket > MHD's pool > exchange_body              (nothing is kept here)
  *                client_ops.body > queue of the connection > MHD > socket
@@ -44,22 +44,24 @@ struct server_settings {
     enum route_surface surface;
     int listen_fd;            /* taken, also on failure */
     unsigned connections_max; /* 0: 4096. Beyond: left in the backlog */
-    size_t
-        head_bytes; /* pool of a connection, bounds the request head (431); 0: 16 KiB */
-    size_t drain_bytes; /* of a refused body that are read and dropped; 0: 64 MiB */
-    unsigned idle_s;    /* a client that neither sends nor reads is closed after; 0: 75 */
+    size_t head_bytes;        /* of a request's head, the longest (431); 0: 16 KiB */
+    size_t drain_bytes;       /* of a refused body that are read and dropped; 0: 64 MiB */
+    unsigned idle_s; /* a client that neither sends nor reads is closed after; 0: 75 */
 };
 
 /* NULL: libmicrohttpd cannot start (memory, descriptors). */
 struct server *server_new(struct worker *worker, const struct server_settings *settings);
 
-/* Stops accepting; connections without a request are closed, others after their answer. */
-void server_quiesce(struct server *server);
+/* Stops accepting; connections are closed after their next answer. False: there are none,
+ * else worker_listener_empty() is called when there are none any more. */
+bool server_quiesce(struct server *server);
+/* Closes those that have no request. */
+void server_hang_up(struct server *server);
 
 /* Tells exchange_gone() for what is left, closes every connection. NULL is fine. */
 void server_free(struct server *server);
 
-/* For worker_attach(): quiesce and close are the two functions above. */
+/* For worker_attach(): the functions above. */
 extern const struct listener_ops server_listener_ops;
 
 #endif

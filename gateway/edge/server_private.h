@@ -9,9 +9,11 @@
 #include "gateway/flow/exchange.h"
 #include "gateway/io/loop.h"
 
-#define SERVER_FIELDS_MAX       64  /* headers of an answer */
-#define SERVER_HEADERS_MAX      256 /* headers of a request */
-#define SERVER_PARAMETERS_MAX   32  /* behind the path of a request */
+#define SERVER_FIELDS_MAX     64 /* headers of an answer */
+#define SERVER_PARAMETERS_MAX 32 /* behind the path of a request */
+/* Of a connection's pool, beside the request's head: what the library notes of each header,
+ * and an answer's head. Without that room it would close the connection instead of answering. */
+#define SERVER_POOL_MORE        (12U << 10)
 #define SERVER_FIELD_BYTES      (64U << 10)
 #define SERVER_KEEP_BYTES       (64U << 10) /* a connection keeps at most so much memory */
 #define SERVER_ANSWER_BYTES_MAX (1U << 30) /* backstop: the exchange has the real limit */
@@ -23,6 +25,8 @@ struct connection {
     struct connection *prev, *next;
     struct connection *next_resumed;
     struct loop_watch watch; /* EPOLLRDHUP, edge-triggered: trap 3 */
+    struct loop_timer head_timer;
+    uint64_t head_due_us; /* while no request is under way: its head must be in by then */
     char peer[64];
     bool left;       /* the client has closed its sending side */
     bool suspended;  /* by us; MHD does not see it */

@@ -17,14 +17,13 @@
 #include "gateway/domain/native.h"
 #include "gateway/domain/refusal.h"
 #include "gateway/domain/retry_after.h"
-#include "gateway/flow/upstream.h"
 
 #define ERROR_BODY_BYTES (64u << 10) /* kept of an answer that is an error */
 
 const char *attempt_word(enum attempt_end end)
 {
     static const char *const words[] = {
-#define X(name, word, metric, error, retry, fate) word,
+#define X(name, word, metric, error, retry, same, fate, health) word,
         ATTEMPT_ENDS(X)
 #undef X
     };
@@ -35,7 +34,7 @@ const char *attempt_word(enum attempt_end end)
 enum metric_attempt attempt_metric(enum attempt_end end)
 {
     static const enum metric_attempt metrics[] = {
-#define X(name, word, metric, error, retry, fate) METRIC_ATTEMPT_##metric,
+#define X(name, word, metric, error, retry, same, fate, health) METRIC_ATTEMPT_##metric,
         ATTEMPT_ENDS(X)
 #undef X
     };
@@ -46,7 +45,7 @@ enum metric_attempt attempt_metric(enum attempt_end end)
 enum api_err attempt_error(enum attempt_end end)
 {
     static const enum api_err errors[] = {
-#define X(name, word, metric, error, retry, fate) API_##error,
+#define X(name, word, metric, error, retry, same, fate, health) API_##error,
         ATTEMPT_ENDS(X)
 #undef X
     };
@@ -57,7 +56,7 @@ enum api_err attempt_error(enum attempt_end end)
 bool attempt_retry(enum attempt_end end)
 {
     static const bool retries[] = {
-#define X(name, word, metric, error, retry, fate) retry,
+#define X(name, word, metric, error, retry, same, fate, health) retry,
         ATTEMPT_ENDS(X)
 #undef X
     };
@@ -65,10 +64,21 @@ bool attempt_retry(enum attempt_end end)
     return retries[end];
 }
 
+bool attempt_same(enum attempt_end end)
+{
+    static const bool sames[] = {
+#define X(name, word, metric, error, retry, same, fate, health) same,
+        ATTEMPT_ENDS(X)
+#undef X
+    };
+
+    return sames[end];
+}
+
 enum attempt_fate attempt_fate(enum attempt_end end)
 {
     static const enum attempt_fate fates[] = {
-#define X(name, word, metric, error, retry, fate) ATTEMPT_##fate,
+#define X(name, word, metric, error, retry, same, fate, health) ATTEMPT_##fate,
         ATTEMPT_ENDS(X)
 #undef X
     };
@@ -79,18 +89,44 @@ enum attempt_fate attempt_fate(enum attempt_end end)
 bool attempt_of_endpoint(enum attempt_end end)
 {
     return end == ATTEMPT_CONNECT || end == ATTEMPT_TIMEOUT_CONNECT ||
-           end == ATTEMPT_DOWN;
+           end == ATTEMPT_DOWN || end == ATTEMPT_LIMITED || end == ATTEMPT_SHUT;
 }
 
 /* -- how it ended ------------------------------------------------------------------------ */
 
-static void over(struct attempt *attempt, enum attempt_end end, const char *detail)
+/* What it says of the endpoint. Refused keys are its operator's affair and ours; any other
+ * 4xx may be the client's doing, and no client shall be able to have an expert taken out. */
+static enum health_said said_of(const struct attempt *attempt)
+{
+    static const enum health_said saids[] = {
+#define X(name, word, metric, error, retry, same, fate, health) HEALTH_##health,
+        ATTEMPT_ENDS(X)
+#undef X
+    };
+
+    if (attempt->blameless)
+        return HEALTH_NOTHING;
+    if (attempt->end == ATTEMPT_DENIED &&
+        (attempt->status == 401 || attempt->status == 402))
+        return HEALTH_FAILED;
+    if (attempt->end == ATTEMPT_CANCELLED && attempt->streaming &&
+        attempt->spec.relay->content)
+        return HEALTH_WORKED;
+    return saids[attempt->end];
+}
+
+/* word NULL: the end's own. */
+static void over(struct attempt *attempt, enum attempt_end end, const char *word,
+                 const char *detail)
 {
     assert(attempt->end == ATTEMPT_RUNNING);
     attempt->end = end;
-    attempt->word = attempt_word(end);
+    attempt->word = word != NULL ? word : attempt_word(end);
     attempt->detail = detail;
-    upstream_leave(attempt->spec.snapshot, attempt->spec.expert);
+    if (end == ATTEMPT_LIMITED || end == ATTEMPT_DOWN)
+        upstream_limit(&attempt->place, attempt->retry_after_ms);
+    upstream_told(&attempt->place, said_of(attempt), attempt->word);
+    upstream_leave(&attempt->place);
 }
 
 static enum attempt_end end_of_transport(const struct http_result *result)
@@ -198,9 +234,11 @@ static enum attempt_end end_of_answer(struct attempt *attempt)
 
 static void conclude(struct attempt *attempt, const struct http_result *result)
 {
-    const char *detail = NULL;
+    const char *detail = NULL, *word = NULL;
     enum attempt_end end;
 
+    /* How long a whole answer may take is the request's doing, and its deadline's. */
+    attempt->blameless = result->code == HTTP_TIMEOUT_TOTAL;
     attempt->sent = result->sent;
     attempt->timings = result->timings;
     if (result->code != HTTP_OK)
@@ -227,10 +265,10 @@ static void conclude(struct attempt *attempt, const struct http_result *result)
         if (end != ATTEMPT_ANSWERED)
             detail = "the answer is not what was asked for";
     }
-    over(attempt, end, detail);
     if (end == ATTEMPT_TIMEOUT || end == ATTEMPT_TIMEOUT_CONNECT ||
         end == ATTEMPT_CONNECT)
-        attempt->word = http_result_label(result->code);
+        word = http_result_label(result->code);
+    over(attempt, end, word, detail);
 }
 
 /* -- events of the HTTP client ----------------------------------------------------------- */
@@ -299,7 +337,8 @@ static enum http_flow on_body(void *arg, const void *bytes, size_t n)
     http_cancel(attempt->call);
     attempt->call = NULL;
     attempt->sent = true;
-    over(attempt, err == ERR_NOMEM ? ATTEMPT_NOMEM : ATTEMPT_MALFORMED,
+    attempt->blameless = true;
+    over(attempt, err == ERR_NOMEM ? ATTEMPT_NOMEM : ATTEMPT_MALFORMED, NULL,
          "the answer is over the limit");
     return attempt->spec.progress(attempt->spec.arg);
 }
@@ -337,17 +376,30 @@ static struct chat_edit edit_of(const struct attempt_spec *spec)
                               .output_limit = spec->limit_tokens,
                               .limit_field = generator->limit_field };
 
+    /* Under the name that this expert knows, also where nothing lowers it. */
+    if (spec->chat->translated && edit.output_limit == 0)
+        edit.output_limit = spec->chat->output_limit;
     if (spec->chat->shape != CHAT_MESSAGES)
         edit.limit_field = CONFIG_LIMIT_ANY; /* that API has one name only */
-    /* Under the name that this expert knows, also where nothing lowers it. */
-    if (edit.output_limit == 0 &&
-        (spec->chat->translated || edit.limit_field != CONFIG_LIMIT_ANY))
-        edit.output_limit = spec->chat->output_limit;
-    if (generator->adapt.n > 0 && !native_is(spec->chat->shape))
-        edit.adapt = &generator->adapt;
     if (spec->chat->shape == CHAT_INPUT)
         edit.output_limit = 0;
     return edit;
+}
+
+static enum attempt_end entered(struct attempt *attempt)
+{
+    const struct attempt_spec *spec = &attempt->spec;
+
+    switch (upstream_enter(&attempt->place, spec->snapshot, spec->expert, spec->endpoint,
+                           spec->metrics)) {
+    case UPSTREAM_FULL:
+        return ATTEMPT_FULL;
+    case UPSTREAM_SHUT:
+        return ATTEMPT_SHUT;
+    case UPSTREAM_ENTERED:
+        break;
+    }
+    return ATTEMPT_RUNNING;
 }
 
 void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
@@ -355,36 +407,29 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
     const struct config_expert *expert = &spec->snapshot->config->experts[spec->expert];
     struct http_header headers[ATTEMPT_FORWARDED_MAX + ATTEMPT_VERSIONS + 4];
     struct chat_edit edit = edit_of(spec);
-    struct iovec *pieces =
-        arena_array(spec->arena, chat_max_pieces(&edit), sizeof *pieces);
+    struct iovec *pieces = arena_array(spec->arena, CHAT_MAX_PIECES, sizeof *pieces);
     struct http_spec call = { .method = "POST",
                               .headers = headers,
                               .key = expert->key,
                               .key_header = expert->key_header,
                               .once = true,
                               .fresh = spec->fresh };
-    enum err err = ERR_NOMEM;
     size_t bytes;
 
     *attempt = (struct attempt){ .spec = *spec,
                                  .retry_after_ms = -1,
                                  .started_us = spec->now_us };
-    edit.adapted = &attempt->adapted;
-    if (!upstream_enter(spec->snapshot, spec->expert)) {
-        attempt->end = ATTEMPT_FULL;
-        attempt->word = attempt_word(ATTEMPT_FULL);
+    attempt->end = entered(attempt);
+    attempt->word = attempt_word(attempt->end);
+    if (attempt->end != ATTEMPT_RUNNING)
         return;
-    }
-    attempt->end = ATTEMPT_RUNNING;
-    call.url =
-        chat_url(spec->arena, upstream_endpoint(spec->snapshot, spec->expert, spec->turn),
-                 chat_path(spec->chat->shape));
-    if (call.url != NULL && pieces != NULL)
-        err = chat_splice(spec->chat, &edit, spec->arena, pieces, &call.n_body, &bytes);
-    if (err != ERR_OK) {
-        over(attempt, err == ERR_TOO_LARGE ? ATTEMPT_UNTOLD : ATTEMPT_NOMEM,
-             err == ERR_TOO_LARGE ? "members that its dialect changes occur too often"
-                                  : NULL);
+    call.url = chat_url(spec->arena,
+                        upstream_endpoint(spec->snapshot, spec->expert, spec->endpoint),
+                        chat_path(spec->chat->shape));
+    if (call.url == NULL || pieces == NULL ||
+        chat_splice(spec->chat, &edit, spec->arena, pieces, &call.n_body, &bytes) !=
+            ERR_OK) {
+        over(attempt, ATTEMPT_NOMEM, NULL, NULL);
         return;
     }
     call.body = pieces;
@@ -410,6 +455,8 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
     call.ca_file = expert->ca_file;
     call.tls_unverified = !expert->tls_verify;
     attempt->call = http_start(spec->http, &call, &events, attempt);
+    if (attempt->call == NULL)
+        over(attempt, ATTEMPT_NOMEM, NULL, NULL);
 }
 
 void attempt_resume(struct attempt *attempt)
@@ -429,8 +476,14 @@ void attempt_close(struct attempt *attempt)
     http_cancel(attempt->call);
     attempt->call = NULL;
     end = end_of_stream(attempt, false);
-    over(attempt, end,
+    over(attempt, end, NULL,
          end != ATTEMPT_ANSWERED ? relay_fault_text(attempt->spec.relay->fault) : NULL);
+}
+
+void attempt_works(struct attempt *attempt)
+{
+    if (attempt->end == ATTEMPT_RUNNING && attempt->place.ticket.trial)
+        upstream_told(&attempt->place, HEALTH_WORKED, NULL);
 }
 
 void attempt_cancel(struct attempt *attempt)
@@ -440,7 +493,7 @@ void attempt_cancel(struct attempt *attempt)
     attempt->sent = attempt->call != NULL && http_call_sent(attempt->call);
     http_cancel(attempt->call);
     attempt->call = NULL;
-    over(attempt, ATTEMPT_CANCELLED, NULL);
+    over(attempt, ATTEMPT_CANCELLED, NULL, NULL);
 }
 
 void attempt_release(struct attempt *attempt)

@@ -1,6 +1,7 @@
 /* attempt.h - one call of one expert's chat endpoint, and what became of it.
  *
- *   attempt_start(&attempt, &spec)      RUNNING, or ended at once (the expert is full)
+ *   attempt_start(&attempt, &spec)      RUNNING, or ended at once (FULL; SHUT: its endpoint
+ *                                       is down, or on trial by another call)
  *       spec.progress()                 bytes have come (a stream): look at the relay
  *       spec.progress()                 with attempt.end != RUNNING: it is over
  *   attempt_cancel(&attempt)            in any state
@@ -32,6 +33,7 @@
 #include "gateway/domain/usage.h"
 #include "gateway/flow/relay.h"
 #include "gateway/flow/snapshot.h"
+#include "gateway/flow/upstream.h"
 #include "gateway/io/http.h"
 
 /* What is known of the money when an attempt is over. */
@@ -41,31 +43,34 @@ enum attempt_fate {
     ATTEMPT_UNKNOWN, /* perhaps: the worst case counts */
 };
 
-/* X(name, word, metric, error, retry, fate): retry: another expert may take over, and
- * before it, where nothing was bought, another endpoint of this one. */
+/* X(name, word, metric, error, retry, same, fate, health): retry: another expert may take
+ * over, and before it, where nothing was bought, another endpoint of this one; same: after a
+ * pause it may go better, so where nobody else is left the same one is asked again; health:
+ * what it says of the endpoint (health.h). */
 #define ATTEMPT_ENDS(X)                                                                  \
-    X(RUNNING, "running", OK, OK, false, UNKNOWN)                                        \
-    X(ANSWERED, "answered", OK, OK, false, BOUGHT)                                       \
-    X(REFUSED, "refused", STATUS_4XX, EXPERT_STATUS, false, FREE)                        \
-    X(TOO_LONG, "too_long", STATUS_4XX, EXPERT_STATUS, true, FREE)                       \
-    X(UNSUPPORTED, "unsupported", STATUS_4XX, EXPERT_STATUS, true, FREE)                 \
-    X(DENIED, "denied", STATUS_4XX, EXPERT_STATUS, true, FREE)                           \
-    X(LIMITED, "limited", STATUS_429, EXPERT_BUSY, true, FREE)                           \
-    X(FULL, "full", CONNECT, EXPERT_BUSY, true, FREE)                                    \
-    X(DOWN, "down", STATUS_5XX, EXPERT_STATUS, true, FREE)                               \
-    X(FAILED, "failed", STATUS_5XX, EXPERT_STATUS, true, UNKNOWN)                        \
-    X(CONNECT, "connect", CONNECT, EXPERT_CONNECT, true, FREE)                           \
-    X(TIMEOUT_CONNECT, "timeout_connect", TIMEOUT, EXPERT_TIMEOUT, true, FREE)           \
-    X(TIMEOUT, "timeout", TIMEOUT, EXPERT_TIMEOUT, true, UNKNOWN)                        \
-    X(CUT, "cut", CUT, EXPERT_BROKEN, true, UNKNOWN)                                     \
-    X(STALE, "stale", CUT, EXPERT_BROKEN, true, UNKNOWN)                                 \
-    X(MALFORMED, "malformed", MALFORMED, EXPERT_BROKEN, true, UNKNOWN)                   \
-    X(UNTOLD, "untold", CANCELLED, DUPLICATE_KEY, true, FREE)                            \
-    X(NOMEM, "no_memory", CANCELLED, NOMEM, false, UNKNOWN)                              \
-    X(CANCELLED, "cancelled", CANCELLED, CLIENT_GONE, false, UNKNOWN)
+    X(RUNNING, "running", OK, OK, false, false, UNKNOWN, NOTHING)                        \
+    X(ANSWERED, "answered", OK, OK, false, false, BOUGHT, WORKED)                        \
+    X(REFUSED, "refused", STATUS_4XX, EXPERT_STATUS, false, false, FREE, WORKED)         \
+    X(TOO_LONG, "too_long", STATUS_4XX, EXPERT_STATUS, true, false, FREE, WORKED)        \
+    X(UNSUPPORTED, "unsupported", STATUS_4XX, EXPERT_STATUS, true, false, FREE, WORKED)  \
+    X(DENIED, "denied", STATUS_4XX, EXPERT_STATUS, true, false, FREE, NOTHING)           \
+    X(LIMITED, "limited", STATUS_429, EXPERT_BUSY, true, true, FREE, WORKED)             \
+    X(FULL, "full", CONNECT, EXPERT_BUSY, true, false, FREE, NOTHING)                    \
+    X(SHUT, "shut", CONNECT, EXPERT_BUSY, true, false, FREE, NOTHING)                    \
+    X(DOWN, "down", STATUS_5XX, EXPERT_STATUS, true, true, FREE, FAILED)                 \
+    X(FAILED, "failed", STATUS_5XX, EXPERT_STATUS, true, true, UNKNOWN, FAILED)          \
+    X(CONNECT, "connect", CONNECT, EXPERT_CONNECT, true, true, FREE, FAILED)             \
+    X(TIMEOUT_CONNECT, "timeout_connect", TIMEOUT, EXPERT_TIMEOUT, true, false, FREE,    \
+      FAILED)                                                                            \
+    X(TIMEOUT, "timeout", TIMEOUT, EXPERT_TIMEOUT, true, false, UNKNOWN, FAILED)         \
+    X(CUT, "cut", CUT, EXPERT_BROKEN, true, true, UNKNOWN, FAILED)                       \
+    X(STALE, "stale", CUT, EXPERT_BROKEN, true, false, UNKNOWN, NOTHING)                 \
+    X(MALFORMED, "malformed", MALFORMED, EXPERT_BROKEN, true, false, UNKNOWN, FAILED)    \
+    X(NOMEM, "no_memory", CANCELLED, NOMEM, false, false, UNKNOWN, NOTHING)              \
+    X(CANCELLED, "cancelled", CANCELLED, CLIENT_GONE, false, false, UNKNOWN, NOTHING)
 
 enum attempt_end {
-#define X(name, word, metric, error, retry, fate) ATTEMPT_##name,
+#define X(name, word, metric, error, retry, same, fate, health) ATTEMPT_##name,
     ATTEMPT_ENDS(X)
 #undef X
         ATTEMPT_IDLE /* not started */
@@ -75,6 +80,7 @@ const char *attempt_word(enum attempt_end end);
 enum metric_attempt attempt_metric(enum attempt_end end);
 enum api_err attempt_error(enum attempt_end end);
 bool attempt_retry(enum attempt_end end);
+bool attempt_same(enum attempt_end end);
 enum attempt_fate attempt_fate(enum attempt_end end);
 /* Says nothing of the expert's other endpoints. */
 bool attempt_of_endpoint(enum attempt_end end);
@@ -86,7 +92,8 @@ struct attempt_spec {
     struct http *http;
     struct snapshot *snapshot;
     size_t expert;
-    unsigned turn;                   /* of its endpoints, see upstream.h */
+    size_t endpoint;                 /* of the expert, see upstream.h */
+    struct metrics_block *metrics;   /* the worker's */
     const struct chat_request *chat; /* in the form that this expert takes */
     int64_t limit_tokens;            /* output limit to send; 0: as the client has it */
     bool fresh;                      /* on no kept connection */
@@ -108,14 +115,15 @@ struct attempt_spec {
 struct attempt {
     enum attempt_end end;
     struct attempt_spec spec;
+    struct upstream_call place; /* entered while it is RUNNING */
     struct http_call *call;
+    bool blameless; /* the request itself asked for too much: no fault of the endpoint */
     bool streaming; /* the body goes to the relay */
     unsigned status;
     struct buf body;        /* of an answer that is not streamed, or of an error */
     int64_t retry_after_ms; /* -1: not said */
     char expert_request_id[64];
     const char *word;           /* how it ended, finer than `end`: "timeout_idle" */
-    uint32_t adapted;           /* bit i: rule i of the expert's dialect was applied */
     const char *detail;         /* for the log; static or in the arena */
     struct usage_answer answer; /* ANSWERED and not streamed */
     bool sent;                  /* the request may have reached the expert */
@@ -128,6 +136,8 @@ void attempt_resume(struct attempt *attempt);
 /* For a stream whose relay is ENDED or BROKEN: nothing more is read, `end` follows from
  * the relay. */
 void attempt_close(struct attempt *attempt);
+/* Its stream has content: who was on trial has passed. */
+void attempt_works(struct attempt *attempt);
 /* RUNNING becomes CANCELLED; the connection is closed in this turn. */
 void attempt_cancel(struct attempt *attempt);
 /* Cancels, frees the body. Takes a zeroed one. */

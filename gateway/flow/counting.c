@@ -2,6 +2,7 @@
  * counting.h. */
 #include "gateway/flow/counting.h"
 
+#include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/domain/token_count.h"
 #include "gateway/flow/upstream.h"
@@ -12,7 +13,7 @@ struct counting_call {
     struct counting *counting;
     struct counting_tools tools;
     struct tokenizer_call *call; /* NULL: it is over */
-    size_t expert;
+    struct upstream_call place;
 };
 
 static void log_failure(const struct counting_call *call, const char *why)
@@ -21,7 +22,8 @@ static void log_failure(const struct counting_call *call, const char *why)
 
     log_begin(&line, LOG_WARN, "tokenizer_failed");
     log_str(&line, "request_id", call->tools.request_id);
-    log_text(&line, "expert", call->tools.snapshot->config->experts[call->expert].name);
+    log_text(&line, "expert",
+             call->tools.snapshot->config->experts[call->place.expert].name);
     log_text(&line, "why", why);
     log_end(&line);
 }
@@ -31,8 +33,8 @@ static void answered(void *arg, int64_t tokens, const char *why)
     struct counting_call *call = arg;
 
     call->call = NULL;
-    upstream_leave(call->tools.snapshot, call->expert);
-    if (tokens >= 0 && !order_count(call->tools.order, call->expert, tokens))
+    upstream_leave(&call->place);
+    if (tokens >= 0 && !order_count(call->tools.order, call->place.expert, tokens))
         why = "absurd";
     if (why != NULL)
         log_failure(call, why);
@@ -43,10 +45,10 @@ static void answered(void *arg, int64_t tokens, const char *why)
 static struct tokenizer_call *start(struct counting_call *call, struct buf *question)
 {
     const struct config_expert *expert =
-        &call->tools.snapshot->config->experts[call->expert];
+        &call->tools.snapshot->config->experts[call->place.expert];
     struct tokenizer_spec spec = {
-        .base = upstream_endpoint(call->tools.snapshot, call->expert,
-                                  upstream_turn(call->tools.snapshot, call->expert)),
+        .base = upstream_endpoint(call->tools.snapshot, call->place.expert,
+                                  call->place.endpoint),
         .path = expert->generator.tokenizer,
         .key = expert->key,
         .key_header = expert->key_header,
@@ -66,27 +68,35 @@ static void ask(struct counting *counting, const struct counting_tools *tools,
 {
     const struct chat_request *chat = tools->order->chat;
     struct counting_call *call = arena_zalloc(tools->arena, sizeof *call);
+    struct upstream_choice at;
     struct buf question;
 
     if (call == NULL)
         return;
-    *call = (struct counting_call){
-        .next = counting->calls, .counting = counting, .tools = *tools, .expert = expert
-    };
+    *call = (struct counting_call){ .next = counting->calls,
+                                    .counting = counting,
+                                    .tools = *tools,
+                                    .place = { .expert = expert } };
     buf_init(&question, TOKEN_QUESTION_BYTES + TOKEN_QUESTION_MORE);
     if (!token_question(chat, &tools->snapshot->config->experts[expert].generator,
                         &question)) {
         buf_release(&question);
         return;
     }
-    if (!upstream_enter(tools->snapshot, expert)) {
+    at = upstream_choose(tools->snapshot, expert, 0, (uint64_t)clock_us(&clock_system));
+    if (at.may != HEALTH_MAY_READY) { /* a count is worth no trial */
+        buf_release(&question);
+        return;
+    }
+    if (upstream_enter(&call->place, tools->snapshot, expert, at.endpoint, NULL) !=
+        UPSTREAM_ENTERED) {
         buf_release(&question);
         log_failure(call, "full");
         return;
     }
     call->call = start(call, &question);
     if (call->call == NULL) {
-        upstream_leave(tools->snapshot, expert);
+        upstream_leave(&call->place);
         log_failure(call, "nomem");
         return;
     }
@@ -113,7 +123,7 @@ void counting_stop(struct counting *counting)
             continue;
         tokenizer_cancel(call->call);
         call->call = NULL;
-        upstream_leave(call->tools.snapshot, call->expert);
+        upstream_leave(&call->place);
     }
     counting->waiting = 0;
 }

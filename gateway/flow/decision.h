@@ -31,6 +31,7 @@
 #include "gateway/flow/order.h"
 #include "gateway/flow/purse.h"
 #include "gateway/flow/snapshot.h"
+#include "gateway/flow/upstream.h"
 #include "gateway/io/embedder.h"
 #include "gateway/io/http.h"
 #include "gateway/io/loop.h"
@@ -81,11 +82,15 @@ struct decision {
     struct decider_entry entry;
     struct loop_timer timer; /* the deadline of the evidence */
     struct embedder_call *call;
-    struct purse_hold hold; /* of the call under way */
-    bool reserved;          /* the hold is open, the call not yet made */
-    size_t embedder;        /* of QUERY and of the call */
+    struct upstream_call place; /* of the call under way */
+    uint32_t tried;             /* bit e: endpoint e of the embedder's expert was asked */
+    unsigned more;              /* calls made after another of the same embedder */
+    struct purse_hold hold;     /* of the call under way */
+    bool reserved;              /* the hold is open, the call not yet made */
+    size_t embedder;            /* of QUERY and of the call */
     uint64_t asked_us;
     int64_t asked_s;       /* wall time of the call: its price */
+    bool hurried;          /* the request's own deadline is the nearer one */
     bool late;             /* the deadline has passed */
     bool ended;            /* nobody waits for the search that is still away */
     bool again;            /* a closed connection was made up for */

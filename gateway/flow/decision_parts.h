@@ -1,11 +1,25 @@
-/* decision_parts.h - what decision.c (the walk, the purchase of evidence) and plan.c (who is
- * asked in which order) share. For them alone. Each of the two ends the decision: its state
- * becomes READY. */
+/* decision_parts.h - what decision.c (the walk), evidence.c (the purchase of evidence) and
+ * plan.c (who is asked in which order) share. For them alone. */
 #ifndef GATEWAY_FLOW_DECISION_PARTS_H
 #define GATEWAY_FLOW_DECISION_PARTS_H
 
 #include "gateway/flow/decision.h"
 
+/* decision.c: the fuser is asked for the next step. */
+void decision_go_on(struct decision *decision);
+
+/* evidence.c */
+/* Of a remote embedder. */
+const struct config_embedding *evidence_embedding(const struct decision *decision,
+                                                  size_t embedder);
+/* One line: the embedder that was asked last did not deliver. */
+void evidence_log(const struct decision *decision, const char *why);
+/* The call under way, if there is one, is given up; its fate is unknown. */
+void evidence_give_up(struct decision *decision, enum metric_attempt how);
+/* What is reserved for a call that is not made after all. */
+void evidence_take_back(struct decision *decision);
+
+/* plan.c: each of the two ends the decision: its state becomes READY. */
 /* By the verdict as it stands with what was told so far. */
 void decision_conclude(struct decision *decision);
 /* Without one: the policy's default expert first. */

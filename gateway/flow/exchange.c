@@ -234,6 +234,7 @@ static enum step step_count(struct exchange *x)
         return STEP_COUNT;
     if (order_counted(&x->order, &x->error) != API_OK || !gate_admit(x))
         return STEP_RESPOND;
+    stay_look(x);
     buf_init(&x->text, ROUTING_TEXT_MAX);
     if (needs_text(x) && routing_text(&x->chat, &x->text) != ERR_OK)
         (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
@@ -284,7 +285,7 @@ static enum step step_decide(struct exchange *x)
     x->decided_us = exchange_now_us();
     x->remaining_pico = purse_remaining(&x->purse);
     if (!forward_choose(x)) {
-        gate_too_dear(x);
+        forward_refuse(x);
         return STEP_RESPOND;
     }
     explain_keep(x);
@@ -327,24 +328,26 @@ enum http_flow exchange_progressed(void *arg)
     return x->paused ? HTTP_PAUSE : HTTP_CONTINUE;
 }
 
-/* Who comes after a failed attempt: the same one on a fresh connection, the same expert's next endpoint, or the next expert.
- * False: nobody. */
-static bool next_in_line(struct exchange *x)
+enum next { NEXT_NOBODY, NEXT_NOW, NEXT_AFTER_PAUSE };
+
+/* Who comes after a failed attempt: the same one on a fresh connection, the same expert's
+ * next endpoint, the next expert; when all have failed, after a pause, the first of them that
+ * may do better. All of them count as attempts, and there is one limit for all. */
+static enum next next_in_line(struct exchange *x)
 {
     size_t failed = x->snapshot->slots[x->expert];
 
-    if (forward_again(x))
-        return true;
-    if (!attempt_retry(x->attempt.end) ||
+    if (!attempt_retry(x->attempt.end) || !forward_may_resend(x) ||
         x->attempts >= exchange_config(x)->limits.attempts)
-        return false;
-    if (forward_next_endpoint(x))
-        return true;
+        return NEXT_NOBODY;
+    if (forward_again(x) || forward_next_endpoint(x))
+        return NEXT_NOW;
+    forward_failed(x);
     if (!forward_choose(x))
-        return false;
+        return forward_pause(x) ? NEXT_AFTER_PAUSE : NEXT_NOBODY;
     metrics_add(x->metrics, METRIC_FAILOVERS, failed, 0, 1);
     x->failed_over = true;
-    return true;
+    return NEXT_NOW;
 }
 
 /* Asks whoever is in line until one is running, or nobody is left. */
@@ -365,26 +368,52 @@ static enum step ask_on(struct exchange *x)
         if (x->attempt.end == ATTEMPT_RUNNING)
             return STEP_FORWARD;
         settle_attempt(x);
-        if (!next_in_line(x)) {
+        switch (next_in_line(x)) {
+        case NEXT_NOBODY:
             forward_give_up(x);
             return STEP_RESPOND;
+        case NEXT_AFTER_PAUSE:
+            return STEP_FORWARD;
+        case NEXT_NOW:
+            break;
         }
     }
 }
 
+/* Whoever may do better than before; if they all went down meanwhile, the last failure
+ * stands. */
+static enum step ask_again(struct exchange *x)
+{
+    x->pausing = false;
+    if (forward_choose(x))
+        return ask_on(x);
+    forward_give_up(x);
+    return STEP_RESPOND;
+}
+
 static enum step step_forward(struct exchange *x)
 {
+    if (x->pausing)
+        return x->pause_timer.slot != 0 ? STEP_FORWARD : ask_again(x);
     if (x->attempt.end == ATTEMPT_IDLE || x->asking)
         return ask_on(x);
     if (x->attempt.end == ATTEMPT_RUNNING && x->relay.state == RELAY_BROKEN)
         attempt_close(&x->attempt);
+    if (x->relay.content)
+        attempt_works(&x->attempt);
     if (x->relay.committed || x->attempt.end == ATTEMPT_ANSWERED)
         return STEP_RESPOND;
     if (x->attempt.end == ATTEMPT_RUNNING)
         return STEP_FORWARD;
     settle_attempt(x);
-    if (next_in_line(x))
+    switch (next_in_line(x)) {
+    case NEXT_NOW:
         return ask_on(x);
+    case NEXT_AFTER_PAUSE:
+        return STEP_FORWARD;
+    case NEXT_NOBODY:
+        break;
+    }
     forward_give_up(x);
     return STEP_RESPOND;
 }
@@ -413,6 +442,7 @@ static enum step step_respond(struct exchange *x)
 static enum step step_settle(struct exchange *x)
 {
     gate_settle(x);
+    stay_settle(x);
     settle_request(x);
     entry_settle(x);
     attempt_release(&x->attempt);
@@ -471,10 +501,12 @@ struct exchange *exchange_new(struct worker *worker,
     x->route = request->route;
     x->dialect = tongue_dialect(request);
     x->chosen = -1;
+    x->stay.expert = -1;
     x->attempt.end = ATTEMPT_IDLE;
     x->accepted_us = exchange_now_us();
     x->deadline = (struct loop_timer){ .fn = deadline_passed, .arg = x };
     x->hold_timer = (struct loop_timer){ .fn = hold_is_over, .arg = x };
+    x->pause_timer = (struct loop_timer){ .fn = exchange_woke, .arg = x };
     x->decision.wake = exchange_woke;
     x->decision.arg = x;
     x->seat.shut = shut;

@@ -71,6 +71,7 @@ enum exchange_route {
     EXCHANGE_HEALTHZ,     /* GET /healthz: no log line unless it fails */
     EXCHANGE_READYZ,      /* GET /readyz: the same */
     EXCHANGE_METRICS,     /* GET /metrics, on the admin listener: the same */
+    EXCHANGE_EXPERTS,     /* GET /admin/experts, on the admin listener */
     EXCHANGE_RECORDS,     /* GET /v1/decisions; request.query has the filters */
     EXCHANGE_RECORD,      /* GET /v1/decisions/{id}; request.argument is the id */
     EXCHANGE_FEEDBACK,    /* POST /v1/decisions/{id}/feedback; the same */
@@ -79,6 +80,7 @@ enum exchange_route {
     EXCHANGE_OPTIONS,     /* OPTIONS: what a path takes; request.argument as in 405 */
     EXCHANGE_BAD_METHOD, /* 405; request.argument is the value for Allow, "GET, HEAD, OPTIONS" */
     EXCHANGE_BAD_REQUEST, /* 400: ambiguous head (two Hosts...); request.argument says why */
+    EXCHANGE_LARGE_HEAD, /* 431: the same */
 };
 
 /* A header of the request; name in any case, value without surrounding blanks. */

@@ -36,6 +36,7 @@
 #include "gateway/flow/purse.h"
 #include "gateway/flow/record.h"
 #include "gateway/flow/relay.h"
+#include "gateway/flow/stay.h"
 #include "gateway/flow/translation.h"
 #include "gateway/flow/worker.h"
 
@@ -97,19 +98,29 @@ struct exchange {
     /* its way */
     struct api_error error; /* code OK: none */
     struct order order;
-    bool ordered; /* order and purse are made */
+    bool ordered;     /* order and purse are made */
+    struct stay stay; /* stay.c's */
     struct counting counting;
     struct purse purse;
     struct decision decision;
-    size_t choice;      /* in decision.plan: who is next */
-    int chosen;         /* in decision.plan: who is asked, or answered; -1: nobody yet */
-    size_t expert;      /* the same as the configuration's index; valid if chosen >= 0 */
-    unsigned attempts;  /* calls made so far */
-    unsigned turn;      /* of the expert's endpoints */
-    unsigned endpoints; /* of them tried */
-    bool again;         /* a closed connection was made up for */
-    bool passed_over;   /* a better choice was not affordable */
-    bool failed_over;   /* a better choice failed */
+    uint64_t
+        passed; /* bit i: decision.plan.choices[i] is not asked (any more): it failed,
+                        does not fit, or may not be called */
+    uint64_t spared; /* of them, those in slow start: asked when nobody else is left */
+    uint64_t sorry;  /* of them, those that failed and may do better after a pause */
+    bool ill;        /* somebody was passed over for his health */
+    uint64_t
+        well_us;   /* when the first of those may be called again; UINT64_MAX: unknown */
+    int chosen;    /* in decision.plan: who is asked, or answered; -1: nobody yet */
+    size_t expert; /* the same as the configuration's index; valid if chosen >= 0 */
+    unsigned attempts; /* calls made so far */
+    size_t endpoint;   /* of the expert */
+    uint32_t tried;    /* bit e: its endpoint e was */
+    bool again;        /* a closed connection was made up for */
+    unsigned pauses;   /* made so far, before somebody was asked once more */
+    bool pausing;      /* pause_timer runs, or has just run */
+    bool passed_over;  /* a better choice was not affordable */
+    bool failed_over;  /* a better choice failed */
     struct order_terms terms;
     struct purse_hold hold;           /* of the attempt */
     const struct config_price *price; /* in force when it began */
@@ -130,6 +141,7 @@ struct exchange {
 
     struct loop_timer deadline; /* of the body, then of the request */
     struct loop_timer hold_timer;
+    struct loop_timer pause_timer;
 
     /* by exchange_now_us; 0: not reached */
     uint64_t accepted_us, parsed_us, decided_us, first_us, done_us;
@@ -185,9 +197,20 @@ bool admin_waiting(struct exchange *x);
 void admin_answer(struct exchange *x);
 bool admin_over(const struct exchange *x);
 
-/* forward.c: writes choice, chosen, expert, terms, asking, attempts, attempt, relay, error. */
-/* The first in the plan, from `choice` on, that can be afforded now; false: nobody. */
+/* forward.c: writes passed .. well_us, chosen .. pausing, terms, asking, attempt,
+ * relay, order.excluded, error. */
+/* The first in the plan that was not passed over and that can be afforded and called now;
+ * false: nobody. */
 bool forward_choose(struct exchange *x);
+/* Nobody can be called at all: 503 and when to come back, or the 402. */
+void forward_refuse(struct exchange *x);
+/* Who was asked has failed: he is not chosen again before a pause. */
+void forward_failed(struct exchange *x);
+/* Who failed and may do better after a pause is asked again then: the timer is set. False:
+ * nobody, or the pauses are used up, or the deadline is too near. */
+bool forward_pause(struct exchange *x);
+/* May it be sent once more, though whoever had it may have carried it out? */
+bool forward_may_resend(const struct exchange *x);
 /* The same expert at its next endpoint, after an end that says nothing of it; false: all
  * of its endpoints were tried. */
 bool forward_next_endpoint(struct exchange *x);

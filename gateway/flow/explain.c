@@ -46,6 +46,7 @@ struct record explain_record(const struct exchange *x)
         .decision = &x->decision,
         .purse = &x->purse,
         .options = &x->options,
+        .stay = &x->stay,
         .decision_id = str_of(x->decision_id),
         .request_id = x->request_id,
         .key = str_of(x->key != NULL ? x->key->id : NULL),

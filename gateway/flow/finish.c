@@ -28,6 +28,7 @@ static void stop(struct exchange *x)
 {
     loop_timer_clear(exchange_loop(x), &x->deadline);
     loop_timer_clear(exchange_loop(x), &x->hold_timer);
+    loop_timer_clear(exchange_loop(x), &x->pause_timer);
     if (x->asking)
         take_back(x);
     counting_stop(&x->counting);

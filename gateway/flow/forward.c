@@ -1,7 +1,9 @@
 /* forward.c - who is asked, on which terms, and what is said when nobody answered.
  *
  * exchange.c decides when; here is how. Whoever is chosen fits into what the purse still
- * has: the terms of order_fit are the only ones an expert is ever asked on.
+ * has: the terms of order_fit are the only ones an expert is ever asked on. And whoever is
+ * chosen may be called: an endpoint that is down, or that named a time before which it wants
+ * no calls, is not asked, and who is in slow start only in turn or when nobody else is left.
  */
 #include <assert.h>
 
@@ -11,44 +13,188 @@
 #include "gateway/flow/held.h"
 #include "gateway/flow/upstream.h"
 
-/* The first in the plan that can be afforded now, from `choice` on; false: nobody. */
-bool forward_choose(struct exchange *x)
+static enum excluded excluded_by(enum health_may may)
 {
-    const struct plan *plan = &x->decision.plan;
+    if (may == HEALTH_MAY_LIMITED)
+        return EXCLUDED_LIMITED;
+    return may == HEALTH_MAY_SLOW ? EXCLUDED_SLOW_START : EXCLUDED_DOWN;
+}
 
-    for (; x->choice < plan->n; x->choice++) {
-        const struct plan_choice *choice = &plan->choices[x->choice];
+/* Told in the record, and remembered for who is left with nobody. */
+static void pass_by(struct exchange *x, size_t i, const struct upstream_choice *at)
+{
+    size_t expert = x->decision.plan.choices[i].expert;
 
-        if (order_fit(&x->order, choice->expert, purse_remaining(&x->purse),
-                      (double)choice->output_tokens, &x->terms)) {
-            x->chosen = (int)x->choice++;
-            x->expert = choice->expert;
-            x->turn = upstream_turn(x->snapshot, x->expert);
-            x->endpoints = 1;
-            return true;
-        }
-        if (x->order.on_budget == CONFIG_ON_BUDGET_REJECT)
-            return false;
-        x->passed_over = true;
+    x->passed |= UINT64_C(1) << i;
+    x->order.excluded[expert] = (uint8_t)excluded_by(at->may);
+    if (at->may == HEALTH_MAY_SLOW) {
+        x->spared |= UINT64_C(1) << i;
+        return;
+    }
+    if (!x->ill || at->until_us < x->well_us)
+        x->well_us = at->until_us;
+    x->ill = true;
+}
+
+static void choose(struct exchange *x, size_t i, const struct upstream_choice *at)
+{
+    x->chosen = (int)i;
+    x->expert = x->decision.plan.choices[i].expert;
+    x->endpoint = at->endpoint;
+    x->tried = 0;
+    x->passed &= ~(UINT64_C(1) << i);
+    x->order.excluded[x->expert] = EXCLUDED_NOT;
+    /* Whoever stands before it and is not asked was down, limited or spared. */
+    x->failed_over |= x->ill || x->spared != 0;
+}
+
+static bool fits(struct exchange *x, size_t i)
+{
+    const struct plan_choice *choice = &x->decision.plan.choices[i];
+
+    return order_fit(&x->order, choice->expert, purse_remaining(&x->purse),
+                     (double)choice->output_tokens, &x->terms);
+}
+
+/* Nobody else is left: whoever was spared. */
+static bool choose_spared(struct exchange *x)
+{
+    uint64_t now = loop_now_us(exchange_loop(x));
+
+    for (; x->spared != 0; x->spared &= x->spared - 1) {
+        size_t i = (size_t)__builtin_ctzll(x->spared);
+        struct upstream_choice at =
+            upstream_choose(x->snapshot, x->decision.plan.choices[i].expert, 0, now);
+
+        if (!upstream_may_call(at.may) || !fits(x, i))
+            continue;
+        x->spared &= x->spared - 1;
+        choose(x, i, &at);
+        return true;
     }
     return false;
 }
 
+bool forward_choose(struct exchange *x)
+{
+    const struct plan *plan = &x->decision.plan;
+    uint64_t now = loop_now_us(exchange_loop(x));
+
+    for (size_t i = 0; i < plan->n; i++) {
+        struct upstream_choice at;
+
+        if ((x->passed >> i & 1) != 0)
+            continue;
+        at = upstream_choose(x->snapshot, plan->choices[i].expert, 0, now);
+        if (at.may >= HEALTH_MAY_SLOW) {
+            pass_by(x, i, &at);
+            continue;
+        }
+        if (fits(x, i)) {
+            choose(x, i, &at);
+            return true;
+        }
+        if (x->order.on_budget == CONFIG_ON_BUDGET_REJECT)
+            return false;
+        x->passed |= UINT64_C(1) << i;
+        x->passed_over = true;
+    }
+    return choose_spared(x);
+}
+
+void forward_refuse(struct exchange *x)
+{
+    uint64_t now = exchange_now_us();
+
+    if (!x->ill) {
+        gate_too_dear(x);
+        return;
+    }
+    x->error.retry_after =
+        x->well_us > now ? (int64_t)((x->well_us - now + 999999) / 1000000) : 1;
+    (void)api_error_set(&x->error, API_EXPERT_BUSY, NULL,
+                        "every expert that could answer is down or has reached its "
+                        "limit");
+}
+
 bool forward_next_endpoint(struct exchange *x)
 {
-    const struct plan_choice *choice = exchange_choice(x);
+    struct upstream_choice at;
 
+    x->tried |= UINT32_C(1) << x->endpoint;
     if (!attempt_of_endpoint(x->attempt.end) ||
-        x->endpoints >= exchange_config(x)->experts[x->expert].n_endpoints)
+        (unsigned)__builtin_popcount(x->tried) >=
+            exchange_config(x)->experts[x->expert].n_endpoints)
         return false;
+    at = upstream_choose(x->snapshot, x->expert, x->tried, loop_now_us(exchange_loop(x)));
     /* What the failed try may have cost is settled, so the terms are looked at again. */
-    if (!order_fit(&x->order, x->expert, purse_remaining(&x->purse),
-                   (double)choice->output_tokens, &x->terms))
+    if (!upstream_may_call(at.may) || !fits(x, (size_t)x->chosen))
         return false;
-    x->endpoints++;
-    x->turn++;
+    x->endpoint = at.endpoint;
     return true;
 }
+
+/* -- once more --------------------------------------------------------------------------- */
+
+static bool unsure(const struct exchange *x)
+{
+    return x->attempt.sent && attempt_fate(x->attempt.end) == ATTEMPT_UNKNOWN;
+}
+
+bool forward_may_resend(const struct exchange *x)
+{
+    return !unsure(x) || exchange_config(x)->resend != CONFIG_UNSURE_NEVER;
+}
+
+void forward_failed(struct exchange *x)
+{
+    uint64_t bit = UINT64_C(1) << x->chosen;
+
+    x->passed |= bit;
+    if (attempt_same(x->attempt.end) &&
+        (!unsure(x) || exchange_config(x)->resend == CONFIG_UNSURE_ANYWHERE))
+        x->sorry |= bit;
+}
+
+/* Half of it by chance, so that who failed together does not come back together. */
+static uint64_t pause_us(const struct exchange *x, uint64_t now)
+{
+    const struct config_limits *limits = &exchange_config(x)->limits;
+    int64_t ms = limits->backoff_ms;
+    uint64_t us, chance;
+
+    for (unsigned i = 0; i < x->pauses && ms < limits->backoff_max_ms; i++)
+        ms *= 2;
+    if (ms > limits->backoff_max_ms)
+        ms = limits->backoff_max_ms;
+    us = (uint64_t)ms * 1000;
+    chance = (now ^ (uintptr_t)x >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    return us / 2 + chance % (us / 2 + 1);
+}
+
+/* An expert that named a time is waited for until then. */
+bool forward_pause(struct exchange *x)
+{
+    const struct config_limits *limits = &exchange_config(x)->limits;
+    uint64_t now = loop_now_us(exchange_loop(x));
+    uint64_t us = pause_us(x, now), said = 0;
+
+    if (x->sorry == 0 || x->pauses >= (unsigned)limits->attempts_again)
+        return false;
+    if (x->attempt.retry_after_ms > 0 && (x->sorry & (x->sorry - 1)) == 0)
+        said = (uint64_t)x->attempt.retry_after_ms * 1000;
+    if (said > (uint64_t)limits->backoff_max_ms * 1000 ||
+        now + us + said >= x->deadline.due_us)
+        return false;
+    exchange_arm(x, &x->pause_timer, now + us + said);
+    x->pauses++;
+    x->pausing = true;
+    x->passed &= ~x->sorry;
+    x->sorry = 0;
+    return true;
+}
+
+/* -- asking ------------------------------------------------------------------------------ */
 
 /* Others with the same key may have reserved since the terms were made: then there are new
  * terms, or the next who fits. */
@@ -56,11 +202,10 @@ bool forward_reserve(struct exchange *x)
 {
     while (purse_take(&x->purse, x->terms.worst_pico, &x->hold) != PURSE_OK) {
         assert(x->purse.account != NULL); /* a ceiling is ours alone: order_fit agrees */
-        x->choice = (size_t)x->chosen;
         if (forward_choose(x))
             continue;
         if (x->attempt.end == ATTEMPT_IDLE)
-            gate_too_dear(x);
+            forward_refuse(x);
         else
             forward_give_up(x);
         return false;
@@ -121,7 +266,8 @@ void forward_ask(struct exchange *x)
         .http = worker_http(x->worker),
         .snapshot = x->snapshot,
         .expert = x->expert,
-        .turn = x->turn,
+        .endpoint = x->endpoint,
+        .metrics = x->metrics,
         .chat = x->form,
         .limit_tokens = x->terms.limit_tokens,
         .fresh = x->attempt.end == ATTEMPT_STALE,
@@ -145,7 +291,7 @@ void forward_ask(struct exchange *x)
     if (x->chat.stream)
         fresh_relay(x);
     attempt_start(&x->attempt, &spec);
-    if (x->attempt.end == ATTEMPT_FULL)
+    if (x->attempt.end == ATTEMPT_FULL || x->attempt.end == ATTEMPT_SHUT)
         return;
     x->attempts++;
     metrics_move(x->metrics, METRIC_UPSTREAM_IN_FLIGHT, x->snapshot->slots[x->expert], 1);
@@ -158,7 +304,8 @@ void forward_give_up(struct exchange *x)
 
     if (end == ATTEMPT_REFUSED || end == ATTEMPT_TOO_LONG || end == ATTEMPT_UNSUPPORTED)
         return;
-    if (end == ATTEMPT_LIMITED || end == ATTEMPT_FULL || end == ATTEMPT_DOWN)
+    if (end == ATTEMPT_LIMITED || end == ATTEMPT_FULL || end == ATTEMPT_DOWN ||
+        end == ATTEMPT_SHUT)
         x->error.retry_after =
             x->attempt.retry_after_ms > 0 ? (x->attempt.retry_after_ms + 999) / 1000 : 1;
     (void)api_error_set(&x->error, attempt_error(end), NULL, "expert '%s' failed: %s",

@@ -24,6 +24,7 @@ static bool asks_for_key(const struct exchange *x)
     case EXCHANGE_OPTIONS:
     case EXCHANGE_BAD_METHOD:
     case EXCHANGE_BAD_REQUEST:
+    case EXCHANGE_LARGE_HEAD:
         return false;
     default:
         return true;

@@ -1,12 +1,11 @@
-/* local.c - answers that no expert gives: models, health, readiness, metrics. */
+/* local.c - answers that no expert gives: models, health, readiness, metrics, experts. */
 #include <stdio.h>
 #include <string.h>
 
 #include "gateway/base/clock.h"
 #include "gateway/domain/models.h"
-#include "gateway/flow/bars.h"
+#include "gateway/flow/condition.h"
 #include "gateway/flow/exchange_parts.h"
-#include "gateway/flow/probe.h"
 
 #define LOCAL_BYTES (8u << 20) /* of one such answer; metrics are the longest */
 
@@ -20,7 +19,6 @@ static void put_comma(struct buf *out, size_t *n)
  * not know is no fault: it is served directly. */
 static void put_degraded(const struct exchange *x, struct buf *out)
 {
-    const struct snapshot *snapshot = x->snapshot;
     const struct store *store = worker_service(x->worker)->store;
     size_t n = 0;
 
@@ -28,36 +26,7 @@ static void put_degraded(const struct exchange *x, struct buf *out)
         put_comma(out, &n);
         buf_put(out, "\"store\"");
     }
-
-    for (size_t j = 0; j < snapshot->config->n_embedders; j++) {
-        const struct embedder_gauge *gauge = &snapshot->embedders[j];
-        const char *name = snapshot->config->embedders[j].name;
-        enum probe_state probe = atomic_load(&gauge->probe);
-        unsigned failed = atomic_load(&gauge->failed_in_row);
-
-        if (snapshot->fuser == NULL)
-            break;
-        if (probe != PROBE_READY) {
-            put_comma(out, &n);
-            buf_putf(out, "\"embedder '%s': %s\"", name, probe_state_word(probe));
-        } else if (failed >= EMBEDDER_DEGRADED_AFTER) {
-            put_comma(out, &n);
-            buf_putf(out, "\"embedder '%s': the last %u calls failed\"", name, failed);
-        }
-    }
-}
-
-static void put_barred(const struct exchange *x, struct buf *out)
-{
-    const struct config *config = exchange_config(x);
-    size_t n = 0;
-
-    for (size_t i = 0; i < config->n_experts; i++) {
-        if (!bars_has(x->snapshot, i))
-            continue;
-        put_comma(out, &n);
-        buf_put_json(out, str_of(config->experts[i].name));
-    }
+    condition_degraded(x->snapshot, &n, out);
 }
 
 static void ready(struct exchange *x, struct buf *out)
@@ -73,7 +42,7 @@ static void ready(struct exchange *x, struct buf *out)
              (unsigned long long)x->snapshot->number);
     put_degraded(x, out);
     buf_put(out, "],\"barred\":[");
-    put_barred(x, out);
+    condition_barred(x->snapshot, out);
     buf_put(out, "]}\n");
     respond_own(x, draining ? 503 : 200, NULL, buf_str(out));
 }
@@ -118,7 +87,11 @@ void local_answer(struct exchange *x)
     case EXCHANGE_READYZ:
         ready(x, &out);
         goto done;
+    case EXCHANGE_EXPERTS:
+        condition_experts(x->snapshot, &out);
+        break;
     case EXCHANGE_METRICS:
+        condition_show(x->snapshot, worker_service(x->worker)->shown);
         metrics_render(worker_service(x->worker)->metrics, &out);
         if (!out.failed)
             respond_own(x, 200, "text/plain; version=0.0.4", buf_str(&out));
@@ -141,8 +114,9 @@ void local_answer(struct exchange *x)
         refuse(x, API_BAD_METHOD, NULL, NULL);
         goto done;
     case EXCHANGE_BAD_REQUEST:
-        refuse(x, API_BAD_VALUE, NULL,
-               arena_printf(&x->arena, STR_FMT, STR_ARG(x->argument)));
+    case EXCHANGE_LARGE_HEAD:
+        refuse(x, x->route == EXCHANGE_BAD_REQUEST ? API_BAD_VALUE : API_HEADERS_LARGE,
+               NULL, arena_printf(&x->arena, STR_FMT, STR_ARG(x->argument)));
         goto done;
     case EXCHANGE_EMBEDDINGS:
         if (vectors_answer(x, &out) != API_OK) {

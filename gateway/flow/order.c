@@ -25,6 +25,15 @@ void order_steer(struct order *order, double factor)
     order->lambda *= factor;
 }
 
+void order_stick(struct order *order, size_t expert, bool firm, int64_t saved_pico)
+{
+    assert(order_allows(order, expert) && saved_pico >= 0);
+    order->preferred = expert;
+    order->sticky = (struct order_sticky){
+        .held = true, .firm = firm, .expert = expert, .saved_pico = saved_pico
+    };
+}
+
 bool order_allows(const struct order *order, size_t expert)
 {
     return (order->allowed >> expert & 1) != 0;
@@ -71,6 +80,16 @@ static int64_t least_limit(const struct order *order, size_t expert)
     return full > 0 && full < ORDER_LEAST_TOKENS ? full : ORDER_LEAST_TOKENS;
 }
 
+int64_t order_prompt_pico(const struct order *order, size_t expert)
+{
+    int64_t pico =
+        price_prompt_pico(generator_of(order, expert), order->chat, order->span.from_s);
+
+    if (!order->sticky.held || order->sticky.expert != expert)
+        return pico;
+    return pico > order->sticky.saved_pico ? pico - order->sticky.saved_pico : 0;
+}
+
 int64_t order_expected(const struct order *order, size_t expert, double expected_tokens)
 {
     const struct config_generator *g = generator_of(order, expert);
@@ -83,7 +102,7 @@ int64_t order_expected(const struct order *order, size_t expert, double expected
         tokens = (int64_t)ceil(expected_tokens);
     if (limit > 0 && tokens > limit)
         tokens = limit;
-    return money_add(price_prompt_pico(g, order->chat, order->span.from_s),
+    return money_add(order_prompt_pico(order, expert),
                      money_mul(money_mul(rates->output_pico, tokens), order->chat->n));
 }
 

@@ -50,6 +50,13 @@ struct order {
     int64_t policy_tokens;  /* output limit where the client sets none; under a ceiling */
     struct price_span span; /* when its calls take place */
     int64_t counted[CONFIG_MAX_EXPERTS]; /* by the expert's tokenizer; 0: bytes bound */
+    struct order_sticky { /* the expert of the request's conversation, stay.h */
+        bool held;        /* there is one; it may answer, and is preferred */
+        bool firm;        /* it stays, whatever is known of the others */
+        size_t expert;
+        int64_t
+            saved_pico; /* off the expected price of its prompt: what is in its cache */
+    } sticky;
 };
 
 /* key: what the request's key allows, *borrowed for the call*. barred: experts that are not
@@ -71,6 +78,9 @@ void order_prefer(struct order *order);
 
 /* The policy's spending of today, till.h: lambda is multiplied. */
 void order_steer(struct order *order, double factor);
+
+/* The expert, one of the allowed, has the request's conversation. */
+void order_stick(struct order *order, size_t expert, bool firm, int64_t saved_pico);
 
 /* Can it matter what the expert's tokenizer says? It has one, the untrimmed worst case by bytes
  * does not fit into remaining_pico, and the least worst case of the fewest tokens does. */
@@ -113,6 +123,8 @@ int64_t order_evidence_pico(const struct order *order, int64_t remaining_pico);
 /* Worst case of the least that the order's on_budget would do at this expert: what the
  * fuser takes as the price to be afforded. */
 int64_t order_least_worst(const struct order *order, size_t expert);
+/* Of the prompt and the fee per request, what is saved by the conversation's cache taken off. */
+int64_t order_prompt_pico(const struct order *order, size_t expert);
 /* Expected price by expected output tokens (NAN: a guess). */
 int64_t order_expected(const struct order *order, size_t expert, double expected_tokens);
 

@@ -67,8 +67,21 @@ static void ready(struct decision *decision, enum reason reason)
     loop_timer_clear(decision->tools.loop, &decision->timer);
 }
 
+/* Where nothing speaks for anybody a conversation's expert is the default; what is broken is
+ * still said. */
+static enum reason reason_of_default(const struct order *order, enum reason reason)
+{
+    if (!order->sticky.held || order->sticky.expert == order->policy->default_expert)
+        return reason;
+    return reason == REASON_NO_BUNDLE || reason == REASON_TOO_FAR ||
+                   reason == REASON_TOO_FEW || reason == REASON_DEFAULT
+               ? REASON_STICKY
+               : reason;
+}
+
 void decision_default(struct decision *decision, enum reason reason)
 {
+    reason = reason_of_default(decision->order, reason);
     plan_add(decision, decision->order->preferred, NULL);
     if (decision->verdict != NULL) {
         for (size_t i = 0; i < decision->verdict->n_ranked; i++)
@@ -92,6 +105,26 @@ static const struct fuser_ranked *best_of(const struct fuser_verdict *verdict)
     return best;
 }
 
+/* Would another stand first if nothing were lost by leaving? */
+static bool is_held(const struct decision *decision, const struct fuser_ranked *first)
+{
+    const struct order_sticky *sticky = &decision->order->sticky;
+    const struct fuser_verdict *verdict = decision->verdict;
+    double lost;
+
+    if (!sticky->held || sticky->expert != first->generator)
+        return false;
+    lost = decision->order->lambda * money_to_usd(sticky->saved_pico);
+    for (size_t i = 0; i < verdict->n_ranked; i++) {
+        const struct fuser_ranked *r = &verdict->ranked[i];
+
+        if (r != first && r->affordable == first->affordable &&
+            r->good_enough == first->good_enough && r->utility > first->utility - lost)
+            return true;
+    }
+    return false;
+}
+
 /* By the verdict's ranking. Under "reject" the best expert stands first even when it is
  * not affordable: the attempt then ends in the 402 that was asked for. */
 static void ready_with_ranking(struct decision *decision, enum reason reason)
@@ -104,6 +137,8 @@ static void ready_with_ranking(struct decision *decision, enum reason reason)
         first = best;
     else if (first != best && !best->affordable)
         reason = REASON_CEILING;
+    else if (is_held(decision, first))
+        reason = REASON_STICKY;
     if (!first->good_enough && decision->order->min_quality > 0)
         reason = REASON_MIN_QUALITY;
     plan_add(decision, first->generator, first);
@@ -112,12 +147,29 @@ static void ready_with_ranking(struct decision *decision, enum reason reason)
     ready(decision, reason);
 }
 
+/* In a tool loop: the others stand behind in case it fails. */
+static void ready_firmly(struct decision *decision)
+{
+    const struct fuser_verdict *verdict = decision->verdict;
+    const size_t expert = decision->order->sticky.expert;
+
+    for (size_t i = 0; i < verdict->n_ranked; i++)
+        if (verdict->ranked[i].generator == expert)
+            plan_add(decision, expert, &verdict->ranked[i]);
+    plan_add(decision, expert, NULL);
+    for (size_t i = 0; i < verdict->n_ranked; i++)
+        plan_add(decision, verdict->ranked[i].generator, &verdict->ranked[i]);
+    ready(decision, REASON_STICKY);
+}
+
 void decision_conclude(struct decision *decision)
 {
     struct fuser_verdict *verdict = decision->verdict;
 
     fuser_verdict(decision->session, purse_remaining(decision->purse), verdict);
-    if (verdict->n_ranked == 0)
+    if (decision->order->sticky.firm)
+        ready_firmly(decision);
+    else if (verdict->n_ranked == 0)
         decision_default(decision, REASON_DEFAULT);
     else if (verdict->stop == FUSER_STOP_NOT_WORTH && !decision->late &&
              !decision->failed)

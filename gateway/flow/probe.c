@@ -127,8 +127,9 @@ static void target_ask(void *arg)
     struct snapshot *snapshot = target->probe->snapshot;
     const struct fuser_bundle *bundle = fuser_bundle_of(snapshot->fuser);
     struct embedder_text texts[FUSER_PROBES];
+    struct upstream_choice at;
     struct embedder_spec spec;
-    size_t n = 0;
+    size_t n = 0, expert;
 
     for (size_t p = 0; p < FUSER_PROBES; p++) {
         const char *text = fuser_bundle_probe(bundle, target->in_bundle, p);
@@ -140,7 +141,9 @@ static void target_ask(void *arg)
         conclude(target, PROBE_READY, "the bundle has no probes");
         return;
     }
-    spec = upstream_embedder_spec(snapshot, target->embedder, texts, n, 0);
+    expert = snapshot->config->embedders[target->embedder].expert;
+    at = upstream_choose(snapshot, expert, 0, loop_now_us(target->probe->loop));
+    spec = upstream_embedder_spec(snapshot, target->embedder, at.endpoint, texts, n, 0);
     target->call = embedder_start(target->probe->http, &spec, target_answered, target);
 }
 

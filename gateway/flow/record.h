@@ -28,6 +28,7 @@
 #include "gateway/flow/order.h"
 #include "gateway/flow/purse.h"
 #include "gateway/flow/snapshot.h"
+#include "gateway/flow/stay.h"
 
 #define RECORD_BYTES (2u << 20) /* of one record: what is longer is not kept */
 
@@ -40,7 +41,6 @@ struct record_attempt {
     const char *error;             /* NULL: it answered */
     bool sent;                     /* it may have reached the expert */
     const char *expert_request_id; /* may be empty */
-    uint32_t adapted;              /* bit i: rule i of its dialect was applied */
     int64_t began_us;              /* after the request was accepted */
     uint64_t head_us, first_byte_us, done_us; /* after it began; 0: not reached */
     int64_t spent_pico;                       /* what it is believed to have cost */
@@ -53,6 +53,7 @@ struct record {
     const struct decision *decision;
     const struct purse *purse;
     const struct frugal_options *options;
+    const struct stay *stay; /* its conversation */
     struct str decision_id, request_id;
     struct str key;   /* id of the key; empty: none */
     struct str model; /* what the client asked for */

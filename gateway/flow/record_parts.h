@@ -2,6 +2,7 @@
 #ifndef GATEWAY_FLOW_RECORD_PARTS_H
 #define GATEWAY_FLOW_RECORD_PARTS_H
 
+#include "gateway/base/jput.h"
 #include "gateway/flow/record.h"
 
 static inline const struct config *record_config(const struct record *record)
@@ -27,5 +28,8 @@ static inline const struct fuser_ranked *record_ranked(const struct record *reco
     }
     return NULL;
 }
+
+/* record_routing.c: the member `conversation`. */
+void record_put_conversation(struct jput *j, const struct record *record);
 
 #endif

@@ -135,12 +135,46 @@ static void put_usage(struct relay *relay, const struct sse_event *event,
         put_pieces(relay, pieces, n);
         return;
     }
+    relay->told_usage = true;
     relay->cost(relay->arg, &delta->usage, &cost);
     arena_clear(&relay->scratch);
     if (usage_splice(event->data, &cost, &relay->scratch, pieces, &n, &bytes) == ERR_OK)
         put_pieces(relay, pieces, n);
     else
         put_raw(relay, event->raw);
+}
+
+static void put_name(struct relay *relay, const char *key, struct str name)
+{
+    if (name.n == 0)
+        return;
+    buf_putf(&relay->out, "\"%s\":\"" STR_FMT "\",", key, STR_ARG(name));
+}
+
+/* The chunk that the client asked for and the expert never sent. */
+static void put_guess(struct relay *relay)
+{
+    const struct usage unknown = { .known = false };
+    struct usage_cost cost;
+
+    if (native_is(relay->rules.shape) || relay->told_usage ||
+        (relay->rules.voice == NULL && !relay->rules.usage_wanted))
+        return;
+    relay->told_usage = true;
+    relay->cost(relay->arg, &unknown, &cost);
+    if (relay->rules.voice != NULL) {
+        voice_guess(relay->rules.voice, &cost);
+        return;
+    }
+    buf_put(&relay->out, "data: {");
+    put_name(relay, "id", relay->names.id);
+    put_name(relay, "model", relay->names.model);
+    buf_putf(&relay->out, "\"object\":\"%s\",\"created\":%lld,\"choices\":[],\"usage\":",
+             relay->rules.shape == CHAT_PROMPT ? "text_completion"
+                                               : "chat.completion.chunk",
+             (long long)relay->created);
+    usage_put_guess(&relay->out, &cost);
+    buf_put(&relay->out, "}\n\n");
 }
 
 /* The event in the words of the client's API. */
@@ -152,6 +186,7 @@ static void put_told(struct relay *relay, const struct sse_event *event,
     struct jread_value root;
 
     if (delta->has_usage && jread_parse(event->data, JREAD_MAX_DEPTH, &root)) {
+        relay->told_usage = true;
         relay->cost(relay->arg, &delta->usage, &cost);
         voice_usage(voice, jread_get(root, "usage"), &cost);
     }
@@ -169,11 +204,13 @@ static struct str keep_name(char text[USAGE_MAX_NAME], struct str name)
     return (struct str){ .p = text, .n = name.n };
 }
 
-static void take_names(struct relay *relay, const struct usage_names *names)
+static void take_names(struct relay *relay, const struct usage_names *names,
+                       int64_t created)
 {
     relay->names.id = keep_name(relay->name_text[0], names->id);
     relay->names.model = keep_name(relay->name_text[1], names->model);
     relay->names.fingerprint = keep_name(relay->name_text[2], names->fingerprint);
+    relay->created = created;
 }
 
 static void take_delta(struct relay *relay, const struct delta *delta)
@@ -187,7 +224,7 @@ static void take_delta(struct relay *relay, const struct delta *delta)
         relay->sequence = delta->sequence;
     relay->output_bytes += delta->output_bytes;
     if (relay->events == 0)
-        take_names(relay, &delta->names);
+        take_names(relay, &delta->names, delta->created);
     relay->events++;
 }
 
@@ -227,6 +264,8 @@ static void pass_event(struct relay *relay, const struct sse_event *event)
         break_off(relay, RELAY_FAULT_MALFORMED);
         return;
     }
+    if (delta.done)
+        put_guess(relay);
     if (relay->rules.voice != NULL)
         put_told(relay, event, &delta);
     else if (delta.usage_raw.n > 0)
@@ -293,8 +332,13 @@ void relay_finish(struct relay *relay, bool whole)
         break_off(relay, RELAY_FAULT_CUT);
         return;
     }
+    put_guess(relay);
     if (relay->rules.voice != NULL && !voice_end(relay->rules.voice, &relay->out)) {
         break_off(relay, RELAY_FAULT_MALFORMED);
+        return;
+    }
+    if (relay->out.failed) {
+        break_off(relay, RELAY_FAULT_NOMEM);
         return;
     }
     relay_commit(relay);

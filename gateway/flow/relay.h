@@ -3,7 +3,9 @@
  *   expert's bytes --sse--> event --delta--> held (out) ---commit---> out ---> client
  *                                     |         |
  *                                     |         +-- content, or a hold limit
- *                                     +-- usage: priced and passed on, or dropped
+ *                                     +-- usage: priced and passed on, or dropped;
+ *                                         where a client asked for one that never came,
+ *                                         an estimate before [DONE], marked so
  *
  *   relay_init(&relay, &rules, cost, arg)
  *   for each piece:   relay_feed(&relay, p, n)      then look at state and out
@@ -80,6 +82,7 @@ struct relay {
     bool committed;      /* OPEN was reached */
     struct buf out;      /* for the client; see above */
     struct usage usage;  /* last one reported */
+    bool told_usage;     /* to the client */
     bool content;        /* something that a client would miss has come */
     bool done;           /* [DONE] */
     bool finished;       /* a finish reason */
@@ -91,6 +94,7 @@ struct relay {
     /* Of the expert, as its first event has them; in name_text. */
     struct usage_names names;
     char name_text[3][USAGE_MAX_NAME];
+    int64_t created; /* likewise; 0: not said */
 
     /* private */
     struct relay_rules rules;

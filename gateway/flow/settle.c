@@ -49,16 +49,21 @@ static struct usage reported(const struct exchange *x)
     return believed(x, x->attempt.streaming ? x->relay.usage : x->attempt.answer.usage);
 }
 
+static struct usage guess(const struct exchange *x)
+{
+    return (struct usage){ .known = true,
+                           .input_tokens =
+                               price_prompt_expected(generator_of(x), &x->chat),
+                           .output_tokens = usage_estimate_tokens(text_bytes(x)) };
+}
+
 /* What an attempt without usage probably cost: its prompt, and as many tokens as its text is
  * long. Where it was cut off, what it was expected to cost, if that is more: the expert may
  * have got further than its answer, and a cut shows as much of a stream as it hides of an
  * answer in one piece. Never more than its worst case. */
 static int64_t estimate(const struct exchange *x, bool whole)
 {
-    struct usage usage = { .known = true,
-                           .input_tokens =
-                               price_prompt_expected(generator_of(x), &x->chat),
-                           .output_tokens = usage_estimate_tokens(text_bytes(x)) };
+    const struct usage usage = guess(x);
     int64_t pico = price_settle(x->price, &usage);
 
     if (!whole && pico < x->terms.expected_pico)
@@ -112,6 +117,8 @@ static void count_attempt(struct exchange *x, int64_t spent)
     const struct attempt *attempt = &x->attempt;
     size_t slot = slot_of(x);
 
+    if (attempt->end == ATTEMPT_SHUT)
+        return;
     metrics_add(x->metrics, METRIC_ATTEMPTS, slot, attempt_metric(attempt->end), 1);
     metrics_add(x->metrics, METRIC_COST, slot, METRIC_SPEND_GENERATION, (uint64_t)spent);
     if (attempt->end == ATTEMPT_FULL)
@@ -155,7 +162,6 @@ static void note_attempt(struct exchange *x, int64_t spent)
                                            : attempt_word(attempt->end),
         .sent = answered || attempt->sent,
         .expert_request_id = id.p != NULL ? id.p : "",
-        .adapted = attempt->adapted,
         .began_us = (int64_t)(began - x->accepted_us),
         .head_us = less_early(attempt->timings.head_us, early),
         .first_byte_us = less_early(attempt->timings.first_byte_us, early),
@@ -215,8 +221,10 @@ void settle_attempt(struct exchange *x)
     close_charge(x, fate);
     spent = x->purse.spent_pico - spent;
     x->generation_pico = money_add(x->generation_pico, spent);
-    note_attempt(x, spent);
     count_attempt(x, spent);
+    if (x->attempt.end == ATTEMPT_SHUT)
+        return; /* nobody was called */
+    note_attempt(x, spent);
     if (x->attempt.end != ATTEMPT_ANSWERED && x->attempt.end != ATTEMPT_CANCELLED)
         log_failed_attempt(x);
 }
@@ -245,6 +253,8 @@ void settle_cost(const struct exchange *x, const struct usage *usage,
         cost.bound_pico = money_add(cost.bound_pico, bound);
         cost.estimated |= !known.known;
     }
+    cost.guess_input = guess(x).input_tokens;
+    cost.guess_output = guess(x).output_tokens;
     cost.explain = x->explanation;
     *ret_cost = cost;
 }
@@ -276,6 +286,7 @@ static enum metric_route metric_route(enum exchange_route route)
     case EXCHANGE_HEALTHZ:
     case EXCHANGE_READYZ:
     case EXCHANGE_METRICS:
+    case EXCHANGE_EXPERTS:
         return METRIC_ROUTE_HEALTH;
     default:
         return METRIC_ROUTE_OTHER;

@@ -79,6 +79,27 @@ static enum err make_gauges(struct snapshot *snapshot, const struct snapshot *be
     return ERR_OK;
 }
 
+static enum err make_endpoints(struct snapshot *snapshot, const struct snapshot *before)
+{
+    const struct config *config = snapshot->config;
+
+    snapshot->endpoints = calloc(config->n_experts, sizeof(*snapshot->endpoints));
+    if (snapshot->endpoints == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < config->n_experts; i++) {
+        int b = before != NULL
+                    ? config_find_expert(before->config, str_of(config->experts[i].name))
+                    : -1;
+        enum err err = endpoints_make(&snapshot->endpoints[i], &config->experts[i],
+                                      b >= 0 ? &before->endpoints[b] : NULL,
+                                      b >= 0 ? &before->config->experts[b] : NULL);
+
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
 static struct till *till_of(const struct snapshot *before, const char *name)
 {
     for (size_t i = 0; before != NULL && i < before->config->n_policies; i++) {
@@ -250,6 +271,8 @@ enum err snapshot_load(const char *config_path, uint64_t number,
         goto failed;
     err = make_gauges(snapshot, before, metrics);
     if (err == ERR_OK)
+        err = make_endpoints(snapshot, before);
+    if (err == ERR_OK)
         err = make_tills(snapshot, before, metrics);
     if (err == ERR_OK)
         err = make_embedders(snapshot);
@@ -297,6 +320,10 @@ void snapshot_free(struct snapshot *snapshot)
         return;
     for (size_t i = 0; snapshot->gauges != NULL && i < snapshot->config->n_experts; i++)
         gauge_unref(snapshot->gauges[i]);
+    for (size_t i = 0; snapshot->endpoints != NULL && i < snapshot->config->n_experts;
+         i++)
+        endpoints_release(&snapshot->endpoints[i]);
+    free(snapshot->endpoints);
     for (size_t i = 0; snapshot->tills != NULL && i < snapshot->config->n_policies; i++)
         till_unref(snapshot->tills[i]);
     free(snapshot->tills);

@@ -10,7 +10,8 @@
  *    anyone   the last snapshot_unref --> reaper --> main frees    (never on a worker)
  *
  * State that outlives a reload (calls in flight at an expert) is kept per expert *name* in
- * a struct expert_gauge, shared by successive snapshots and counted by reference.
+ * a struct expert_gauge, and of its endpoints in endpoints.h, shared by successive snapshots
+ * and counted by reference.
  */
 #ifndef GATEWAY_FLOW_SNAPSHOT_H
 #define GATEWAY_FLOW_SNAPSHOT_H
@@ -24,6 +25,7 @@
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
 #include "gateway/domain/metrics.h"
+#include "gateway/flow/endpoints.h"
 #include "gateway/flow/till.h"
 #include "gateway/io/loop.h"
 
@@ -31,7 +33,7 @@
 struct expert_gauge {
     atomic_uint refs;
     atomic_uint in_flight;
-    atomic_uint turn;          /* which endpoint is next */
+    atomic_uint turn;          /* which endpoint is looked at first */
     _Atomic(int64_t) barred_s; /* wall time at which it broke its worst case; 0: never */
     char name[CONFIG_MAX_NAME + 1];
 };
@@ -55,6 +57,7 @@ struct snapshot {
     size_t bundle_ignored; /* generators of the bundle that are not configured */
     double mean_quality[CONFIG_MAX_EXPERTS]; /* in the bundle; of those known */
     struct expert_gauge **gauges;            /* one per config expert, owned references */
+    struct endpoints *endpoints;             /* one per config expert, owned */
     size_t *slots;                           /* metrics slot per config expert */
     struct till **tills;                     /* one per config policy, owned references */
     size_t *policy_slots;                    /* metrics slot per config policy */

@@ -2,16 +2,19 @@
  *
  * End of a worker:
  *
- *   drain --> listeners quiesce --> no exchange left ---------------------> stop
- *                              \--> the limit: exchanges are shut --> last writes --> stop
- *                                                                     (FLUSH_MS)
+ *   drain --> listeners quiesce --> open connections may --> no exchange left ------> stop
+ *                                   bring one more request  \-> the limit: exchanges
+ *                                   (drain_grace)                 are shut --> last writes
+ *                                                               (FLUSH_MS) --> stop
  */
 #include "gateway/flow/worker.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
@@ -20,8 +23,7 @@
 /* libgomp's. Declared here since clang, which the lints run, does not find gcc's omp.h. */
 void omp_set_num_threads(int n);
 
-#define LISTENERS_MAX 2
-#define FLUSH_MS      250 /* for the last words to clients once exchanges were shut */
+#define FLUSH_MS 250 /* for the last words to clients once exchanges were shut */
 
 /* What other threads ask of the worker; owned by its mail. */
 struct worker_offer {
@@ -54,18 +56,22 @@ struct worker {
     struct worker_seat *seats;
     size_t n_seats;
     bool draining;
-    bool shut; /* the drain's limit is over */
-    struct loop_timer drain_timer;
+    bool shut;          /* the drain's limit is over */
+    unsigned n_waiting; /* listeners whose connections may still bring a request */
+    struct loop_timer drain_timer, grace_timer;
     struct loop_task stop_task;
     size_t n_listeners;
     struct {
         const struct listener_ops *ops;
         void *listener;
-    } listeners[LISTENERS_MAX];
+    } listeners[WORKER_LISTENERS_MAX];
     pthread_t thread;
     bool started;
     bool over; /* the thread has ended, or is about to: mail is only put away */
-    struct loop_mail ended; /* to the main thread */
+    struct loop_mail ended;     /* to the main thread */
+    struct loop_mail pulse;     /* from it */
+    atomic_bool ended_for_good; /* its loop turns no more */
+    atomic_bool beating;        /* the pulse is on its way; false: the loop has felt it */
 };
 
 struct loop *worker_loop(struct worker *worker)
@@ -240,9 +246,11 @@ static void stop_now(void *arg)
 /* Not at once: answers that were just queued are written at the end of this turn. */
 static void stop_if_idle(struct worker *worker)
 {
-    if (!worker->draining || worker->n_seats > 0)
+    if (!worker->draining || worker->n_seats > 0 ||
+        (worker->n_waiting > 0 && !worker->shut))
         return;
     loop_timer_clear(worker->loop, &worker->drain_timer);
+    loop_timer_clear(worker->loop, &worker->grace_timer);
     loop_defer(worker->loop, &worker->stop_task, LOOP_LAST);
 }
 
@@ -267,11 +275,31 @@ static void drain_is_over(void *arg)
     stop_if_idle(worker);
 }
 
+/* Who has sent nothing until now is not going to. */
+static void grace_is_over(void *arg)
+{
+    struct worker *worker = arg;
+
+    worker->n_waiting = 0;
+    for (size_t i = 0; i < worker->n_listeners; i++)
+        worker->listeners[i].ops->hang_up(worker->listeners[i].listener);
+    stop_if_idle(worker);
+}
+
+void worker_listener_empty(struct worker *worker)
+{
+    if (worker->n_waiting == 0)
+        return;
+    worker->n_waiting--;
+    stop_if_idle(worker);
+}
+
 static void drained(void *arg)
 {
     struct order_mail *order = arg;
     struct worker *worker = order->worker;
     uint64_t due = loop_now_us(worker->loop) + (uint64_t)order->limit_ms * 1000;
+    uint64_t grace_us = (uint64_t)worker->snapshot->config->limits.drain_grace_ms * 1000;
 
     free(order);
     if (worker->over)
@@ -285,7 +313,11 @@ static void drained(void *arg)
     probe_stop(worker->probe);
     worker->probe = NULL;
     for (size_t i = 0; i < worker->n_listeners; i++)
-        worker->listeners[i].ops->quiesce(worker->listeners[i].listener);
+        worker->n_waiting +=
+            worker->listeners[i].ops->quiesce(worker->listeners[i].listener);
+    if (loop_timer_set(worker->loop, &worker->grace_timer,
+                       loop_now_us(worker->loop) + grace_us) != LOOP_OK)
+        grace_is_over(worker);
     if (loop_timer_set(worker->loop, &worker->drain_timer, due) != LOOP_OK)
         drain_is_over(worker);
     stop_if_idle(worker);
@@ -320,6 +352,22 @@ void worker_leave(struct worker *worker, struct worker_seat *seat)
         seat->next->prev = seat->prev;
     worker->n_seats--;
     stop_if_idle(worker);
+}
+
+/* -- the pulse --------------------------------------------------------------------------- */
+
+static void beat(void *arg)
+{
+    atomic_store(&((struct worker *)arg)->beating, false);
+}
+
+bool worker_pulse(struct worker *worker)
+{
+    if (atomic_load(&worker->beating) && !atomic_load(&worker->ended_for_good))
+        return false;
+    if (!atomic_exchange(&worker->beating, true))
+        loop_post(worker->loop, &worker->pulse);
+    return true;
 }
 
 /* Lines of one turn are written together, at its end. */
@@ -374,6 +422,9 @@ enum err worker_new(struct service *service, unsigned index, struct snapshot *sn
         goto failed;
     id_source_init(&worker->ids, &clock_system, service->instance, NULL, NULL);
     worker->drain_timer = (struct loop_timer){ .fn = drain_is_over, .arg = worker };
+    worker->grace_timer = (struct loop_timer){ .fn = grace_is_over, .arg = worker };
+    worker->pulse = (struct loop_mail){ .fn = beat, .arg = worker };
+    atomic_init(&worker->beating, false);
     worker->log_task = (struct loop_task){ .fn = write_log, .arg = worker };
     worker->log.due = log_soon;
     worker->log.arg = worker;
@@ -388,7 +439,7 @@ failed:
 
 void worker_attach(struct worker *worker, const struct listener_ops *ops, void *listener)
 {
-    assert(!worker->started && worker->n_listeners < LISTENERS_MAX);
+    assert(!worker->started && worker->n_listeners < WORKER_LISTENERS_MAX);
     worker->listeners[worker->n_listeners].ops = ops;
     worker->listeners[worker->n_listeners].listener = listener;
     worker->n_listeners++;
@@ -405,7 +456,10 @@ static void close_listeners(struct worker *worker)
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
+    char name[16];
 
+    (void)snprintf(name, sizeof name, "worker-%u", worker->index);
+    (void)prctl(PR_SET_NAME, name); /* for top -H and debuggers */
     log_collect(&worker->log);
     worker_alone();
     take_snapshot(worker);
@@ -416,6 +470,7 @@ static void *worker_main(void *arg)
     probe_stop(worker->probe);
     worker->probe = NULL;
     worker->over = true;
+    atomic_store(&worker->ended_for_good, true);
     log_collect(NULL);
     if (worker->service->ended != NULL)
         worker->service->ended(worker->service->ended_context, &worker->ended);

@@ -30,6 +30,7 @@
 #include "gateway/flow/decider.h"
 #include "gateway/flow/keyring.h"
 #include "gateway/flow/snapshot.h"
+#include "gateway/flow/sticky.h"
 #include "gateway/io/http.h"
 #include "gateway/io/loop.h"
 #include "gateway/io/pool.h"
@@ -39,6 +40,8 @@
 struct reload;
 struct worker;
 struct worker_offer;
+
+#define WORKER_LISTENERS_MAX 9
 
 /* Several offers that belong together: whoever takes the last one posts the mail. Owned by
  * whoever made the offers, until the mail has come. */
@@ -51,12 +54,14 @@ struct worker_publication {
 /* What all workers of the process see; made by main before the first worker, immutable
  * but for the atomics. */
 struct service {
-    struct metrics *metrics;    /* borrowed; rendered at scrape */
-    struct resolve *resolve;    /* borrowed, shared */
-    struct pool *pool;          /* borrowed; for long searches; NULL: none */
-    struct store *store;        /* borrowed, shared; NULL: nothing is kept */
-    int64_t started_us;         /* monotonic */
-    struct admission admission; /* requests under way, and who waits for a place */
+    struct metrics *metrics;     /* borrowed; rendered at scrape */
+    struct metrics_block *shown; /* gauges that are set at scrape, by whoever renders */
+    struct resolve *resolve;     /* borrowed, shared */
+    struct pool *pool;           /* borrowed; for long searches; NULL: none */
+    struct store *store;         /* borrowed, shared; NULL: nothing is kept */
+    int64_t started_us;          /* monotonic */
+    struct admission admission;  /* requests under way, and who waits for a place */
+    struct sticky *sticky; /* borrowed, shared; NULL: no conversation is remembered */
     /* A worker's thread is about to end; called on it. mail: the worker's, to be posted. */
     void (*ended)(void *context, struct loop_mail *mail);
     void *ended_context;
@@ -71,9 +76,11 @@ struct service {
 /* How the worker tells a listener (the edge's server) what happens to it; called on the
  * worker's thread. */
 struct listener_ops {
-    void (*quiesce)(
-        void *listener);           /* stop accepting; idle kept connections are closed */
-    void (*close)(void *listener); /* the loop ends: tell exchange_gone for what is
+    /* Stop accepting. True: there are connections that may still bring a request; it is
+     * served, and when the last of them is gone worker_listener_empty() is called. */
+    bool (*quiesce)(void *listener);
+    void (*hang_up)(void *listener); /* their time is over: those without a request go */
+    void (*close)(void *listener);   /* the loop ends: tell exchange_gone for what is
                                       left, free the listener */
 };
 
@@ -81,7 +88,7 @@ struct listener_ops {
 NODISCARD enum err worker_new(struct service *service, unsigned index,
                               struct snapshot *snapshot, struct metrics_block *metrics,
                               struct worker **ret_worker);
-/* At most two listeners. The listener is *taken*: closed by ops->close on the thread, or
+/* At most WORKER_LISTENERS_MAX listeners. The listener is *taken*: closed by ops->close on the thread, or
  * by worker_free when the worker was never started. */
 void worker_attach(struct worker *worker, const struct listener_ops *ops, void *listener);
 NODISCARD enum err worker_start(struct worker *worker);
@@ -99,6 +106,11 @@ void worker_offer_send(struct worker_offer *offer);
 void worker_offer_free(
     struct worker_offer *offer); /* one that was not sent; takes NULL */
 NODISCARD enum err worker_drain(struct worker *worker, unsigned limit_ms);
+/* Called by a quiesced listener without connections. */
+void worker_listener_empty(struct worker *worker);
+/* Has the loop turned since the last call? Asks it to, for the next one. A worker that has
+ * ended has. Main's alone, about a worker that was started. */
+bool worker_pulse(struct worker *worker);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker); /* takes NULL; joins nothing */
 

@@ -10,8 +10,10 @@
 #include <string.h>
 
 #include "gateway/base/buf.h"
+#include "gateway/base/clock.h"
 #include "gateway/base/str.h"
 #include "gateway/domain/floats.h"
+#include "gateway/domain/retry_after.h"
 
 #define ANSWER_BYTES_PER_TEXT (1U << 20)
 #define REQUEST_BYTES_MAX     (64U << 20)
@@ -26,6 +28,7 @@ struct embedder_call {
     size_t n_texts;
     struct buf request, answer, url;
     struct iovec piece;
+    int64_t retry_after_ms;
     bool overflow;
     bool telling; /* fn runs: a cancel in it has nothing to do any more */
 };
@@ -58,6 +61,27 @@ static void call_free(struct embedder_call *call)
     buf_release(&call->answer);
     buf_release(&call->url);
     free(call);
+}
+
+static void on_head(void *arg, unsigned status, const struct http_header *headers,
+                    size_t n)
+{
+    struct embedder_call *call = arg;
+
+    (void)status;
+    for (size_t i = 0; i < n; i++) {
+        const struct str value = str_of(headers[i].value);
+        int64_t ms;
+
+        if (strcmp(headers[i].name, "retry-after-ms") == 0) {
+            if (retry_after_parse_ms(value, &ms) == ERR_OK)
+                call->retry_after_ms = ms;
+        } else if (strcmp(headers[i].name, "retry-after") == 0) {
+            if (call->retry_after_ms < 0 &&
+                retry_after_parse(value, clock_wall_s(&clock_system), &ms) == ERR_OK)
+                call->retry_after_ms = ms;
+        }
+    }
 }
 
 static enum http_flow on_body(void *arg, const void *bytes, size_t n)
@@ -115,6 +139,7 @@ static void on_done(void *arg, const struct http_result *result)
         .status = result->status,
         .sent = result->sent,
         .stale = result->stale,
+        .retry_after_ms = call->retry_after_ms,
         .prompt_tokens = -1,
         .elapsed_us = result->timings.done_us,
     };
@@ -169,7 +194,9 @@ struct embedder_call *
 embedder_start(struct http *http, const struct embedder_spec *spec,
                void (*fn)(void *arg, const struct embedder_answer *answer), void *arg)
 {
-    static const struct http_events events = { .body = on_body, .done = on_done };
+    static const struct http_events events = { .head = on_head,
+                                               .body = on_body,
+                                               .done = on_done };
     struct http_header headers[HTTP_CALLER_HEADERS_MAX] = {
         { "Content-Type", "application/json" },
     };
@@ -182,6 +209,7 @@ embedder_start(struct http *http, const struct embedder_spec *spec,
     call->arg = arg;
     call->dim = spec->dim;
     call->n_texts = spec->n_texts;
+    call->retry_after_ms = -1;
     const size_t most = spec->max_answer_bytes != 0
                             ? spec->max_answer_bytes
                             : ANSWER_BYTES_PER_TEXT * spec->n_texts;

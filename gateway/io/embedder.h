@@ -71,6 +71,7 @@ struct embedder_answer {
     const char *detail;              /* borrowed for the event; no text, no key in it */
     bool sent;                       /* see http_result.sent: was it possibly bought? */
     bool stale;                      /* see http_result.stale */
+    int64_t retry_after_ms;          /* of a 429 or 503; -1: not said */
     /* OK only. n x dim floats, row i for text i, borrowed for the event. */
     const float *vectors;
     size_t n;

@@ -23,9 +23,11 @@
 #include "gateway/flow/archive.h"
 #include "gateway/flow/inventory.h"
 
-#define WORKERS_MAX    METRICS_MAX_BLOCKS - 2 /* main and the store's writer have one each */
+#define WORKERS_MAX                                                                      \
+    (METRICS_MAX_BLOCKS - 3) /* main, the store and the scrape have one each */
 #define POOL_THREADS   2
 #define POOL_QUEUE_MAX 256
+#define STOP_MS        10000 /* for the store and the end, beyond the drain's limit */
 
 /* -- signals ----------------------------------------------------------------------------- */
 
@@ -36,6 +38,10 @@ static void drain(struct process *process)
     if (process->draining)
         limit_ms = 0;
     process->draining = true;
+    manager_say(&process->manager,
+                "STOPPING=1\nSTATUS=finishing what is under way\n"
+                "EXTEND_TIMEOUT_USEC=%llu",
+                (limit_ms + STOP_MS) * 1000ULL);
     atomic_store(&process->service.draining, true);
     log_message(LOG_INFO, "draining", "%u ms at most", limit_ms);
     for (unsigned i = 0; i < process->n_workers; i++) {
@@ -48,6 +54,8 @@ static void signalled(void *arg, int number)
 {
     struct process *process = arg;
 
+    if (process->snapshot == NULL)
+        return; /* it is over */
     if (number == SIGHUP)
         reload_want(process);
     else
@@ -128,12 +136,13 @@ static int make_shared(struct process *process)
     if (metrics_new(&service->metrics) != ERR_OK)
         return -1;
     process->metrics = metrics_block(service->metrics);
+    service->shown = metrics_block(service->metrics);
     service->resolve = resolve_new(NULL);
     service->ended = worker_ended;
     service->ended_context = process;
     reload_serve(process);
     service->started_us = clock_us(&clock_system);
-    if (process->metrics == NULL || service->resolve == NULL)
+    if (process->metrics == NULL || service->shown == NULL || service->resolve == NULL)
         return -1;
     return pool_new(POOL_THREADS, POOL_QUEUE_MAX, worker_alone, &service->pool) == POOL_OK
                ? 0
@@ -172,6 +181,7 @@ static void stop(struct process *process)
     }
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_join(process->workers[i]);
+    pulse_stop(process);
     listeners_forget(process);
     keeper_rest(process->keeper);
     store_close(service->store); /* answers to loops that no longer run, but still are */
@@ -179,6 +189,7 @@ static void stop(struct process *process)
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_free(process->workers[i]);
     resolve_free(service->resolve);
+    sticky_free(service->sticky);
     snapshot_unref(process->snapshot);
     process->snapshot = NULL;
     if (process->loop != NULL) {
@@ -196,6 +207,7 @@ int process_serve(const char *config_path)
     struct snapshot_error error = { .text = "" };
     struct store_error trouble = { .text = "" };
     struct keeper_error no_keys = { .text = "" };
+    struct manager_error no_socket = { .text = "" };
     int code = EXIT_FAILURE;
 
     raise_nofile();
@@ -205,6 +217,10 @@ int process_serve(const char *config_path)
         make_shared(&process) != 0) {
         log_message(LOG_ERROR, "start_failed",
                     "the system refuses memory or descriptors");
+        goto done;
+    }
+    if (manager_init(&process.manager, &no_socket) != ERR_OK) {
+        log_message(LOG_ERROR, "start_failed", "%s", no_socket.text);
         goto done;
     }
     if (keeper_new(&clock_system, &process.keeper, &no_keys) != ERR_OK) {
@@ -217,6 +233,12 @@ int process_serve(const char *config_path)
     }
     reload_adopt(&process, process.snapshot);
     process.service.instance = (uint16_t)process.snapshot->config->instance;
+    if (sticky_new((size_t)process.snapshot->config->stickiness.entries,
+                   &process.service.sticky) != ERR_OK) {
+        log_message(LOG_ERROR, "start_failed",
+                    "no memory for 'stickiness': fewer entries need less");
+        goto done;
+    }
     if (archive_open(process.snapshot->config, process.service.metrics,
                      &process.service.store, &trouble) != STORE_OK) {
         log_message(LOG_ERROR, "start_failed", "%s", trouble.text);
@@ -232,6 +254,8 @@ int process_serve(const char *config_path)
         goto done;
     keeper_watch(process.keeper, process.loop);
     inventory_log(process.snapshot, "ready");
+    pulse_start(&process);
+    reload_tell_ready(&process);
     loop_run(process.loop);
     log_message(LOG_INFO, "ended", "every request is settled");
     code = EXIT_SUCCESS;

@@ -4,6 +4,7 @@
  *   process.c     start, signals, drain, end
  *   reload.c      configuration, bundle and keys, read anew while it runs
  *   listeners.c   the sockets, and a server on each for every worker
+ *   pulse.c       the service manager's watchdog
  *
  * Threads: everything here belongs to the main thread; workers are reached by posting to
  * their loops.
@@ -20,6 +21,7 @@
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/worker.h"
 #include "gateway/io/loop.h"
+#include "gateway/io/manager.h"
 #include "gateway/io/signals.h"
 
 struct process {
@@ -36,6 +38,9 @@ struct process {
     unsigned n_running;
     struct listen_place place; /* of the admin listener's Unix socket */
     bool draining;
+    struct manager manager;
+    struct loop_timer pulse_timer; /* pulse.c's */
+    unsigned silent_ticks;         /* in a row: a worker's loop did not turn */
     /* reload.c */
     struct loop_task reload_task;
     bool wanted;           /* by a signal */
@@ -62,6 +67,12 @@ void reload_serve(struct process *process);
 /* Another snapshot is loaded and published to all workers, after the one that may be under
  * way; on failure the old one stays. The log says what came of it. */
 void reload_want(struct process *process);
+/* The service manager hears what is in force. */
+void reload_tell_ready(const struct process *process);
+
+/* pulse.c: from here on, the workers run, a manager's watchdog is told that all loops turn. */
+void pulse_start(struct process *process);
+void pulse_stop(struct process *process);
 
 /* listeners.c: opens the public listener, and the admin one where there is one; the workers
  * exist and do not run yet. -1: the log says why. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/flow/bars.h"
 #include "gateway/flow/inventory.h"
@@ -152,6 +153,17 @@ static void answer(struct process *process)
     }
 }
 
+void reload_tell_ready(const struct process *process)
+{
+    struct reload_version version;
+
+    reload_version_of(process->snapshot, &version);
+    manager_say(&process->manager,
+                "READY=1\nSTATUS=serving: configuration %s, bundle %s, %zu experts",
+                version.config, version.bundle[0] != '\0' ? version.bundle : "none",
+                process->snapshot->config->n_experts);
+}
+
 /* By the last worker that took it over: from now on no request begins with the old one. */
 static void published(void *arg)
 {
@@ -161,6 +173,7 @@ static void published(void *arg)
     if (process->snapshot == NULL)
         return; /* the end */
     inventory_log(process->snapshot, "reloaded");
+    reload_tell_ready(process);
     answer(process);
     if (process->wanted || process->asking != NULL)
         loop_defer(process->loop, &process->reload_task, LOOP_WORK);
@@ -179,9 +192,14 @@ static void reload(void *arg)
     process->asking = NULL;
     *report = (struct reload_report){ .draining = process->draining };
     if (!report->draining) {
+        manager_say(&process->manager, "RELOADING=1\nMONOTONIC_USEC=%lld",
+                    (long long)clock_us(&clock_system));
         take_over(process, report);
         log_report(report);
     }
+    if (report->failed)
+        manager_say(&process->manager, "READY=1\nSTATUS=reload refused: %s",
+                    report->error.text);
     if (report->draining || report->failed)
         answer(process);
 }

@@ -44,8 +44,8 @@ RANDOM = {
     "random-vote": [.5541, .6985, .7294, .7559, .7769, .7928, .8263],
     "random-knn": [.5397, .6965, .7684, .8286, .8581, .8804, .9185],
 }
-# (queries, accuracy) of FrugalML by another program; it is fitted, so the curve need only not lie below these
-FRUGALML = [(1.24, .6720), (1.36, .7220), (1.46, .7406), (1.66, .7522)]
+# lambda: (queries, accuracy) of FrugalML by another program
+FRUGALML = {0.4: (1.24, .6720), 0.3: (1.36, .7220), 0.1: (1.46, .7406), 0: (1.66, .7522)}
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +145,12 @@ def test_the_static_subset_is_exact(evaluate):
     assert shown(point["accuracy"] for point in sizes) == shown([.5494, .7380, .8144, .8694, .8992])
 
 
-def test_frugalml_saturates_where_it_should_and_frugalfoe_goes_on(evaluate, walks):
+def test_frugalml_is_exact_and_saturates_where_frugalfoe_goes_on(evaluate, walks):
     curve = evaluate("frugalml", "--lambda", comma([0, .02, .1, .3, .4, .5, .6]))["curve"]
-    for queries, accuracy in FRUGALML:
-        within = [point["accuracy"] for point in curve if point["mean_experts"] <= queries + 0.02]
-        assert within and max(within) >= accuracy - 0.01, (queries, curve)
+    reached = {point["lambda"]: point for point in curve}
+    for price, (queries, accuracy) in FRUGALML.items():
+        assert f"{reached[price]['mean_experts']:.2f}" == f"{queries:.2f}"
+        assert f"{reached[price]['accuracy']:.4f}" == f"{accuracy:.4f}"
     assert max(point["accuracy"] for point in curve) < 0.76
     assert walks["soft", 50, 8]["curve"][0]["accuracy"] > 0.96
 

@@ -29,9 +29,9 @@ def questions(n, seed):
             if question["domain"] in ("arithmetic", "text")]
 
 
-def tiny(llama, **more):
+def tiny(llama, apis=("chat", "completions"), most=1900):
     return expert(llama, model="tiny", price=(CHEAP, CHEAP), embedding=embedding("tiny", 64, 0.001),
-                  generator_more={"max_output_tokens": 1900, "context": 2048}, **more)
+                  generator_more={"max_output_tokens": most, "context": 2048, "api": list(apis)})
 
 
 def pair(left, right, **more):
@@ -43,7 +43,7 @@ def pair(left, right, **more):
 def whole(llamas, experts):
     """Two real small experts, the tiny models as bad but cheap others, their embeddings as the only evidence."""
     policy = {"value_usd": 0.02, "default": "left", "max_output_tokens": 16}
-    return config({"left": tiny(llamas[0]), "right": tiny(llamas[1]),
+    return config({"left": tiny(llamas[0], most=16), "right": tiny(llamas[1], most=16),
                    "arithmetic": expert(experts.url, model="arithmetic", price=(0.1, 0.1)),
                    "text": expert(experts.url, model="text", price=(0.1, 0.1))},
                   embedders=["left", "right"],
@@ -59,9 +59,9 @@ def learned(llamas, tmp_path_factory):
         (folder / "config.json").write_text(json.dumps(made))
         (folder / "prompts.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions(600, 1)))
         frugalctl("calibrate", "--config", folder / "config.json", "--prompts", folder / "prompts.jsonl",
-                  "--store", folder / "calib.db", "--concurrency", 4)
+                  "--store", folder / "calib.db", "--concurrency", 4, patience=600)
         frugalctl("build", "--store", folder / "calib.db", "--out", folder / "bundle.frugal", "--embedders", "left,right",
-                  "--config", folder / "config.json")
+                  "--config", folder / "config.json", patience=600)
         yield {**made, "bundle": str(folder / "bundle.frugal")}
 
 
@@ -254,6 +254,67 @@ def test_llama_cpp_uses_a_tool_in_a_message(claude):
         assert used
         for block in used:
             is_called(block.name, json.dumps(block.input))
+
+
+# -- the other APIs, which llama.cpp's server speaks itself: it is asked in the client's own words
+
+
+@pytest.fixture
+def native(run, llamas):
+    """Left speaks all APIs itself, right speaks chat."""
+    return run.gateway(config({"left": tiny(llamas[0], ["chat", "messages", "responses"]), "right": tiny(llamas[1])}))
+
+
+def ids(answer):
+    return answer.status, answer.json()["id"].split("-")[0].split("_")[0]
+
+
+def test_llama_cpp_is_asked_in_the_clients_words(native):
+    """Its message has an id of its own kind, which no translation would make."""
+    ask = {"messages": ASK["messages"], "max_tokens": 8}
+    assert ids(native.post("/v1/messages", {**ask, "model": "left"})) == (200, "chatcmpl")
+    assert ids(native.post("/v1/messages", {**ask, "model": "right"})) == (200, "msg")
+
+
+def test_llama_cpps_own_messages_are_told_as_they_come(native):
+    sdk = anthropic.Anthropic(base_url=f"http://127.0.0.1:{native.port}", api_key="sk-any", max_retries=0, timeout=60)
+    message = sdk.messages.create(**ASK, max_tokens=16)
+    assert message.type == "message" and message.usage.model_extra["cost"] > 0
+    begun = False
+    while not begun:  # where the first token is half a character this server forgets message_start
+        with sdk.messages.stream(**ASK, max_tokens=16) as stream:
+            events = list(stream)
+        begun = any(event.type == "message_start" for event in events)
+    final = stream.get_final_message()
+    assert final.stop_reason in ("max_tokens", "end_turn") and final.usage.output_tokens > 0
+    cost = next(event.usage.model_extra["cost"] for event in events if event.type == "message_delta")
+    tokens = final.usage.input_tokens + (final.usage.cache_read_input_tokens or 0) + final.usage.output_tokens
+    assert cost == pytest.approx(tokens * CHEAP * 1e-6)
+
+
+def test_llama_cpps_own_responses_are_told_as_they_come(native):
+    sdk = openai.OpenAI(base_url=f"http://127.0.0.1:{native.port}/v1", api_key="sk-any", max_retries=0, timeout=60)
+    answer = sdk.responses.create(model="left", input="Say anything.", max_output_tokens=16)
+    assert answer.object == "response" and answer.usage.model_extra["cost"] > 0
+    events = list(sdk.responses.create(model="left", input="Say anything.", max_output_tokens=16, stream=True))
+    assert events[0].type == "response.created" and events[-1].type == "response.completed"
+    usage = events[-1].response.usage
+    assert usage.model_extra["cost"] == pytest.approx(usage.total_tokens * CHEAP * 1e-6)
+    called = sdk.responses.create(model="left", input="Say anything.", max_output_tokens=1000, extra_body=CALL,
+                                  tools=[as_responses(tool) for tool in TOOLS], tool_choice="required")
+    for call in [item for item in called.output if item.type == "function_call"]:
+        is_called(call.name, call.arguments)
+
+
+@pytest.mark.parametrize("path, ask", [("/v1/messages", {"messages": ASK["messages"], "max_tokens": 4}),
+                                       ("/v1/responses", {"input": "Say anything.", "max_output_tokens": 16})])
+def test_who_speaks_chat_takes_over_from_who_speaks_the_clients_api(run, llama_cpp, llamas, path, ask):
+    with llama_cpp.start() as left:
+        gateway = run.gateway(config({"left": tiny(left, ["chat", "messages", "responses"]), "right": tiny(llamas[1])}))
+        assert gateway.post(path, {**ask, "model": "auto"})["x-frugal-expert"] == "left"
+        left.kill()
+        answer = gateway.post(path, {**ask, "model": "auto"})
+        assert answer.status == 200 and answer["x-frugal-expert"] == "right"
 
 
 # -- one of them ends

@@ -127,9 +127,10 @@ def judge(world, answers):
 
 
 def judge_books(world, n):
-    lines = world.gateway.log.lines(event="request")
-    lines = [line for line in lines if line["path"] == "/v1/chat/completions"]
-    assert len(lines) == n
+    def told():
+        return [line for line in world.gateway.log.lines(event="request") if line["path"] == "/v1/chat/completions"]
+    eventually(lambda: len(told()) == n, f"{n} lines in the log")
+    lines = told()
     for line in lines:
         assert 1 <= int(line.get("attempts", 0)) <= ATTEMPTS or line["status"] == "503", line
         assert float(line.get("bound_usd", line["cost_usd"])) <= float(CEILING_USD), line

@@ -111,7 +111,7 @@ static void decide(struct fuser_bundle *bundle)
 
     for (size_t g = 0; g < both.n_generators; g++) {
         names[g] = fuser_bundle_generator(bundle, g);
-        prices[g] = (struct fuser_ask_generator){ true, 1000, 10, 10, 10, 100000 };
+        prices[g] = (struct fuser_ask_generator){ true, false, 1000, 10, 10, 10, 100000 };
     }
     for (size_t e = 0; e < both.n_embedders; e++) {
         sources[e] = fuser_bundle_embedder(bundle, e)->name;

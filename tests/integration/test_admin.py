@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Gate, config, embedding, expert, scripts
+from harness import Gate, config, embedding, eventually, expert, scripts
 
 
 def test_models_are_the_policies_and_the_experts(run):
@@ -179,3 +179,12 @@ def test_too_many_requests_at_once_are_refused_politely(run):
     assert gateway.get("/healthz").status == 200
     gate.open()
     assert [wire.read_head().start.split()[1] for wire in wires] == ["200", "200"]
+
+
+def test_open_connections_of_clients_are_counted(run):
+    gateway = run.gateway(run.expert(scripts.answer()))
+    with gateway.connect() as one, gateway.connect() as two:
+        for wire in (one, two):
+            gateway.request("GET", "/healthz", wire=wire)
+        assert gateway.metrics().value("frugal_client_connections") == 3  # the scrape's own, too
+    eventually(lambda: gateway.metrics().value("frugal_client_connections") == 1, "both have gone")

@@ -92,7 +92,9 @@ def test_streamed_and_buffered_cost_the_same(run, manner, ceiling):
         return
     assert whole["x-frugal-cost-usd"] == lines["whole"]["cost_usd"]
     if "absent" in manner:
-        assert "usage" not in whole.json() and not told
+        assert "usage" not in whole.json()
+        assert told == [numbers(raw[-2])["usage"]] and told[0]["cost_details"]["estimated"] is True
+        assert told[0]["cost"] == decimal.Decimal(lines["stream"]["cost_usd"]) and told[0]["completion_tokens"] > 0
         return
     usage = numbers(whole.body)["usage"]
     for one in (usage, told[-1]):

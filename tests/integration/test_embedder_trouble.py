@@ -59,7 +59,9 @@ def test_a_request_survives_a_broken_embedder(run, router, trouble):
     assert metrics.value("frugal_embeddings_total", expert="embedder") > \
         metrics.value("frugal_embeddings_total", expert="embedder", result="ok")
     if result:
-        assert metrics.value("frugal_embeddings_total", expert="embedder", result=result) == 1
+        # A kept connection that ends without a byte is made up for by one more call, which counts as well.
+        calls = metrics.value("frugal_embeddings_total", expert="embedder", result=result)
+        assert calls in ((1, 2) if result == "cut" else (1,))
 
 
 def test_an_embedder_that_cannot_be_reached_costs_only_the_evidence(run, router):

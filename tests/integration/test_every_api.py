@@ -148,10 +148,24 @@ def test_an_answer_without_usage_is_estimated_and_says_so(run):
     answer = scripts.completion("some words of an answer")
     del answer["usage"]
     gateway = run.gateway(config({"small": entry(run.expert(lambda call: call.answer(answer)))}))
-    message = asks(gateway, "messages").json()
-    assert message["usage"]["output_tokens"] == 0 and message["usage"]["cost_details"]["estimated"] is True
-    assert message["usage"]["cost"] > 0
-    assert asks(gateway, "responses").json()["usage"] is None
+    for api in ("messages", "responses"):
+        usage = asks(gateway, api).json()["usage"]
+        assert usage["input_tokens"] > 0 and usage["output_tokens"] == 6
+        assert usage["cost_details"]["estimated"] is True and usage["cost"] > 0
+
+
+@pytest.mark.parametrize("api", ["messages", "responses"])
+def test_a_stream_without_usage_is_told_with_an_estimate(run, api):
+    def script(call):
+        call.head(stream=True)
+        call.chunk("some words of an answer")
+        call.chunk(finish="stop")
+        call.done()
+
+    gateway = run.gateway(config({"small": entry(run.expert(script))}))
+    *_, last = [event.get("usage") or event.get("response", {}).get("usage") for event in map(json.loads, streams(gateway, api))
+                if "message_delta" in json.dumps(event) or "response.completed" in json.dumps(event)]
+    assert last["output_tokens"] == 6 and last["cost_details"]["estimated"] is True and last["cost"] > 0
 
 
 def content_of(api, events):

@@ -5,6 +5,10 @@ import json
 import urllib.parse
 import urllib.request
 
+import anthropic
+import openai
+import pytest
+
 from harness import config, embedding, eventually, expert
 
 
@@ -19,6 +23,41 @@ def test_the_small_experts_answer_what_they_know(run):
     assert answer.json()["usage"]["prompt_tokens"] > 0
     with gateway.stream("What is 17 times 23?") as stream:
         assert "391" in stream.text() and stream.done
+
+
+def test_they_answer_in_every_api_as_the_official_sdks_expect(run):
+    """Asked without a gateway: whole answers and streams say the same and count the same."""
+    experts = run.experts()
+    sdk = openai.OpenAI(base_url=experts.url, api_key="none", max_retries=0)
+    claude = anthropic.Anthropic(base_url=experts.url.removesuffix("/v1"), api_key="none", max_retries=0)
+    ask, model = "What is 17 times 23?", "script:chunks=5,reasoning=2"
+
+    whole = sdk.completions.create(model="arithmetic", prompt=ask)
+    pieces = list(sdk.completions.create(model="arithmetic", prompt=ask, stream=True, stream_options={"include_usage": True}))
+    assert "391" in whole.choices[0].text and whole.object == "text_completion"
+    assert "".join(piece.choices[0].text for piece in pieces[:-1]) == whole.choices[0].text
+    assert pieces[-1].usage == whole.usage and pieces[-2].choices[0].finish_reason == "stop"
+    assert len(sdk.completions.create(model=model, prompt=["a", "b"], n=2).choices) == 4
+
+    response = sdk.responses.create(model=model, input=[{"role": "user", "content": ask}], instructions="Be brief.")
+    with sdk.responses.stream(model=model, input=ask) as stream:
+        streamed = stream.get_final_response()
+    assert response.output_text == streamed.output_text == "w0 w1 w2 w3 w4 "
+    assert [item.type for item in response.output] == ["reasoning", "message"] == [item.type for item in streamed.output]
+    assert response.usage.output_tokens == 7 and response.usage.output_tokens_details.reasoning_tokens == 2
+    assert sdk.responses.create(model=model, input=ask, max_output_tokens=3).status == "incomplete"
+
+    message = claude.messages.create(model=model, max_tokens=100, messages=[{"role": "user", "content": ask}])
+    with claude.messages.stream(model=model, max_tokens=100, messages=[{"role": "user", "content": ask}]) as stream:
+        streamed = stream.get_final_message()
+    assert [block.type for block in message.content] == ["thinking", "text"] == [block.type for block in streamed.content]
+    assert message.content[1].text == streamed.content[1].text == "w0 w1 w2 w3 w4 "
+    assert (message.usage.input_tokens, message.usage.output_tokens) == (streamed.usage.input_tokens, streamed.usage.output_tokens)
+    tool = claude.messages.create(model="script:tool_calls=1", max_tokens=100, messages=[{"role": "user", "content": ask}],
+                                  tools=[{"name": "clock", "input_schema": {"type": "object"}}])
+    assert tool.content[0].name == "clock" and tool.stop_reason == "tool_use"
+    with pytest.raises(anthropic.NotFoundError):
+        claude.messages.create(model="nobody", max_tokens=1, messages=[{"role": "user", "content": ask}])
 
 
 def test_a_scripted_stream_arrives_whole(run):

@@ -43,9 +43,13 @@ ROWS = {
     "HTTP/1.2": (b"GET /v1/models HTTP/1.2\r\n" + HOST + b"\r\n", 200, "served", "kept"),
     "HTTP/2.0": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "library", "closed"),
     "HTTP/0.9": (b"GET /v1/models HTTP/0.9\r\n\r\n", 505, "library", "closed"),
-    "target of 20 KB": (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "library", "closed"),
-    "header of 20 KB": (GET + b"A: " + b"a" * 20000 + b"\r\n\r\n", 431, "library", "closed"),
-    "300 headers": (GET + b"".join(b"h%d: v\r\n" % n for n in range(300)) + b"\r\n", 431, "library", "closed"),
+    "target of 20 KB": (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 431, "gateway", "closed"),
+    "target of 40 KB": (b"GET /" + b"a" * 40000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "library", "closed"),
+    "header of 20 KB": (GET + b"A: " + b"a" * 20000 + b"\r\n\r\n", 431, "gateway", "closed"),
+    "header of 40 KB": (GET + b"A: " + b"a" * 40000 + b"\r\n\r\n", 431, "library", "closed"),
+    "100 headers": (GET + b"".join(b"h%d: v\r\n" % n for n in range(100)) + b"\r\n", 200, "served", "kept"),
+    "200 headers": (GET + b"".join(b"h%d: v\r\n" % n for n in range(200)) + b"\r\n", 431, "gateway", "closed"),
+    "600 headers": (GET + b"".join(b"h%d: v\r\n" % n for n in range(600)) + b"\r\n", 431, "library", "closed"),
     "Content-Length: 5x": (length(b"5x"), 400, "library", "closed"),
     "Content-Length: -5": (length(b"-5"), 400, "library", "closed"),
     "Content-Length: 5, 5": (length(b"5, 5"), 400, "library", "closed"),
@@ -99,6 +103,24 @@ def test_odd_requests_get_the_answer_that_is_written_down(run, name):
             assert wire.wait_gone()
         else:
             assert gateway.request("GET", "/healthz", wire=wire).status == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_head_of_any_size_that_is_let_in_is_answered(run, stream):
+    """The library has one pool for both heads of a connection: an answer that finds no room in it would be lost, and paid for."""
+    small = run.expert(scripts.answer())
+    gateway = run.gateway(small)
+    body = json.dumps({"model": "small", "stream": stream, "messages": [{"role": "user", "content": "x"}]}).encode()
+    refused = 0
+    for size in range(12000, 17000, 200):
+        for n in (1, 60):  # the library notes something of each header in the same pool
+            pad = "".join(f"X-Pad-{i}: {'a' * (size // n - 12)}\r\n" for i in range(n)).encode()
+            with gateway.connect() as wire:
+                wire.send(POST + pad + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+                answer = Response(wire)
+            assert answer.status in (200, 431) and answer["x-request-id"]
+            refused += answer.status == 431
+    assert refused and small.asked == 25 * 2 - refused
 
 
 def test_the_document_lists_exactly_these_rows():

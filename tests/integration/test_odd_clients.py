@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness import SLOW, Response, config, expert, scripts
+from harness import SLOW, Response, config, eventually, expert, scripts
 from harness.routers import PRICES, held_out
 from harness.wire import request_bytes
 
@@ -41,6 +41,36 @@ def test_an_idle_connection_is_closed_after_its_time(run):
     gateway = run.gateway(config({"small": expert(run.expert(scripts.answer()))}, limits={"keep_alive_ms": 1000}))
     with gateway.connect() as wire:
         assert gateway.request("GET", "/v1/models", wire=wire).status == 200
+        assert wire.wait_gone()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_head_that_drips_in_is_given_up(run, kept):
+    """Each byte comes soon after the last: only the whole head has a limit. Another client is served meanwhile."""
+    gateway = run.gateway(config({"small": expert(run.expert(scripts.answer()))},
+                                 limits={"request_timeout_ms": 300, "keep_alive_ms": 1000}))
+    with gateway.connect() as wire:
+        if kept:
+            assert gateway.request("GET", "/healthz", wire=wire).status == 200
+        sent = 0
+
+        def ended():
+            nonlocal sent
+            try:
+                wire.send(b"GET /v1/models HTTP/1.1\r\nX-Slow: "[sent:sent + 1] or b"a")
+            except OSError:
+                return True
+            sent += 1
+            return wire.wait_gone(patience=0.02)
+
+        eventually(ended, "the connection of the slow client is closed")
+        assert sent > 5
+        assert gateway.chat().status == 200
+
+
+def test_an_idle_connection_that_was_never_used_is_given_up(run):
+    gateway = run.gateway(config({"small": expert(run.expert(scripts.answer()))}, limits={"request_timeout_ms": 300}))
+    with gateway.connect() as wire:
         assert wire.wait_gone()
 
 

@@ -168,7 +168,7 @@ def test_our_own_classes_of_errors(run):
 
 def test_retries_wait_as_they_are_told(run):
     small = run.expert([scripts.refuse(429, headers={"retry-after-ms": "1"}), scripts.answer("later")])
-    gateway = run.gateway(small)
+    gateway = run.gateway(config({"small": expert(small)}, limits={"attempts_again": 0}))
     assert client(gateway, retries=2).chat.completions.create(**ASK).choices[0].message.content == "later"
     gateway.log.wait(event="request", count=2)
 

@@ -157,6 +157,27 @@ def test_a_stream_without_usage_is_estimated_and_marked(run):
     assert float(line["cost_usd"]) > 0
 
 
+@pytest.mark.parametrize("done", [True, False], ids=["done", "no done"])
+def test_a_client_that_asked_for_usage_gets_an_estimate_where_the_expert_tells_none(run, done):
+    def script(call):
+        call.head(stream=True)
+        for _ in range(40):
+            call.chunk("word ")
+        call.chunk(finish="stop")
+        call.done() if done else call.end()
+
+    gateway = run.gateway(run.expert(script))
+    with gateway.stream(stream_options={"include_usage": True}) as stream:
+        *chunks, last = stream.chunks()
+    assert stream.done is done and not stream.cut
+    assert last["choices"] == [] and (last["id"], last["created"]) == (chunks[0]["id"], chunks[0]["created"])
+    usage = last["usage"]
+    assert usage["cost_details"]["estimated"] is True and usage["completion_tokens"] == 50
+    assert usage["total_tokens"] == usage["prompt_tokens"] + 50
+    assert usage["cost"] == pytest.approx(float(gateway.log.wait(event="request")["cost_usd"]))
+    assert all("usage" not in chunk for chunk in chunks)
+
+
 def test_an_error_event_after_content_reaches_the_client_without_a_clean_end(run):
     def script(call):
         call.head(stream=True)

@@ -23,7 +23,8 @@ class Told:
         found = None
         for text in self._objects():
             try:
-                usage = json.loads(text, parse_float=decimal.Decimal, parse_int=decimal.Decimal).get("usage")
+                said = json.loads(text, parse_float=decimal.Decimal, parse_int=decimal.Decimal)
+                usage = said.get("usage") or said.get("response", {}).get("usage")
             except ValueError:
                 continue
             found = usage or found

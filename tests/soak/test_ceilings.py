@@ -8,6 +8,7 @@ names its seed.
 import itertools
 import json
 import os
+import re
 import time
 
 import pytest
@@ -22,6 +23,9 @@ from harness.routers import write_outcomes
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "0"))
 REQUESTS = int(os.environ.get("SOAK_REQUESTS", "250"))
+ANSWERS = ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses")
+OWN_ID = re.compile(rb'"id":"(msg|resp)_[0-9a-f]{1,8}"')
+"""Of an answer that an expert gave in the client's own API: a translation's is longer."""
 FAILED_ONCE = [94]
 """Seeds that failed before what they found was mended."""
 
@@ -54,7 +58,7 @@ def bundle(tmp_path_factory):
 
 def judge(world, told, bills, lines, ledger, barred):
     """Every request against its invoices. Gives how often each kind of thing happened."""
-    seen = dict.fromkeys(["exact", "covered", "evidence", "refused", "left", "paid", "charges"], 0)
+    seen = dict.fromkeys(["exact", "covered", "evidence", "refused", "left", "paid", "charges", "own words"], 0)
     asked = {one.id: one for one in told}
     assert set(bills) <= set(asked), f"seed {world.seed}: billed without being asked"
     for id, one in asked.items():
@@ -80,7 +84,8 @@ def judge(world, told, bills, lines, ledger, barred):
         elif one.ceiling is not None:
             assert billed <= bound, f"the bound is {bound}: {where}"
             seen["covered"] += 1
-        usage = one.usage() if one.status == 200 and one.whole and one.path == "/v1/chat/completions" else None
+        usage = one.usage() if one.status == 200 and one.whole and one.path in ANSWERS else None
+        seen["own words"] += one.id in lines and OWN_ID.search(one.body) is not None
         if usage and "estimated" not in lines[id]:
             assert books.pico(usage["cost"]) == cost, f"the client was told {usage['cost']}: {where}"
         seen["charges"] += hold(world, ledger.get(id), bills.get(id, []), cost, bound, where)

@@ -17,6 +17,9 @@ MANNERS = [
     "usage=negative", "usage=absurd", "usage=zero", "usage=text", "usage=running", "error_event_at=2",
     "malformed_at=1", "no_done=1", "slice_bytes=40", "cut_after=4,bill_all=1", "reasoning=5", "cached=9,cache_write=4",
     "cached=1000,usage=late", "reasoning=900", "tool_calls=1", "empty=1", "chunk_ms=40,bill_all=1"]
+# What an expert speaks beside chat; most of the time its answers in these are asked for in its own words.
+APIS = [["chat", "completions"], ["chat", "completions", "messages", "responses"], ["chat", "messages"],
+        ["chat", "completions", "responses"]]
 EMBEDDERS = ["dim=16", "dim=16,delay_ms=20", "dim=16,delay_ms=200"]
 WORDS = "why does the sum of a garden and an old friend equal 17 plus moonlight minus 4 in free verse".split()
 
@@ -114,8 +117,9 @@ class World:
 
     def config(self, url, bundle, **more):
         timeouts = {"connect": 1000, "first_byte": 300, "idle": 250, "total": 2000}
+        apis = random.Random(f"{self.seed}/apis")
         experts = {name: {"endpoints": [url], "max_in_flight": self.draw.choice([20, 1000]), "timeouts_ms": timeouts,
-                          "generator": {"model": self.models[name], "price": by_date(self.draw, price),
+                          "generator": {"api": apis.choice(APIS), "model": self.models[name], "price": by_date(self.draw, price),
                                         "output_limit_field": self.draw.choice(["any", "max_tokens",
                                                                                 "max_completion_tokens"])}}
                    for name, price in self.prices.items()}
@@ -147,6 +151,11 @@ class World:
                     **({"max_output_tokens": max(limit, 16)} if limit else {})}
         elif path == "/v1/messages":
             body = {"model": body["model"], "messages": body["messages"], "max_tokens": limit or 50, **frugal, **stream}
+        elif path == "/v1/chat/completions" and random.Random(f"{self.seed}/{i}/prompt").random() < 0.2:
+            path = "/v1/completions"
+            body.pop("max_completion_tokens", None)
+            body = {**body, "prompt": text if i % 3 else [text] * 2, **({"max_tokens": limit} if limit else {})}
+            del body["messages"]
         elif path == "/v1/embeddings":
             body = {"model": "embedder", "input": [text] * draw.randint(1, 3), **frugal}
             ceiling = ceiling if frugal or "x-frugal-budget-usd" in headers else None

@@ -121,7 +121,7 @@ static enum fault_err ask_others(struct showing *showing, struct fault *fault)
             continue;
         showing->asked = j;
         showing->why = NULL;
-        spec = upstream_embedder_spec(routing->snapshot, j, &asked, 1, 0);
+        spec = upstream_embedder_spec(routing->snapshot, j, 0, &asked, 1, 0);
         spec.dim = fuser_bundle_embedder(fuser_bundle_of(fuser), (size_t)at)->dim;
         if (embedder_start(routing->network.http, &spec, answered, showing) == NULL)
             return fault_set(fault, FAULT_IO, "out of memory");

@@ -289,6 +289,30 @@ static void print_excluded(const json_t *record)
         (void)puts("");
 }
 
+/* Where its conversation was, and what leaving would have lost. */
+static void print_conversation(const json_t *record)
+{
+    const json_t *conversation = json_object_get(record, "conversation");
+    const char *expert = archived_text(conversation, "expert");
+    const double lost = archived_number(conversation, "switch_cost_usd");
+    const double idle = archived_number(conversation, "idle_s");
+
+    if (!json_is_object(conversation))
+        return;
+    (void)printf("\nconversation by %s, %s", archived_text(conversation, "id_kind"),
+                 archived_text(conversation, "state"));
+    if (expert[0] != '\0')
+        (void)printf(": was at %s, and %s", expert,
+                     json_is_true(json_object_get(conversation, "stayed")) ? "stays"
+                                                                           : "leaves");
+    if (!isnan(idle))
+        (void)printf(", idle for %.0f s", idle);
+    if (!isnan(lost))
+        (void)printf("; leaving loses %.0f cached tokens, %.9f USD",
+                     archived_number(conversation, "cached_tokens"), lost);
+    (void)puts("");
+}
+
 static void print_flip(const char *which, double lambda, const char *expert)
 {
     if (lambda > 0)
@@ -463,6 +487,7 @@ void why_print(const json_t *record)
     print_neighbours(record);
     print_ranking(record);
     print_excluded(record);
+    print_conversation(record);
     print_choice(record);
     print_attempts(record);
     print_charges(record);

@@ -18,18 +18,22 @@
 
 enum { BURST_BYTES = 16384 }; /* events without a pause between them go out together */
 
-enum route { CHAT, EMBEDDINGS, MODELS, HEALTH, STATS, INVOICES, WRONG_METHOD, UNKNOWN };
+enum route { ASK, MODELS, HEALTH, STATS, INVOICES, WRONG_METHOD, UNKNOWN };
 
 static const struct {
     const char *method, *path;
     enum route route;
+    enum request_api api;
 } routes[] = {
-    { "POST", "/v1/chat/completions", CHAT },
-    { "POST", "/v1/embeddings", EMBEDDINGS },
-    { "GET", "/v1/models", MODELS },
-    { "GET", "/healthz", HEALTH },
-    { "GET", "/stats", STATS },
-    { "GET", "/invoices", INVOICES },
+    { "POST", "/v1/chat/completions", ASK, REQUEST_CHAT },
+    { "POST", "/v1/completions", ASK, REQUEST_COMPLETIONS },
+    { "POST", "/v1/embeddings", ASK, REQUEST_EMBEDDINGS },
+    { "POST", "/v1/responses", ASK, REQUEST_RESPONSES },
+    { "POST", "/v1/messages", ASK, REQUEST_MESSAGES },
+    { "GET", "/v1/models", MODELS, 0 },
+    { "GET", "/healthz", HEALTH, 0 },
+    { "GET", "/stats", STATS, 0 },
+    { "GET", "/invoices", INVOICES, 0 },
 };
 
 struct job {
@@ -37,6 +41,7 @@ struct job {
     struct caller *caller;
     struct MHD_Connection *connection;
     enum route route;
+    enum request_api api;
     uint64_t number;
     struct buf body, out;
     struct play *play; /* owned */
@@ -52,12 +57,14 @@ struct job {
     struct job *next, **prev; /* on lane->waiting while suspended */
 };
 
-static enum route route_of(const char *method, const char *url)
+static enum route route_of(const char *method, const char *url, enum request_api *ret_api)
 {
     enum route route = UNKNOWN;
+    *ret_api = REQUEST_CHAT;
     for (size_t r = 0; r < ARRAY_LEN(routes); r++) {
         if (strcmp(url, routes[r].path) != 0)
             continue;
+        *ret_api = routes[r].api;
         if (strcmp(method, routes[r].method) == 0)
             return routes[r].route;
         route = WRONG_METHOD;
@@ -117,7 +124,7 @@ struct job *job_new(struct lane *lane, struct caller *caller,
     job->caller = caller;
     job->connection = connection;
     job->gone = caller->left || lane->closing;
-    job->route = route_of(method, url);
+    job->route = route_of(method, url, &job->api);
     lane->number += lane->stride;
     job->number = lane->number;
     job->wake = (struct loop_timer){ .fn = on_wake, .arg = job };
@@ -260,7 +267,7 @@ static enum MHD_Result queue_out(struct job *job, unsigned status, const char *t
 
 static enum MHD_Result refuse(struct job *job, const struct request_error *error)
 {
-    play_error(error, &job->out);
+    play_error(error, job->api, &job->out);
     if (job->stats != NULL)
         atomic_fetch_add(&job->stats->refused, 1);
     job->step = PLAY_END;
@@ -324,10 +331,8 @@ static enum MHD_Result start(struct job *job)
     int refused = 413;
     if (job->body.failed)
         (void)snprintf(error.message, sizeof error.message, "the body is too large");
-    else if (job->route == CHAT)
-        refused = request_chat(&request, body, job->body.n, &error);
     else
-        refused = request_embeddings(&request, body, job->body.n, &error);
+        refused = request_read(&request, job->api, body, job->body.n, &error);
     buf_release(&job->body);
     job->stats = stats_of(job->lane->stats, refused == 0 ? request.model : "refused");
     atomic_fetch_add(&job->stats->requests, 1);
@@ -390,8 +395,7 @@ enum MHD_Result job_answer(struct job *job)
     job->started = true;
     struct request_error error = { .status = 404 };
     switch (job->route) {
-    case CHAT:
-    case EMBEDDINGS:
+    case ASK:
         if (!resumed)
             return start(job);
         job->due_us = loop_now_us(job->lane->loop) +

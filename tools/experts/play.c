@@ -9,33 +9,16 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/experts/play_private.h"
 #include "tools/experts/tokens.h"
 #include "tools/experts/vectors.h"
-
-enum phase { ROLE, REASONING, CONTENT, FINISH, USAGE, DONE };
-
-struct play {
-    struct request request; /* owned */
-    uint64_t number;
-    long long created;
-    char *text; /* owned: an expert's whole answer; NULL for a script */
-    size_t text_bytes;
-    size_t tokens;  /* of one choice */
-    bool cut_short; /* by max_tokens */
-    enum phase phase;
-    int chunk;       /* content chunks of the current choice so far */
-    int choice;      /* whose turn it is */
-    size_t at;       /* bytes of text that were sent */
-    size_t written;  /* tokens of all choices that were sent */
-    size_t reasoned; /* of them, reasoning */
-};
 
 struct play *play_new(struct request *request, uint64_t number)
 {
     struct play *play = calloc(1, sizeof *play);
     if (play == NULL)
         return NULL;
-    if (request->embeddings) {
+    if (request->api == REQUEST_EMBEDDINGS) {
         play->text = NULL;
     } else if (request->expert != NULL) {
         struct reply reply;
@@ -102,18 +85,21 @@ bool play_bill(const struct play *play, struct invoice *invoice)
         script->status >= 400 && (script->status < 500 || script->status == 503);
     if (refused)
         return false;
-    invoice->embedding = request->embeddings;
+    const bool embeddings = request->api == REQUEST_EMBEDDINGS;
+    invoice->embedding = embeddings;
     invoice->prompt_tokens = (int64_t)request->prompt_tokens;
     invoice->cached_tokens = up_to(script->cached, request->prompt_tokens);
     invoice->cache_write_tokens = up_to(
         script->cache_write, request->prompt_tokens - (size_t)invoice->cached_tokens);
     invoice->completion_tokens = (int64_t)play->written;
     invoice->reasoning_tokens = (int64_t)play->reasoned;
-    if (script->bill_all != 0 && !request->embeddings) {
+    if (script->bill_all != 0 && !embeddings) {
         invoice->reasoning_tokens = (int64_t)(choices * (size_t)script->reasoning);
         invoice->completion_tokens =
             invoice->reasoning_tokens + (int64_t)(choices * play->tokens);
     }
+    if (request->api == REQUEST_MESSAGES) /* thoughts are output like any other there */
+        invoice->reasoning_tokens = 0;
     return true;
 }
 
@@ -129,7 +115,7 @@ static const char *finish_reason(const struct play *play)
     return play->request.script.tool_calls != 0 ? "tool_calls" : "stop";
 }
 
-static void put_usage(const struct play *play, struct buf *out)
+struct play_usage play_usage_of(const struct play *play)
 {
     const struct script *script = &play->request.script;
     size_t prompt = script->prompt_tokens >= 0 ? (size_t)script->prompt_tokens
@@ -141,12 +127,23 @@ static void put_usage(const struct play *play, struct buf *out)
         prompt = completion = 0;
     if (script->usage == SCRIPT_USAGE_ABSURD)
         prompt = SIZE_MAX / 4;
-    const char *sign = script->usage == SCRIPT_USAGE_NEGATIVE ? "-" : "";
-    const char *quote = script->usage == SCRIPT_USAGE_TEXT ? "\"" : "";
+    return (struct play_usage){
+        .prompt = prompt,
+        .completion = completion,
+        .sign = script->usage == SCRIPT_USAGE_NEGATIVE ? "-" : "",
+        .quote = script->usage == SCRIPT_USAGE_TEXT ? "\"" : "",
+    };
+}
+
+static void put_usage(const struct play *play, struct buf *out)
+{
+    const struct script *script = &play->request.script;
+    const struct play_usage said = play_usage_of(play);
     buf_putf(out,
              "\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%s%s%zu%s,"
              "\"total_tokens\":%zu",
-             prompt, quote, sign, completion, quote, prompt + completion);
+             said.prompt, said.quote, said.sign, said.completion, said.quote,
+             said.prompt + said.completion);
     struct invoice truth = { .model = "" };
     if (script->cached + script->cache_write > 0 && play_bill(play, &truth))
         buf_putf(out,
@@ -194,15 +191,20 @@ static void put_tool_call(const struct play *play, struct buf *out)
 
 /* -- streams --------------------------------------------------------------------- */
 
+static bool completes(const struct play *play)
+{
+    return play->request.api == REQUEST_COMPLETIONS;
+}
+
 static void open_event(const struct play *play, struct buf *out)
 {
     const char *line = play->request.script.crlf != 0 ? "\r\n" : "\n";
     if (play->request.script.comments != 0)
         buf_putf(out, ": still here%s%s", line, line);
-    buf_putf(out,
-             "data: {\"id\":\"chatcmpl-%llx\",\"object\":\"chat.completion.chunk\","
-             "\"created\":%lld,\"model\":",
-             (unsigned long long)play->number, play->created);
+    buf_putf(
+        out, "data: {\"id\":\"%s-%llx\",\"object\":\"%s\",\"created\":%lld,\"model\":",
+        completes(play) ? "cmpl" : "chatcmpl", (unsigned long long)play->number,
+        completes(play) ? "text_completion" : "chat.completion.chunk", play->created);
     buf_put_json(out, str_of(play->request.model));
 }
 
@@ -214,15 +216,19 @@ static void close_event(const struct play *play, struct buf *out)
 static void open_delta(const struct play *play, struct buf *out)
 {
     open_event(play, out);
-    buf_putf(out, ",\"choices\":[{\"index\":%d,\"delta\":{", play->choice);
+    buf_putf(out, ",\"choices\":[{\"index\":%d,%s", play->choice,
+             completes(play) ? "" : "\"delta\":{");
 }
 
 static void close_delta(const struct play *play, const char *finish, struct buf *out)
 {
+    if (completes(play) && finish != NULL)
+        buf_put(out, "\"text\":\"\"");
+    buf_put(out, completes(play) ? "" : "}");
     if (finish != NULL)
-        buf_putf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]", finish);
+        buf_putf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}]", finish);
     else
-        buf_put(out, "},\"logprobs\":null,\"finish_reason\":null}]");
+        buf_put(out, ",\"logprobs\":null,\"finish_reason\":null}]");
     enum script_usage usage = (enum script_usage)play->request.script.usage;
     bool rides = usage == SCRIPT_USAGE_RUNNING ||
                  (finish != NULL && play->choice == play->request.choices - 1 &&
@@ -234,30 +240,45 @@ static void close_delta(const struct play *play, const char *finish, struct buf 
     close_event(play, out);
 }
 
-/* What the script does at this chunk instead of going on; PLAY_MORE: nothing. */
-static enum play_step interrupted(struct play *play, struct buf *out)
+enum play_step play_interrupted(const struct play *play)
 {
     const struct script *script = &play->request.script;
-    const char *line = script->crlf != 0 ? "\r\n" : "\n";
     if (play->chunk == script->cut_after)
         return PLAY_CUT;
     if (play->chunk == script->stall_after)
         return PLAY_STALL;
-    if (play->chunk == script->error_event_at) {
-        buf_putf(out,
-                 "data: {\"error\":{\"message\":\"the model fell over\",\"type\":"
-                 "\"server_error\",\"param\":null,\"code\":null}}%s%s",
-                 line, line);
-        return PLAY_END;
-    }
-    return PLAY_MORE;
+    return play->chunk == script->error_event_at ? PLAY_END : PLAY_MORE;
 }
 
-static bool content_left(const struct play *play)
+static void put_error_event(const struct play *play, struct buf *out)
+{
+    const char *line = play->request.script.crlf != 0 ? "\r\n" : "\n";
+    buf_putf(out,
+             "data: {\"error\":{\"message\":\"the model fell over\",\"type\":"
+             "\"server_error\",\"param\":null,\"code\":null}}%s%s",
+             line, line);
+}
+
+bool play_content_left(const struct play *play)
 {
     if (play->text != NULL)
         return play->at < play->text_bytes;
     return play->chunk < (int)play->tokens;
+}
+
+void play_put_piece(struct play *play, struct buf *out)
+{
+    if (play->text != NULL) {
+        size_t n = tokens_next(play->text + play->at, play->text_bytes - play->at);
+        buf_put_json(out, text_of(play->text + play->at, n));
+        play->at += n;
+    } else {
+        buf_put(out, "\"");
+        put_script_words(play, play->chunk, out);
+        buf_put(out, "\"");
+    }
+    play->chunk++;
+    play->written++;
 }
 
 static void put_content(struct play *play, struct buf *out)
@@ -272,20 +293,13 @@ static void put_content(struct play *play, struct buf *out)
     if (play->request.script.tool_calls != 0) {
         buf_put(out, "\"tool_calls\":");
         put_tool_call(play, out);
-        play->chunk = (int)play->tokens - 1;
-    } else if (play->text != NULL) {
-        size_t n = tokens_next(play->text + play->at, play->text_bytes - play->at);
-        buf_put(out, "\"content\":");
-        buf_put_json(out, text_of(play->text + play->at, n));
-        play->at += n;
+        play->chunk = (int)play->tokens;
+        play->written++;
     } else {
-        buf_put(out, "\"content\":\"");
-        put_script_words(play, play->chunk, out);
-        buf_put(out, "\"");
+        buf_put(out, completes(play) ? "\"text\":" : "\"content\":");
+        play_put_piece(play, out);
     }
     close_delta(play, NULL, out);
-    play->chunk++;
-    play->written++;
 }
 
 static int pace_ms(const struct play *play)
@@ -310,10 +324,12 @@ static enum play_step say(struct play *play, struct buf *out, int *ret_wait_ms)
     enum play_step step = PLAY_MORE;
     switch (play->phase) {
     case ROLE:
+        play->phase = script->reasoning > 0 ? REASONING : CONTENT;
+        if (completes(play))
+            return PLAY_MORE;
         open_delta(play, out);
         buf_put(out, "\"role\":\"assistant\",\"content\":\"\"");
         close_delta(play, NULL, out);
-        play->phase = script->reasoning > 0 ? REASONING : CONTENT;
         return PLAY_MORE;
     case REASONING:
         open_delta(play, out);
@@ -329,10 +345,12 @@ static enum play_step say(struct play *play, struct buf *out, int *ret_wait_ms)
         *ret_wait_ms = pace_ms(play);
         return PLAY_MORE;
     case CONTENT:
-        step = interrupted(play, out);
+        step = play_interrupted(play);
+        if (step == PLAY_END)
+            put_error_event(play, out);
         if (step != PLAY_MORE)
             return step;
-        if (content_left(play)) {
+        if (play_content_left(play)) {
             put_content(play, out);
             *ret_wait_ms = pace_ms(play);
         } else {
@@ -368,32 +386,50 @@ enum play_step play_next(struct play *play, struct buf *out, int *ret_wait_ms)
     *ret_wait_ms = 0;
     if (play->request.script.empty != 0)
         play->phase = DONE;
-    enum play_step step = say(play, out, ret_wait_ms);
+    enum play_step step = play_is_native(play) ? play_native_next(play, out, ret_wait_ms)
+                                               : say(play, out, ret_wait_ms);
     return out->failed ? PLAY_CUT : step;
 }
 
 /* -- bodies ---------------------------------------------------------------------- */
 
+void play_put_text(const struct play *play, struct buf *out)
+{
+    if (play->text != NULL) {
+        buf_put_json(out, text_of(play->text, play->text_bytes));
+        return;
+    }
+    buf_put(out, "\"");
+    for (int i = 0; i < (int)play->tokens && !out->failed; i++)
+        put_script_words(play, i, out);
+    buf_put(out, "\"");
+}
+
+void play_put_reasoning(const struct play *play, struct buf *out)
+{
+    buf_put(out, "\"");
+    for (int i = 0; i < play->request.script.reasoning && !out->failed; i++)
+        buf_putf(out, "r%d ", i);
+    buf_put(out, "\"");
+}
+
 static void put_message(struct play *play, struct buf *out)
 {
+    play->written += play->tokens;
+    if (completes(play)) {
+        play_put_text(play, out);
+        return;
+    }
     buf_put(out, "{\"role\":\"assistant\",\"content\":");
     if (play->request.script.tool_calls != 0) {
         buf_put(out, "null,\"tool_calls\":");
         put_tool_call(play, out);
-    } else if (play->text != NULL) {
-        buf_put_json(out, text_of(play->text, play->text_bytes));
     } else {
-        buf_put(out, "\"");
-        for (int i = 0; i < (int)play->tokens && !out->failed; i++)
-            put_script_words(play, i, out);
-        buf_put(out, "\"");
+        play_put_text(play, out);
     }
-    play->written += play->tokens;
     if (play->request.script.reasoning > 0) {
-        buf_put(out, ",\"reasoning_content\":\"");
-        for (int i = 0; i < play->request.script.reasoning && !out->failed; i++)
-            buf_putf(out, "r%d ", i);
-        buf_put(out, "\"");
+        buf_put(out, ",\"reasoning_content\":");
+        play_put_reasoning(play, out);
         play->written += (size_t)play->request.script.reasoning;
         play->reasoned += (size_t)play->request.script.reasoning;
     }
@@ -402,15 +438,16 @@ static void put_message(struct play *play, struct buf *out)
 
 enum play_step play_body(struct play *play, struct buf *out)
 {
-    if (play->request.embeddings)
+    if (play->request.api == REQUEST_EMBEDDINGS)
         return vectors_body(&play->request, out);
     const struct script *script = &play->request.script;
     if (script->empty != 0)
         return PLAY_END;
-    buf_putf(out,
-             "{\"id\":\"chatcmpl-%llx\",\"object\":\"chat.completion\",\"created\":%lld,"
-             "\"model\":",
-             (unsigned long long)play->number, play->created);
+    if (play_is_native(play))
+        return play_native_body(play, out);
+    buf_putf(out, "{\"id\":\"%s-%llx\",\"object\":\"%s\",\"created\":%lld,\"model\":",
+             completes(play) ? "cmpl" : "chatcmpl", (unsigned long long)play->number,
+             completes(play) ? "text_completion" : "chat.completion", play->created);
     buf_put_json(out, str_of(play->request.model));
     buf_put(out, ",\"choices\":[");
     if (script->malformed_at >= 0) {
@@ -418,7 +455,8 @@ enum play_step play_body(struct play *play, struct buf *out)
         return PLAY_END;
     }
     for (int c = 0; c < play->request.choices; c++) {
-        buf_putf(out, "%s{\"index\":%d,\"message\":", c > 0 ? "," : "", c);
+        buf_putf(out, "%s{\"index\":%d,\"%s\":", c > 0 ? "," : "", c,
+                 completes(play) ? "text" : "message");
         put_message(play, out);
         buf_putf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}",
                  finish_reason(play));
@@ -432,8 +470,17 @@ enum play_step play_body(struct play *play, struct buf *out)
     return script->cut_after >= 0 || out->failed ? PLAY_CUT : PLAY_END;
 }
 
-void play_error(const struct request_error *error, struct buf *out)
+void play_error(const struct request_error *error, enum request_api api, struct buf *out)
 {
+    if (api == REQUEST_MESSAGES) {
+        buf_putf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":",
+                 error->status == 429  ? "rate_limit_error"
+                 : error->status < 500 ? "invalid_request_error"
+                                       : "api_error");
+        buf_put_json(out, str_of(error->message));
+        buf_put(out, "}}");
+        return;
+    }
     buf_put(out, "{\"error\":{\"message\":");
     buf_put_json(out, str_of(error->message));
     buf_putf(out, ",\"type\":\"%s\",\"param\":",

@@ -8,6 +8,7 @@
  *       ROLE -> reasoning* -> content* -> FINISH -> USAGE -> DONE
  *                 any chunk may be the one at which the script cuts, stalls or breaks
  *
+ * Responses and Messages are performed by play_native.c, in events of their own.
  * Pure but for the time of day in `created`: no sockets, no threads, no waiting. The same
  * request gives the same bytes.
  */
@@ -44,7 +45,7 @@ bool play_bill(const struct play *play, struct invoice *invoice);
 enum play_step play_next(struct play *play, struct buf *out, int *ret_wait_ms);
 enum play_step play_body(struct play *play, struct buf *out);
 
-/* {"error":{...}} as OpenAI writes it. */
-void play_error(const struct request_error *error, struct buf *out);
+/* {"error":{...}} as that API writes it. */
+void play_error(const struct request_error *error, enum request_api api, struct buf *out);
 
 #endif

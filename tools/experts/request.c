@@ -49,7 +49,7 @@ static int out_of_memory(struct request_error *error)
     return refuse(error, 500, NULL, NULL, "out of memory");
 }
 
-/* The members that matter, of chat and embeddings alike. */
+/* The members that matter, of all APIs alike. */
 #define FIELDS(X)                                                                        \
     X(model)                                                                             \
     X(messages)                                                                          \
@@ -57,9 +57,13 @@ static int out_of_memory(struct request_error *error)
     X(stream_options)                                                                    \
     X(max_tokens)                                                                        \
     X(max_completion_tokens)                                                             \
+    X(max_output_tokens)                                                                 \
     X(n)                                                                                 \
     X(tools)                                                                             \
     X(input)                                                                             \
+    X(prompt)                                                                            \
+    X(system)                                                                            \
+    X(instructions)                                                                      \
     X(encoding_format)
 
 static const struct jread_value nothing = { JREAD_NOTHING, { NULL, 0 } };
@@ -123,9 +127,10 @@ static int read_model(struct request *request, const struct fields *fields,
             return refuse(error, 400, NULL, "model", "%s", text);
         return 0;
     }
-    if (request->embeddings && strcmp(model, EMBED_MODEL) == 0)
+    const bool embeddings = request->api == REQUEST_EMBEDDINGS;
+    if (embeddings && strcmp(model, EMBED_MODEL) == 0)
         return 0;
-    if (!request->embeddings)
+    if (!embeddings)
         request->expert = expert_find(model, strlen(model));
     if (request->expert != NULL)
         return 0;
@@ -173,36 +178,90 @@ static int add_content(struct request *request, struct buf *text,
     return failed;
 }
 
+/* What is said to the model beside the messages: counted, and answered by nobody. */
+static int count_text(struct request *request, struct jread_value said, size_t most_bytes,
+                      struct request_error *error)
+{
+    struct buf other;
+    buf_init(&other, most_bytes);
+    int failed = add_content(request, &other, said, error);
+    buf_release(&other);
+    return failed;
+}
+
 /* All messages are counted, the last one of the user is kept; without one, the last. */
-static int read_messages(struct request *request, const struct fields *fields,
-                         size_t most_bytes, struct request_error *error)
+static int read_messages(struct request *request, struct jread_value messages,
+                         const char *name, size_t most_bytes, struct request_error *error)
 {
     int failed = make_texts(request, 1, most_bytes, error);
-    struct jread_iter it = jread_iter(fields->messages);
+    struct jread_iter it = jread_iter(messages);
     struct jread_value message = nothing;
     bool asked = false;
     size_t n = 0;
-    request->prompt_tokens = TOKENS_OF_FRAME;
-    while (failed == 0 && fields->messages.type == JREAD_LIST &&
+    while (failed == 0 && messages.type == JREAD_LIST &&
            jread_next_element(&it, &message)) {
-        struct buf other;
-        buf_init(&other, most_bytes);
         bool user = jread_string_is(jread_get(message, "role"), "user");
         bool keep = user || !asked;
+        struct jread_value content = jread_get(message, "content");
         asked = asked || user;
         n++;
         request->prompt_tokens += TOKENS_PER_MESSAGE;
         if (keep)
             buf_clear(&request->texts[0]);
-        failed = add_content(request, keep ? &request->texts[0] : &other,
-                             jread_get(message, "content"), error);
-        buf_release(&other);
+        failed = keep ? add_content(request, &request->texts[0], content, error)
+                      : count_text(request, content, most_bytes, error);
     }
     if (failed == 0 && n == 0)
-        failed = refuse(error, 400, NULL, "messages",
-                        "'messages' must be a list of "
-                        "messages");
+        failed = refuse(error, 400, NULL, name, "'%s' must be a list of messages", name);
     return failed;
+}
+
+/* One text, or several of which scripts answer each and experts the first. */
+static int read_prompts(struct request *request, struct jread_value prompt,
+                        size_t most_bytes, struct request_error *error)
+{
+    int failed = make_texts(request, 1, most_bytes, error);
+    struct jread_iter it = jread_iter(prompt);
+    struct jread_value text = nothing;
+    int n = 0;
+    if (prompt.type == JREAD_TEXT)
+        return failed != 0 ? failed
+                           : add_text(request, &request->texts[0], prompt, error);
+    while (failed == 0 && prompt.type == JREAD_LIST && jread_next_element(&it, &text)) {
+        if (text.type != JREAD_TEXT)
+            return refuse(error, 400, NULL, "prompt", "'prompt' must hold strings");
+        failed = n++ == 0 ? add_text(request, &request->texts[0], text, error)
+                          : count_text(request, text, most_bytes, error);
+    }
+    if (failed == 0 && (n == 0 || (n > 1 && request->expert != NULL)))
+        failed = refuse(error, 400, NULL, "prompt",
+                        "'prompt' must be a string, or a list of one");
+    request->choices *= n;
+    return failed;
+}
+
+static int read_asked(struct request *request, const struct fields *fields,
+                      size_t most_bytes, struct request_error *error)
+{
+    struct jread_value beside = nothing;
+    int failed = 0;
+    if (request->api == REQUEST_COMPLETIONS)
+        return read_prompts(request, fields->prompt, most_bytes, error);
+    request->prompt_tokens = TOKENS_OF_FRAME;
+    if (request->api == REQUEST_MESSAGES)
+        beside = fields->system;
+    if (request->api == REQUEST_RESPONSES)
+        beside = fields->instructions;
+    failed = count_text(request, beside, most_bytes, error);
+    if (failed != 0)
+        return failed;
+    if (request->api != REQUEST_RESPONSES)
+        return read_messages(request, fields->messages, "messages", most_bytes, error);
+    if (fields->input.type != JREAD_TEXT)
+        return read_messages(request, fields->input, "input", most_bytes, error);
+    failed = make_texts(request, 1, most_bytes, error);
+    return failed != 0 ? failed
+                       : add_text(request, &request->texts[0], fields->input, error);
 }
 
 static int read_whole(struct jread_value value, const char *name, int64_t most,
@@ -223,6 +282,13 @@ static int read_limits(struct request *request, const struct fields *fields,
                        struct request_error *error)
 {
     int64_t old_limit = INT64_MAX, limit = INT64_MAX, choices = 1;
+    if (request->api == REQUEST_RESPONSES || request->api == REQUEST_MESSAGES) {
+        const bool responses = request->api == REQUEST_RESPONSES;
+        request->choices = 1;
+        return read_whole(responses ? fields->max_output_tokens : fields->max_tokens,
+                          responses ? "max_output_tokens" : "max_tokens", INT64_MAX,
+                          &request->max_tokens, error);
+    }
     int failed =
         read_whole(fields->max_tokens, "max_tokens", INT64_MAX, &old_limit, error);
     if (failed == 0)
@@ -238,28 +304,32 @@ static int read_limits(struct request *request, const struct fields *fields,
     return 0;
 }
 
-int request_chat(struct request *request, const char *body, size_t bytes,
-                 struct request_error *ret_error)
+static void read_tool(struct request *request, struct jread_value tools)
 {
-    struct fields fields = no_fields;
-    int failed = read_fields((struct str){ body, bytes }, &fields, ret_error);
+    struct jread_value tool = nothing;
+    struct jread_iter it = jread_iter(tools);
+    bool has_tool = tools.type == JREAD_LIST && jread_next_element(&it, &tool);
+    if (request->api == REQUEST_CHAT)
+        tool = jread_get(tool, "function");
+    if (!has_tool ||
+        !read_name(jread_get(tool, "name"), request->tool, sizeof request->tool))
+        request->tool[0] = 0;
+}
+
+static int read_generation(struct request *request, const struct fields *fields,
+                           size_t bytes, struct request_error *error)
+{
+    int failed = read_limits(request, fields, error);
     if (failed == 0)
-        failed = read_model(request, &fields, ret_error);
-    if (failed == 0)
-        failed = read_messages(request, &fields, bytes, ret_error);
-    if (failed == 0)
-        failed = read_limits(request, &fields, ret_error);
+        failed = read_asked(request, fields, bytes, error);
     if (failed != 0)
         return failed;
-    request->stream = jread_is_true(fields.stream);
+    request->stream = jread_is_true(fields->stream);
     request->include_usage =
-        jread_is_true(jread_get(fields.stream_options, "include_usage"));
-    struct jread_value tool = nothing;
-    struct jread_iter it = jread_iter(fields.tools);
-    bool has_tool = fields.tools.type == JREAD_LIST && jread_next_element(&it, &tool);
-    if (!has_tool || !read_name(jread_get(jread_get(tool, "function"), "name"),
-                                request->tool, sizeof request->tool))
-        request->tool[0] = 0;
+        jread_is_true(jread_get(fields->stream_options, "include_usage"));
+    read_tool(request, fields->tools);
+    if (request->api == REQUEST_COMPLETIONS)
+        request->script.reasoning = request->script.tool_calls = 0;
     return 0;
 }
 
@@ -273,29 +343,37 @@ static size_t count_inputs(struct jread_value input)
     return n;
 }
 
-int request_embeddings(struct request *request, const char *body, size_t bytes,
-                       struct request_error *ret_error)
+static int read_inputs(struct request *request, const struct fields *fields, size_t bytes,
+                       struct request_error *error)
+{
+    size_t n = count_inputs(fields->input);
+    if (n == 0 || n > REQUEST_TEXTS)
+        return refuse(error, 400, NULL, "input",
+                      "'input' must be a string or 1 to %d strings", REQUEST_TEXTS);
+    int failed = make_texts(request, n, bytes, error);
+    struct jread_value text = fields->input;
+    struct jread_iter it = jread_iter(fields->input);
+    for (size_t i = 0; i < n && failed == 0; i++) {
+        bool next = fields->input.type == JREAD_TEXT || jread_next_element(&it, &text);
+        if (!next || text.type != JREAD_TEXT)
+            return refuse(error, 400, NULL, "input", "'input' must hold strings");
+        failed = add_text(request, &request->texts[i], text, error);
+    }
+    request->base64 = jread_string_is(fields->encoding_format, "base64");
+    return failed;
+}
+
+int request_read(struct request *request, enum request_api api, const char *body,
+                 size_t bytes, struct request_error *ret_error)
 {
     struct fields fields = no_fields;
-    request->embeddings = true;
+    request->api = api;
     int failed = read_fields((struct str){ body, bytes }, &fields, ret_error);
     if (failed == 0)
         failed = read_model(request, &fields, ret_error);
     if (failed != 0)
         return failed;
-    size_t n = count_inputs(fields.input);
-    if (n == 0 || n > REQUEST_TEXTS)
-        return refuse(ret_error, 400, NULL, "input",
-                      "'input' must be a string or 1 to %d strings", REQUEST_TEXTS);
-    failed = make_texts(request, n, bytes, ret_error);
-    struct jread_value text = fields.input;
-    struct jread_iter it = jread_iter(fields.input);
-    for (size_t i = 0; i < n && failed == 0; i++) {
-        bool next = fields.input.type == JREAD_TEXT || jread_next_element(&it, &text);
-        if (!next || text.type != JREAD_TEXT)
-            return refuse(ret_error, 400, NULL, "input", "'input' must hold strings");
-        failed = add_text(request, &request->texts[i], text, ret_error);
-    }
-    request->base64 = jread_string_is(fields.encoding_format, "base64");
-    return failed;
+    return api == REQUEST_EMBEDDINGS
+               ? read_inputs(request, &fields, bytes, ret_error)
+               : read_generation(request, &fields, bytes, ret_error);
 }

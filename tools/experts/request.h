@@ -1,7 +1,7 @@
-/* request.h - what a client asked for: a chat completion or embeddings, checked.
+/* request.h - what a client asked for, in one of the APIs below, checked.
  *
  *     request_init(&request)
- *     request_chat(&request, body, n, &error) or request_embeddings(...)      0: fine
+ *     request_read(&request, REQUEST_CHAT, body, n, &error)                   0: fine
  *     play_...(&request)                                                  see play.h
  *     request_release(&request)
  *
@@ -23,6 +23,14 @@
 #define REQUEST_TEXTS       256 /* inputs of one embeddings call */
 #define REQUEST_CHOICES     128
 
+enum request_api {
+    REQUEST_CHAT,
+    REQUEST_COMPLETIONS,
+    REQUEST_EMBEDDINGS,
+    REQUEST_RESPONSES, /* OpenAI's */
+    REQUEST_MESSAGES,  /* Anthropic's */
+};
+
 struct request_error {
     int status;
     const char *code, *param; /* static strings or NULL */
@@ -30,16 +38,16 @@ struct request_error {
 };
 
 struct request {
+    enum request_api api;
     char model[REQUEST_MODEL_BYTES];
     const struct expert *expert; /* NULL: scripted */
     struct script script;        /* defaults where not scripted */
-    bool embeddings;
     bool stream, include_usage;
     bool base64;        /* embeddings only */
     int64_t max_tokens; /* -1: no limit */
-    int choices;
-    char tool[128];    /* name of the first tool, or "" */
-    struct buf *texts; /* chat: one, the last user message */
+    int choices;        /* of all prompts together */
+    char tool[128];     /* name of the first tool, or "" */
+    struct buf *texts;  /* one, the last user message; of embeddings the inputs */
     size_t n_texts;
     size_t prompt_tokens; /* all messages, or all inputs */
 };
@@ -48,9 +56,7 @@ void request_init(struct request *request);
 void request_release(struct request *request);
 
 /* 0, or the HTTP status of the refusal, which is described in ret_error. */
-int request_chat(struct request *request, const char *body, size_t bytes,
-                 struct request_error *ret_error);
-int request_embeddings(struct request *request, const char *body, size_t bytes,
-                       struct request_error *ret_error);
+int request_read(struct request *request, enum request_api api, const char *body,
+                 size_t bytes, struct request_error *ret_error);
 
 #endif

@@ -62,14 +62,15 @@ def write_files(folder, files):
 class Gateway:
     """A running daemon. `config` is a dict; `files` (name: content) stand beside it, `env` is added."""
 
-    def __init__(self, config, files=(), env=None, arguments=()):
+    def __init__(self, config, files=(), env=None, arguments=(), launcher=(), pass_fds=()):
+        """`launcher` is a command that becomes the daemon, with those descriptors open."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="frugald-"))
         write_files(self.folder, files)
         self.config_path = self.folder / "config.json"
         self.write_config(config)
         self.process = subprocess.Popen(
-            [str(BUILD / "frugald"), "--config", str(self.config_path), *arguments],
-            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, cwd=self.folder,
+            [*launcher, str(BUILD / "frugald"), "--config", str(self.config_path), *arguments],
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, cwd=self.folder, pass_fds=pass_fds,
             env={**os.environ, **sanitizer_environment(self.folder), **(env or {})})
         self.log = LogBook(self.process.stderr)
         self._failed = False

@@ -119,12 +119,13 @@ class _Connection(asyncio.Protocol):
 class OpenLoop:
     """Runs to its end when made. `request(i)` gives the bytes of the i-th request. With `kept` connections are used again,
     otherwise each request has its own. `patience`: seconds after which an answer is given up. `meanwhile(run)` is a coroutine
-    that runs beside; the arrivals end when the time is over or it does."""
+    that runs beside; the arrivals end when the time is over or it does, or with `gather`: after so many."""
 
-    def __init__(self, port, request, rate, seconds, kept=True, patience=60.0, keep=lambda shot: False, meanwhile=None, seed=1):
+    def __init__(self, port, request, rate, seconds, kept=True, patience=60.0, keep=lambda shot: False, meanwhile=None, seed=1,
+                 gather=None):
         self.port, self.request, self.rate, self.seconds = port, request, rate, seconds
         self.kept, self.patience, self.keep = kept, patience, keep
-        self.meanwhile = meanwhile
+        self.meanwhile, self.gather = meanwhile, gather
         self.random = random.Random(seed)
         self.shots, self.idle = [], []
         asyncio.run(self._run())
@@ -137,7 +138,7 @@ class OpenLoop:
         tasks = set()
         beside = asyncio.ensure_future(self.meanwhile(self)) if self.meanwhile else None
         due, number = 0.0, 0
-        while due < self.seconds and not (beside and beside.done()):
+        while (number < self.gather if self.gather else due < self.seconds) and not (beside and beside.done()):
             wait = due - self.now()
             if wait > 0.0005:
                 await asyncio.sleep(wait)

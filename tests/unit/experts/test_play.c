@@ -38,7 +38,7 @@ static struct play *play_of(const char *model, const char *prompt, bool stream,
         "true},\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]%s}",
         model, stream ? "true" : "false", prompt, more);
     request_init(&request);
-    assert_int_equal(request_chat(&request, body, strlen(body), &error), 0);
+    assert_int_equal(request_read(&request, REQUEST_CHAT, body, strlen(body), &error), 0);
     struct play *play = play_new(&request, 1);
     assert_non_null(play);
     request_release(&request);
@@ -239,9 +239,9 @@ static void a_bad_body_is_refused_with_its_status(void **state)
         struct request request;
         struct request_error error = { 0 };
         request_init(&request);
-        assert_int_equal(
-            request_chat(&request, cases[c].body, strlen(cases[c].body), &error),
-            cases[c].status);
+        assert_int_equal(request_read(&request, REQUEST_CHAT, cases[c].body,
+                                      strlen(cases[c].body), &error),
+                         cases[c].status);
         if (cases[c].param != NULL)
             assert_string_equal(error.param, cases[c].param);
         request_release(&request);

@@ -25,6 +25,8 @@ struct desk {
     struct purse purse;
     struct ledger ledger; /* of no store */
     struct decision decision;
+    struct order_sticky stick; /* of the next order; not held: none */
+    double steering;           /* likewise; 0: none */
     unsigned woken;
 };
 
@@ -79,6 +81,11 @@ static void begin(struct desk *desk, const char *body, const char *text)
     assert_int_equal(order_make(&desk->order, desk->snapshot->config, &desk->request.chat,
                                 &desk->request.options, &key_allow_all, 0, 1000, &error),
                      API_OK);
+    if (desk->stick.held)
+        order_stick(&desk->order, desk->stick.expert, desk->stick.firm,
+                    desk->stick.saved_pico);
+    if (desk->steering > 0)
+        order_steer(&desk->order, desk->steering);
     purse_init(&desk->purse, desk->order.ceiling_pico, NULL);
     decision_begin(&desk->decision, &tools, desk->snapshot, &desk->order, &desk->purse,
                    str_of(text), &desk->request.arena);
@@ -370,6 +377,96 @@ static void a_client_that_leaves_during_a_long_search_waits_for_it(void **state)
     pthread_barrier_destroy(&barrier);
 }
 
+/* -- conversations ----------------------------------------------------------------------- */
+
+/* Money outweighs quality, so the prompt's price decides. */
+#define MONEY_FIRST 1e7
+
+static void a_conversation_stays_while_leaving_costs_more_than_it_gains(void **state)
+{
+    struct desk desk;
+
+    (void)state;
+    open_desk(&desk, "lexical", 9, true);
+    desk.steering = MONEY_FIRST;
+    desk.stick = (struct order_sticky){ .held = true, .expert = MATHY, .saved_pico = 0 };
+    begin(&desk, AUTO, POEM);
+    drive(&desk);
+    assert_int_equal(desk.decision.plan.choices[0].expert, POET);
+    assert_int_equal(desk.decision.plan.reason, REASON_ROUTED);
+    close_desk(&desk);
+    open_desk(&desk, "lexical", 9, true);
+    desk.steering = MONEY_FIRST;
+    desk.stick =
+        (struct order_sticky){ .held = true, .expert = MATHY, .saved_pico = INT64_MAX };
+    begin(&desk, AUTO, POEM);
+    drive(&desk);
+    assert_int_equal(desk.decision.plan.choices[0].expert, MATHY);
+    assert_int_equal(desk.decision.plan.reason, REASON_STICKY);
+    assert_int_equal(desk.decision.plan.choices[1].expert, POET);
+    close_desk(&desk);
+}
+
+static void who_is_the_best_anyway_is_not_said_to_be_sticky(void **state)
+{
+    struct desk desk;
+
+    (void)state;
+    open_desk(&desk, "lexical", 9, true);
+    desk.stick = (struct order_sticky){ .held = true, .expert = POET, .saved_pico = 1 };
+    begin(&desk, AUTO, POEM);
+    drive(&desk);
+    assert_int_equal(desk.decision.plan.choices[0].expert, POET);
+    assert_int_equal(desk.decision.plan.reason, REASON_ROUTED);
+    close_desk(&desk);
+}
+
+static void in_a_tool_loop_no_evidence_is_bought(void **state)
+{
+    struct desk desk;
+
+    (void)state;
+    open_desk(&desk, "remote", 1, true);
+    desk.stick = (struct order_sticky){ .held = true, .firm = true, .expert = MATHY };
+    begin(&desk, AUTO, POEM);
+    while (desk.decision.state == DECISION_WAITING)
+        loop_turn(desk.loop, 1000);
+    assert_int_equal(desk.decision.state, DECISION_READY);
+    assert_int_equal(desk.decision.plan.reason, REASON_STICKY);
+    assert_int_equal(desk.decision.plan.choices[0].expert, MATHY);
+    assert_int_equal(desk.decision.plan.n, 3);
+    close_desk(&desk);
+}
+
+static void in_a_tool_loop_the_ranking_says_who_comes_next(void **state)
+{
+    struct desk desk;
+
+    (void)state;
+    open_desk(&desk, "lexical", 9, true);
+    desk.stick = (struct order_sticky){ .held = true, .firm = true, .expert = MATHY };
+    begin(&desk, AUTO, POEM);
+    drive(&desk);
+    assert_int_equal(desk.decision.plan.choices[0].expert, MATHY);
+    assert_true(desk.decision.plan.choices[0].quality < 0.5f);
+    assert_int_equal(desk.decision.plan.choices[1].expert, POET);
+    close_desk(&desk);
+}
+
+static void where_nothing_is_learned_a_conversation_stays(void **state)
+{
+    struct desk desk;
+
+    (void)state;
+    open_desk(&desk, "lexical", 9, false);
+    desk.stick = (struct order_sticky){ .held = true, .expert = POET };
+    begin(&desk, AUTO, SUM);
+    assert_int_equal(desk.decision.plan.reason, REASON_STICKY);
+    assert_int_equal(desk.decision.plan.choices[0].expert, POET);
+    assert_int_equal(desk.decision.plan.n, 3);
+    close_desk(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +484,11 @@ int main(void)
         cmocka_unit_test(decisions_of_one_turn_are_stepped_together),
         cmocka_unit_test(a_long_search_leaves_the_loop_and_comes_back),
         cmocka_unit_test(a_client_that_leaves_during_a_long_search_waits_for_it),
+        cmocka_unit_test(a_conversation_stays_while_leaving_costs_more_than_it_gains),
+        cmocka_unit_test(who_is_the_best_anyway_is_not_said_to_be_sticky),
+        cmocka_unit_test(in_a_tool_loop_no_evidence_is_bought),
+        cmocka_unit_test(in_a_tool_loop_the_ranking_says_who_comes_next),
+        cmocka_unit_test(where_nothing_is_learned_a_conversation_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,7 @@ struct fixture {
     struct decision decision;
     struct fuser_verdict verdict;
     struct api_error error;
+    struct stay stay;
     struct record record;
 };
 
@@ -68,6 +69,7 @@ static void open_record(struct fixture *f, const char *body)
         .decision = &f->decision,
         .purse = &f->purse,
         .options = &f->request.options,
+        .stay = &f->stay,
         .decision_id = STR("dec_1"),
         .request_id = STR("req_1"),
         .model = f->request.chat.model,

@@ -254,6 +254,30 @@ static void frugalml_asks_the_add_on_only_below_its_threshold(void **state)
     assert_int_equal(fuser_frugalml_fit(&set, -1.0, &rule, NULL), FUSER_INVALID);
 }
 
+static void frugalml_asks_as_seldom_as_equal_gains_allow(void **state)
+{
+    /* Expert 0 is wrong at its confidences 0 and 10 of class 0, where expert 1 is right, which knows nothing of class 2.
+     * At lambda .1 the second right answer costs ten more calls: asking once is as good as asking always. */
+    enum { FIRST = 11, ALL_ITEMS = 33 };
+    uint8_t label[2 * ALL_ITEMS], confidence[2 * ALL_ITEMS], truth[ALL_ITEMS];
+    struct fuser_class_set set = {
+        ALL_ITEMS, 2, 4, label, confidence, NULL, truth, NULL
+    };
+    struct fuser_frugalml rule;
+    (void)state;
+    for (unsigned i = 0; i < ALL_ITEMS; i++) {
+        bool wrong = i == 0 || i == FIRST - 1;
+        truth[i] = i >= FIRST ? 2 : wrong;
+        label[2 * i] = i >= FIRST ? 2 : 0;
+        label[2 * i + 1] = i >= FIRST ? 3 : wrong;
+        confidence[2 * i] = confidence[2 * i + 1] = (uint8_t)(i % FIRST);
+    }
+    assert_int_equal(fuser_frugalml_fit(&set, 0.1, &rule, NULL), FUSER_OK);
+    assert_int_equal(rule.base, 0);
+    assert_int_equal(rule.addon[0], 1);
+    assert_int_equal(rule.below[0], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +290,7 @@ int main(void)
         cmocka_unit_test(one_row_answers_with_its_truth),
         cmocka_unit_test(majority_ties_go_to_the_surer_class),
         cmocka_unit_test(frugalml_asks_the_add_on_only_below_its_threshold),
+        cmocka_unit_test(frugalml_asks_as_seldom_as_equal_gains_allow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,393 @@
+"""An expert that is down is left alone, tried by one call, and comes back slowly; one that is busy is only left in peace."""
+
+import threading
+
+import pytest
+
+from harness import Gate, SLOW, config, embedding, eventually, expert, scripts
+from harness.routers import PRICES, Switch, held_out
+
+NOWHERE = "http://127.0.0.1:9/v1"
+SOON = {"failures": 3, "open_ms": int(300 * SLOW), "open_max_ms": int(300 * SLOW), "slow_start_ms": 0}
+LATE = {"failures": 3, "open_ms": 3_600_000, "open_max_ms": 3_600_000}
+
+
+def pair(run, first, health, second=None, **more):
+    """The default expert `first` with that health, and `second` to fall back on; gives the gateway and both upstreams."""
+    one, two = run.expert(first), run.expert(second or scripts.answer("from the second"))
+    gateway = run.gateway(config({"first": expert(one, health=health, **more), "second": expert(two)},
+                                 store="frugal.db"))
+    return gateway, one, two
+
+
+def states(gateway, name):
+    experts = {entry["expert"]: entry for entry in gateway.get("/admin/experts", admin=True).json()["experts"]}
+    return [endpoint["state"] for endpoint in experts[name]["endpoints"]]
+
+
+def excluded(gateway, answer):
+    record = gateway.get("/v1/decisions/" + answer["x-frugal-decision-id"]).json()
+    return {entry["expert"]: entry["why"] for entry in record["excluded"]}
+
+
+def test_after_so_many_failures_in_a_row_an_expert_is_not_asked_any_more(run):
+    gateway, first, second = pair(run, scripts.refuse(500), LATE)
+    answers = [gateway.chat() for _ in range(8)]
+    assert {(answer.status, answer["x-frugal-expert"], answer["x-frugal-reason"]) for answer in answers} == \
+        {(200, "second", "failover")}
+    assert (first.asked, second.asked) == (3, 8)
+    assert states(gateway, "first") == ["down"]
+    line = gateway.log.wait(event="expert_health", expert="first", state="down")
+    assert line["level"] == "warn" and line["why"] == "failed"
+    assert excluded(gateway, answers[-1]) == {"first": "down"}
+    assert gateway.get("/readyz").json()["degraded"] == ["expert 'first': down"]
+    metrics = gateway.metrics()
+    assert metrics.value("frugal_expert_opened_total", expert="first") == 1
+    assert metrics.value("frugal_expert_state", expert="first", state="down") == 1
+    assert metrics.value("frugal_expert_state", expert="second", state="ready") == 1
+
+
+def test_too_large_a_share_of_failures_takes_an_expert_out(run):
+    switch = Switch(scripts.answer())
+    gateway, first, _ = pair(run, switch, {**LATE, "failures": 0, "share_percent": 40, "share_calls": 10,
+                                           "window_ms": 600_000})
+    for n in range(20):
+        switch.script = scripts.refuse(500) if n % 2 else scripts.answer()
+        gateway.chat()
+    assert first.asked == 10
+    assert states(gateway, "first") == ["down"]
+
+
+def test_one_call_tries_an_expert_that_was_down(run):
+    gate = Gate()
+
+    def late(call):
+        call.wait(gate)
+        scripts.answer("back")(call)
+
+    switch = Switch(scripts.refuse(500))
+    gateway, first, second = pair(run, switch, {**SOON, "open_ms": int(1000 * SLOW), "open_max_ms": int(1000 * SLOW)})
+    for _ in range(3):
+        gateway.chat()
+    switch.script = late
+    trial = eventually(lambda: _tried(gateway, first), "a trial")
+    others = [gateway.chat() for _ in range(5)]
+    assert {answer["x-frugal-expert"] for answer in others} == {"second"}
+    assert first.asked == 4
+    gate.open()
+    assert trial.result()["x-frugal-expert"] == "first"
+    assert states(gateway, "first") == ["ready"]
+    gateway.log.wait(event="expert_health", expert="first", state="up")
+    assert gateway.chat()["x-frugal-expert"] == "first"
+    assert gateway.metrics().value("frugal_expert_trials_total", expert="first") == 1
+
+
+class _Asking(threading.Thread):
+    def __init__(self, gateway):
+        super().__init__(daemon=True)
+        self._gateway = gateway
+        self.start()
+
+    def run(self):
+        self.answer = self._gateway.chat()
+
+    def result(self):
+        self.join()
+        return self.answer
+
+
+def _tried(gateway, upstream):
+    """Asks once; the thread that asks, if that was the trial."""
+    before = upstream.asked
+    asking = _Asking(gateway)
+    eventually(lambda: upstream.asked > before or not asking.is_alive(), "a call")
+    return asking if upstream.asked > before else None
+
+
+def test_a_trial_that_fails_costs_the_client_nothing(run):
+    gateway, first, _ = pair(run, scripts.refuse(500), SOON)
+    seen = []
+
+    def tried_three_times():
+        seen.append(gateway.chat())
+        return first.asked >= 6
+
+    eventually(tried_three_times, "three trials")
+    assert {(answer.status, answer["x-frugal-expert"]) for answer in seen} == {(200, "second")}
+    assert gateway.metrics().value("frugal_expert_opened_total", expert="first") == 1
+
+
+def test_a_stream_with_content_passes_the_trial_before_it_ends(run):
+    gate = Gate()
+
+    def endless(call):
+        call.head(stream=True)
+        call.chunk("word ")
+        call.wait(gate)
+        call.done()
+
+    switch = Switch(scripts.refuse(500))
+    gateway, first, _ = pair(run, switch, SOON)
+    for _ in range(3):
+        gateway.chat()
+    switch.script = endless
+
+    def streamed():
+        stream = gateway.stream()
+        if stream["x-frugal-expert"] == "first":
+            return stream
+        list(stream)
+        stream.close()
+
+    stream = eventually(streamed, "a stream of the first")
+    assert states(gateway, "first") == ["ready"]
+    gate.open()
+    list(stream)
+    stream.close()
+
+
+def test_an_expert_that_is_back_gets_a_growing_share(run):
+    switch = Switch(scripts.refuse(500))
+    gateway, first, second = pair(run, switch, {**SOON, "slow_start_ms": 3_600_000})
+    for _ in range(3):
+        gateway.chat()
+    switch.script = scripts.answer("back")
+    eventually(lambda: gateway.chat()["x-frugal-expert"] == "first", "an answer of the first")
+    assert states(gateway, "first") == ["slow_start"]
+    answers = [gateway.chat() for _ in range(30)]
+    by_first = [answer for answer in answers if answer["x-frugal-expert"] == "first"]
+    assert len(by_first) == 3
+    spared = next(answer for answer in answers if answer["x-frugal-expert"] == "second")
+    assert excluded(gateway, spared) == {"first": "slow_start"}
+
+
+def test_in_slow_start_an_expert_is_asked_if_nobody_else_is_left(run):
+    switch = Switch(scripts.refuse(500))
+    gateway = run.gateway(config({"only": expert(run.expert(switch), health={**SOON, "slow_start_ms": 3_600_000})},
+                                 limits={"attempts_again": 0}))
+    for _ in range(3):
+        gateway.chat()
+    switch.script = scripts.answer("back")
+    eventually(lambda: gateway.chat().status == 200, "an answer")
+    assert states(gateway, "only") == ["slow_start"]
+    assert {gateway.chat().status for _ in range(12)} == {200}
+
+
+def test_429_is_no_failure_and_its_retry_after_is_honoured(run):
+    gateway, first, _ = pair(run, scripts.refuse(429, headers={"Retry-After": "600"}), LATE)
+    answers = [gateway.chat() for _ in range(6)]
+    assert {answer["x-frugal-expert"] for answer in answers} == {"second"}
+    assert first.asked == 1
+    assert states(gateway, "first") == ["limited"]
+    assert excluded(gateway, answers[-1]) == {"first": "limited"}
+    assert gateway.get("/readyz").json()["degraded"] == []
+    assert gateway.log.wait(event="expert_health", expert="first")["state"] == "limited"
+    metrics = gateway.metrics()
+    assert metrics.value("frugal_expert_limited_total", expert="first") == 1
+    assert metrics.value("frugal_expert_opened_total") == 0
+
+
+def test_a_429_without_a_time_keeps_nobody_away(run):
+    gateway, first, _ = pair(run, scripts.refuse(429), LATE)
+    for _ in range(6):
+        assert gateway.chat()["x-frugal-expert"] == "second"
+    assert first.asked == 6
+    assert states(gateway, "first") == ["ready"]
+
+
+def test_when_its_time_is_over_a_limited_expert_is_asked_again(run):
+    switch = Switch(scripts.refuse(429, headers={"retry-after-ms": str(int(300 * SLOW))}))
+    gateway, first, _ = pair(run, switch, LATE)
+    assert gateway.chat()["x-frugal-expert"] == "second"
+    switch.script = scripts.answer("from the first")
+    eventually(lambda: gateway.chat()["x-frugal-expert"] == "first", "an answer of the first")
+    assert states(gateway, "first") == ["ready"]
+
+
+def test_when_everybody_is_down_the_client_hears_when_to_come_back(run):
+    only = run.expert(scripts.refuse(500))
+    gateway = run.gateway(config({"only": expert(only, health={**LATE, "open_ms": 60_000, "open_max_ms": 60_000})}))
+    for _ in range(3):
+        assert gateway.chat().status == 502
+    answer = gateway.chat()
+    assert (answer.status, answer.error["code"]) == (503, "expert_busy")
+    assert 1 <= int(answer["Retry-After"]) <= 75
+    assert only.asked == 3
+    assert gateway.log.wait(event="request", status="503")["cost_usd"] == "0"
+
+
+def test_when_everybody_is_limited_the_client_hears_when_to_come_back(run):
+    gateway = run.gateway(run.expert(scripts.refuse(429, headers={"Retry-After": "77"})))
+    assert gateway.chat()["Retry-After"] == "77"
+    answer = gateway.chat()
+    assert answer.status == 503 and 70 <= int(answer["Retry-After"]) <= 77
+
+
+CLIENTS_DOING = {
+    "400": scripts.refuse(400, kind="invalid_request_error"), "403": scripts.refuse(403),
+    "404": scripts.refuse(404), "413": scripts.refuse(413), "422": scripts.refuse(422),
+    "too long an answer": lambda call: call.answer(scripts.completion("a" * 5000)),
+}
+
+
+@pytest.mark.parametrize("doing", CLIENTS_DOING)
+def test_no_client_can_have_an_expert_taken_out(run, doing):
+    only = run.expert(CLIENTS_DOING[doing])
+    gateway = run.gateway(config({"only": expert(only, health=LATE)}, limits={"answer_bytes": 4096}))
+    for _ in range(8):
+        gateway.chat()
+    assert only.asked == 8
+    assert states(gateway, "only") == ["ready"]
+
+
+def test_a_clients_short_deadline_takes_nobody_out(run):
+    only = run.expert(scripts.silent)
+    gateway = run.gateway(config({"only": expert(only, health=LATE)}))
+    for _ in range(5):
+        assert gateway.chat(headers={"x-frugal-deadline-ms": "30"}).status == 504
+    assert states(gateway, "only") == ["ready"]
+
+
+def test_a_refused_key_takes_an_expert_out(run):
+    gateway, first, _ = pair(run, scripts.refuse(401), LATE)
+    for _ in range(6):
+        assert gateway.chat()["x-frugal-expert"] == "second"
+    assert first.asked == 3
+
+
+def test_health_outlives_a_reload(run):
+    gateway, first, _ = pair(run, scripts.refuse(500), LATE)
+    for _ in range(3):
+        gateway.chat()
+    gateway.reload()
+    gateway.log.wait(event="reloaded")
+    for _ in range(3):
+        assert gateway.chat()["x-frugal-expert"] == "second"
+    assert first.asked == 3
+    assert states(gateway, "first") == ["down"]
+
+
+def test_of_two_endpoints_one_dead_no_client_notices(run):
+    alive = run.expert(scripts.answer("alive"))
+    entry = expert(NOWHERE, health=SOON)
+    entry["endpoints"] = [NOWHERE, alive.url]
+    gateway = run.gateway(config({"small": entry}, limits={"attempts": 2}))
+    assert {gateway.chat().status for _ in range(40)} == {200}
+    assert alive.asked == 40
+    metrics = gateway.metrics()
+    assert metrics.value("frugal_failovers_total") == 0
+    assert metrics.value("frugal_attempts_total", result="connect") < 40
+    assert gateway.get("/readyz").json()["degraded"] == ["expert 'small': 1 of 2 endpoints down"]
+
+
+def test_the_endpoint_with_fewer_calls_is_taken(run):
+    gate = Gate()
+
+    def held(call):
+        call.wait(gate)
+        scripts.answer("held")(call)
+
+    slow, quick = run.expert(held), run.expert(scripts.answer("quick"))
+    entry = expert(NOWHERE)
+    entry["endpoints"] = [slow.url, quick.url]
+    gateway = run.gateway(config({"small": entry}))
+    waiting = gateway.start()
+    slow.call(1)
+    for _ in range(6):
+        assert gateway.chat().status == 200
+    assert (slow.asked, quick.asked) == (1, 6)
+    gate.open()
+    waiting.close()
+
+
+def test_a_limit_of_one_endpoint_is_made_good_by_another(run):
+    busy = run.expert(scripts.refuse(429, headers={"Retry-After": "600"}))
+    free = run.expert(scripts.answer("free"))
+    entry = expert(NOWHERE)
+    entry["endpoints"] = [busy.url, free.url]
+    gateway = run.gateway(config({"small": entry}))
+    assert {gateway.chat().status for _ in range(6)} == {200}
+    assert (busy.asked, free.asked) == (1, 6)
+
+
+# -- once more --------------------------------------------------------------------------------------------------------
+
+
+def test_an_expert_without_a_successor_is_asked_again_after_a_pause(run):
+    only = run.expert([scripts.refuse(503), scripts.answer("second thoughts")])
+    gateway = run.gateway(only)
+    answer = gateway.chat()
+    assert answer.status == 200 and answer.json()["choices"][0]["message"]["content"] == "second thoughts"
+    assert gateway.log.wait(event="request")["attempts"] == "2"
+
+
+def test_all_attempts_of_a_request_have_one_bound(run):
+    experts = {f"expert{n}": run.expert(scripts.refuse(503)) for n in range(3)}
+    gateway = run.gateway(config({name: expert(upstream, health={"failures": 0}) for name, upstream in experts.items()},
+                                 limits={"attempts": 5, "attempts_again": 9, "backoff_ms": 1}))
+    assert gateway.chat().status == 502
+    assert sum(upstream.asked for upstream in experts.values()) == 5
+
+
+def test_the_pause_ends_with_the_deadline(run):
+    only = run.expert(scripts.refuse(503))
+    gateway = run.gateway(config({"only": expert(only)}, limits={"backoff_ms": 60_000, "backoff_max_ms": 600_000}))
+    answer = gateway.chat(headers={"x-frugal-deadline-ms": "3000"})
+    assert answer.status == 502 and only.asked == 1
+
+
+def test_a_client_that_leaves_in_the_pause_is_settled(run):
+    only = run.expert(scripts.refuse(503))
+    gateway = run.gateway(config({"only": expert(only)}, limits={"backoff_ms": 60_000, "backoff_max_ms": 600_000}))
+    wire = gateway.start()
+    only.call(1).wait_ended()
+    gateway.log.wait(event="attempt_failed")
+    wire.close()
+    assert gateway.log.wait(event="request")["result"] == "client_gone"
+    assert gateway.metrics().value("frugal_reservations") == 0
+
+
+@pytest.mark.parametrize("resend, asked", [("never", (1, 0)), ("elsewhere", (1, 1)), ("anywhere", (2, 1))])
+def test_a_request_of_unknown_fate_is_sent_again_as_the_operator_wants(run, resend, asked):
+    first, second = run.expert(scripts.refuse(500)), run.expert(scripts.refuse(400, kind="invalid_request_error"))
+    if resend == "anywhere":
+        second = run.expert(scripts.refuse(500))
+    gateway = run.gateway(config({"first": expert(first), "second": expert(second)}, resend=resend))
+    assert gateway.chat().status >= 400
+    assert (first.asked, second.asked) == asked
+
+
+def test_what_was_surely_not_carried_out_is_sent_again_in_any_case(run):
+    gateway = run.gateway(config({"bad": expert(NOWHERE), "good": expert(run.expert(scripts.answer()))}, resend="never"))
+    assert gateway.chat()["x-frugal-expert"] == "good"
+
+
+# -- embedders --------------------------------------------------------------------------------------------------------
+
+
+def with_embedder(run, router, script, embedders, bundle="remote", **entry):
+    experts = {name: expert(run.expert(scripts.answer(f"by {name}")), price=PRICES[name]) for name in PRICES}
+    experts["embedder"] = expert(script, generator=False, embedding=embedding(dim=router.dim), **entry)
+    return run.gateway(router.config(experts, bundle, embedders=embedders, policies={
+        "auto": {"value_usd": 0.02, "default": "sage", "max_output_tokens": 1000}}))
+
+
+def test_an_embedder_that_is_down_is_not_waited_for(run, router):
+    switch = Switch(router.embeddings)
+    embedder = run.expert(embeddings=switch)
+    gateway = with_embedder(run, router, embedder, ["embedder"], health=LATE)
+    gateway.wait_probed()
+    switch.script = scripts.refuse(500)
+    probes = len(embedder.calls("/embeddings"))
+    answers = [gateway.chat(held_out("poems", 1)[0]) for _ in range(6)]
+    assert {(answer["x-frugal-expert"], answer["x-frugal-reason"]) for answer in answers} == {("sage", "embedder_failed")}
+    assert len(embedder.calls("/embeddings")) - probes == 3
+    assert gateway.get("/readyz").json()["degraded"] == ["embedder 'embedder': down", "expert 'embedder': down"]
+
+
+def test_another_endpoint_of_an_embedder_is_asked_for_the_evidence(run, router):
+    alive = run.expert(embeddings=router.embeddings)
+    gateway = with_embedder(run, router, alive, ["embedder"], endpoints=[alive.url, NOWHERE])
+    gateway.wait_probed()
+    answers = [gateway.chat(prompt) for prompt in held_out("poems", 6)]
+    assert {(answer["x-frugal-expert"], answer["x-frugal-reason"]) for answer in answers} == {("poet", "routed")}

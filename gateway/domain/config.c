@@ -111,6 +111,8 @@ static const struct setting limit_settings[] = {
           "of them, of an expert that failed, after a pause, if nobody else is left"),
     LIMIT(backoff_ms, "100", 1, 60000, "that pause at most, the first time; then double"),
     LIMIT(backoff_max_ms, "2000", 1, 3.6e6, "that pause at most"),
+    LIMIT(embedding_cache_bytes, "0", 0, 1e11,
+          "vectors of remote embedders that are kept, by text; 0: none"),
     LIMIT(drain_ms, "30000", 0, 3.6e6, "for what is under way at the end"),
     LIMIT(drain_grace_ms, "500", 0, 60000,
           "at the end, for a last request on connections that are open"),

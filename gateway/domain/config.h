@@ -297,10 +297,11 @@ struct config_limits {
     int64_t attempts_again; /* of them, of an expert that has failed, after a pause */
     int64_t backoff_ms;     /* that pause, the first time; then twice as long */
     int64_t backoff_max_ms;
-    int64_t drain_ms;             /* after SIGTERM, for what is in flight */
-    int64_t drain_grace_ms;       /* then, for a last request on an open connection */
-    int64_t upstream_connections; /* kept open, per worker */
-    int64_t keep_alive_ms;        /* an idle client connection */
+    int64_t embedding_cache_bytes; /* of vectors of remote embedders; 0: none are kept */
+    int64_t drain_ms;              /* after SIGTERM, for what is in flight */
+    int64_t drain_grace_ms;        /* then, for a last request on an open connection */
+    int64_t upstream_connections;  /* kept open, per worker */
+    int64_t keep_alive_ms;         /* an idle client connection */
 };
 
 /* -- the store -- */

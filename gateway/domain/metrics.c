@@ -310,6 +310,11 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         METRIC_SHEDS(X)
 #undef X
     };
+    static const char *const caches[] = {
+#define X(name, word) word,
+        METRIC_CACHES(X)
+#undef X
+    };
     static const char *const healths[] = {
 #define X(name, word) word,
         METRIC_HEALTHS(X)
@@ -347,6 +352,8 @@ static const char *label_value(const struct metrics *metrics, enum dimension dim
         return types[i];
     case DIMENSION_SPEND:
         return spends[i];
+    case DIMENSION_CACHE:
+        return caches[i];
     case DIMENSION_HEALTH:
         return healths[i];
     case DIMENSION_REFUSAL:

@@ -115,6 +115,17 @@ enum metric_conversation {
         METRIC_CONVERSATION_COUNT
 };
 
+/* Whether a vector was kept from before. */
+#define METRIC_CACHES(X)                                                                 \
+    X(HIT, "hit")                                                                        \
+    X(MISS, "miss")
+
+enum metric_cache {
+#define X(name, word) METRIC_CACHE_##name,
+    METRIC_CACHES(X)
+#undef X
+        METRIC_CACHE_COUNT
+};
 enum metric_refusal {
 #define X(name, word) METRIC_REFUSAL_##name,
     METRIC_REFUSALS_TABLE(X)
@@ -164,6 +175,7 @@ enum metric_spend {
     X(SPEND, "for", METRIC_SPEND_COUNT)                                                  \
     X(REFUSAL, "why", METRIC_REFUSAL_COUNT)                                              \
     X(SHED, "why", METRIC_SHED_COUNT)                                                    \
+    X(CACHE, "result", METRIC_CACHE_COUNT)                                               \
     X(HEALTH, "state", METRIC_HEALTH_COUNT)                                              \
     X(CONVERSATION, "result", METRIC_CONVERSATION_COUNT)                                 \
     X(POLICY, "policy", METRICS_MAX_POLICIES)
@@ -183,6 +195,10 @@ enum metric_spend {
       "Calls of a generator by how they ended")                                          \
     X(EMBEDDINGS, COUNTER, "frugal_embeddings_total", EXPERT, ATTEMPT,                   \
       "Calls of an embedder by how they ended")                                          \
+    X(EMBEDDING_CACHE, COUNTER, "frugal_embedding_cache_total", EXPERT, CACHE,           \
+      "Vectors of remote embedders that were looked for among those kept")               \
+    X(EMBEDDING_CACHE_BYTES, GAUGE, "frugal_embedding_cache_bytes", NONE, NONE,          \
+      "Memory of the vectors that are kept")                                             \
     X(FAILOVERS, COUNTER, "frugal_failovers_total", EXPERT, NONE,                        \
       "Attempts that were followed by another expert")                                   \
     X(EXPERT_STATE, GAUGE, "frugal_expert_state", EXPERT, HEALTH,                        \

@@ -30,6 +30,10 @@ static void stepped(void *arg, const struct fuser_step *step)
         } else {
             decision->embedder = step->embedder;
             decision->tried = 0;
+            if (decision->told[decision->embedder].cached) {
+                evidence_tell_kept(decision);
+                return;
+            }
             decision->state = DECISION_QUERY;
         }
     }
@@ -104,6 +108,49 @@ static struct fuser_ask_generator generator_asked(const struct order *order,
     return asked;
 }
 
+/* What is kept costs nothing, whatever has become of the embedder since. */
+static struct fuser_ask_embedder remote_asked(struct decision *decision, size_t embedder)
+{
+    const struct order *order = decision->order;
+    const struct config_embedding *embedding = evidence_embedding(decision, embedder);
+    size_t expert = order->config->embedders[embedder].expert;
+    struct fuser_ask_embedder asked = {
+        .allowed = (order->reachable >> expert & 1) != 0 && decision->text.n > 0 &&
+                   !order->sticky.firm,
+        .price_pico =
+            price_embedding_expected(embedding, order->span.from_s, decision->text.n),
+        .wait_ms = embedding->wait_ms,
+    };
+
+    if (!asked.allowed)
+        return asked;
+    if (evidence_recall(decision, embedder)) {
+        asked.price_pico = 0;
+        asked.wait_ms = 0;
+    } else if (is_barred(decision, embedder)) {
+        asked.allowed = false;
+    } else if (is_out(decision, embedder)) {
+        asked.allowed = false;
+        decision->failed = true;
+    }
+    return asked;
+}
+
+static struct fuser_ask_embedder embedder_asked(struct decision *decision,
+                                                size_t embedder)
+{
+    enum probe_state probe = atomic_load_explicit(
+        &decision->snapshot->embedders[embedder].probe, memory_order_relaxed);
+    bool remote =
+        decision->order->config->embedders[embedder].kind == CONFIG_EMBEDDER_REMOTE;
+
+    decision->failed |= probe == PROBE_MISMATCH;
+    if (!probe_state_usable(probe))
+        return (struct fuser_ask_embedder){ .allowed = false };
+    return remote ? remote_asked(decision, embedder)
+                  : (struct fuser_ask_embedder){ .allowed = true };
+}
+
 static enum fuser_err open_session(struct decision *decision, struct fuser_error *error)
 {
     const struct order *order = decision->order;
@@ -131,26 +178,8 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
         if (order_allows(order, i))
             generators[i] = generator_asked(order, i);
     }
-    for (size_t j = 0; j < config->n_embedders; j++) {
-        enum probe_state probe = atomic_load_explicit(
-            &decision->snapshot->embedders[j].probe, memory_order_relaxed);
-        bool remote = config->embedders[j].kind == CONFIG_EMBEDDER_REMOTE;
-        bool mine = !remote || (order->reachable >> config->embedders[j].expert & 1) != 0;
-
-        if (mine && remote && is_out(decision, j)) {
-            decision->failed = true;
-            mine = false;
-        }
-        embedders[j].allowed = mine && probe_state_usable(probe) &&
-                               (!remote || (decision->text.n > 0 && !order->sticky.firm &&
-                                            !is_barred(decision, j)));
-        decision->failed |= probe == PROBE_MISMATCH;
-        if (remote) {
-            embedders[j].price_pico = price_embedding_expected(
-                evidence_embedding(decision, j), order->span.from_s, decision->text.n);
-            embedders[j].wait_ms = evidence_embedding(decision, j)->wait_ms;
-        }
-    }
+    for (size_t j = 0; j < config->n_embedders; j++)
+        embedders[j] = embedder_asked(decision, j);
     return fuser_session_new(decision->snapshot->fuser, &ask, &decision->session, error);
 }
 

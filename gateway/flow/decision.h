@@ -32,6 +32,7 @@
 #include "gateway/flow/purse.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/upstream.h"
+#include "gateway/flow/vector_cache.h"
 #include "gateway/io/embedder.h"
 #include "gateway/io/http.h"
 #include "gateway/io/loop.h"
@@ -65,6 +66,7 @@ struct decision_tools {
     struct str request_id; /* for the log */
     struct ledger *ledger; /* of the exchange: each paid call is told to it */
     bool keep_vectors;     /* what remote embedders told stays until the arena goes */
+    struct vector_cache *cache; /* of the process; NULL or off: every vector is bought */
 };
 
 struct decision {
@@ -102,6 +104,8 @@ struct decision {
         const char *error;   /* static; NULL: it delivered */
         const float *vector; /* of a remote one, where vectors are kept; in the arena */
         size_t dim;
+        bool cached; /* the vector was kept from before: asked of nobody, and free */
+        struct vector_key key; /* where the cache is on */
     } told[CONFIG_MAX_EMBEDDERS];
     int64_t began_us, ready_us;
     struct fuser_verdict *verdict; /* in the arena; NULL: there is none */

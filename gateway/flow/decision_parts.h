@@ -12,6 +12,10 @@ void decision_go_on(struct decision *decision);
 /* Of a remote embedder. */
 const struct config_embedding *evidence_embedding(const struct decision *decision,
                                                   size_t embedder);
+/* Is its vector kept from before? Then told[embedder] has it, and it costs nothing. */
+bool evidence_recall(struct decision *decision, size_t embedder);
+/* Such a vector is told to the fuser. */
+void evidence_tell_kept(struct decision *decision);
 /* One line: the embedder that was asked last did not deliver. */
 void evidence_log(const struct decision *decision, const char *why);
 /* The call under way, if there is one, is given up; its fate is unknown. */

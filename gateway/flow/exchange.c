@@ -268,7 +268,8 @@ static void begin_decision(struct exchange *x)
                                     .request_id = x->request_id,
                                     .ledger = &x->ledger,
                                     .keep_vectors =
-                                        exchange_config(x)->store.keep_vectors };
+                                        exchange_config(x)->store.keep_vectors,
+                                    .cache = worker_service(x->worker)->vectors };
 
     decision_begin(&x->decision, &tools, x->snapshot, &x->order, &x->purse,
                    buf_str(&x->text), &x->arena);

@@ -63,6 +63,17 @@ static void no_such_model(struct exchange *x)
     refuse(x, API_NO_MODEL, "model", text);
 }
 
+/* Gauges that are read when they are asked for. */
+static void show(const struct exchange *x)
+{
+    const struct service *service = worker_service(x->worker);
+
+    condition_show(x->snapshot, service->shown);
+    if (service->vectors != NULL)
+        metrics_set(service->shown, METRIC_EMBEDDING_CACHE_BYTES, 0,
+                    (int64_t)vector_cache_state(service->vectors).bytes);
+}
+
 void local_answer(struct exchange *x)
 {
     const struct config *config = exchange_config(x);
@@ -91,7 +102,7 @@ void local_answer(struct exchange *x)
         condition_experts(x->snapshot, &out);
         break;
     case EXCHANGE_METRICS:
-        condition_show(x->snapshot, worker_service(x->worker)->shown);
+        show(x);
         metrics_render(worker_service(x->worker)->metrics, &out);
         if (!out.failed)
             respond_own(x, 200, "text/plain; version=0.0.4", buf_str(&out));

@@ -125,6 +125,8 @@ static void put_bought(struct jput *j, const struct record *record, size_t embed
 
     jput_text(j, "bought", record_config(record)->embedders[embedder].name);
     jput_bool(j, "delivered", (decision->undelivered >> embedder & 1) == 0);
+    if (told->cached)
+        jput_bool(j, "cached", true);
     if (told->waited_us > 0)
         jput_number(j, "waited_ms", (double)told->waited_us / 1000.0);
     if (told->error != NULL)

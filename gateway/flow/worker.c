@@ -161,6 +161,10 @@ static void take_snapshot(struct worker *worker)
 {
     if (worker->index != 0 || worker->over || worker->draining)
         return;
+    if (worker->service->vectors != NULL)
+        vector_cache_limit(
+            worker->service->vectors,
+            (size_t)worker->snapshot->config->limits.embedding_cache_bytes);
     probe_stop(worker->probe);
     worker->probe = probe_start(worker->loop, worker->http, worker->snapshot);
     show_snapshot(worker);

@@ -31,6 +31,7 @@
 #include "gateway/flow/keyring.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/sticky.h"
+#include "gateway/flow/vector_cache.h"
 #include "gateway/io/http.h"
 #include "gateway/io/loop.h"
 #include "gateway/io/pool.h"
@@ -54,13 +55,14 @@ struct worker_publication {
 /* What all workers of the process see; made by main before the first worker, immutable
  * but for the atomics. */
 struct service {
-    struct metrics *metrics;     /* borrowed; rendered at scrape */
-    struct metrics_block *shown; /* gauges that are set at scrape, by whoever renders */
-    struct resolve *resolve;     /* borrowed, shared */
-    struct pool *pool;           /* borrowed; for long searches; NULL: none */
-    struct store *store;         /* borrowed, shared; NULL: nothing is kept */
-    int64_t started_us;          /* monotonic */
-    struct admission admission;  /* requests under way, and who waits for a place */
+    struct metrics *metrics;      /* borrowed; rendered at scrape */
+    struct metrics_block *shown;  /* gauges that are set at scrape, by whoever renders */
+    struct vector_cache *vectors; /* borrowed, shared; NULL: none are kept */
+    struct resolve *resolve;      /* borrowed, shared */
+    struct pool *pool;            /* borrowed; for long searches; NULL: none */
+    struct store *store;          /* borrowed, shared; NULL: nothing is kept */
+    int64_t started_us;           /* monotonic */
+    struct admission admission;   /* requests under way, and who waits for a place */
     struct sticky *sticky; /* borrowed, shared; NULL: no conversation is remembered */
     /* A worker's thread is about to end; called on it. mail: the worker's, to be posted. */
     void (*ended)(void *context, struct loop_mail *mail);

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include <sys/random.h>
 #include <sys/resource.h>
 
 #include <cblas.h>
@@ -127,6 +128,15 @@ static int make_workers(struct process *process)
     return 0;
 }
 
+static struct vector_cache *make_vector_cache(void)
+{
+    uint64_t seed;
+
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        return NULL;
+    return vector_cache_new(seed);
+}
+
 static int make_shared(struct process *process)
 {
     struct service *service = &process->service;
@@ -137,12 +147,14 @@ static int make_shared(struct process *process)
         return -1;
     process->metrics = metrics_block(service->metrics);
     service->shown = metrics_block(service->metrics);
+    service->vectors = make_vector_cache();
     service->resolve = resolve_new(NULL);
     service->ended = worker_ended;
     service->ended_context = process;
     reload_serve(process);
     service->started_us = clock_us(&clock_system);
-    if (process->metrics == NULL || service->shown == NULL || service->resolve == NULL)
+    if (process->metrics == NULL || service->shown == NULL || service->vectors == NULL ||
+        service->resolve == NULL)
         return -1;
     return pool_new(POOL_THREADS, POOL_QUEUE_MAX, worker_alone, &service->pool) == POOL_OK
                ? 0
@@ -190,6 +202,7 @@ static void stop(struct process *process)
         worker_free(process->workers[i]);
     resolve_free(service->resolve);
     sticky_free(service->sticky);
+    vector_cache_free(service->vectors);
     snapshot_unref(process->snapshot);
     process->snapshot = NULL;
     if (process->loop != NULL) {

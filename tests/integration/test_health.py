@@ -391,3 +391,76 @@ def test_another_endpoint_of_an_embedder_is_asked_for_the_evidence(run, router):
     gateway.wait_probed()
     answers = [gateway.chat(prompt) for prompt in held_out("poems", 6)]
     assert {(answer["x-frugal-expert"], answer["x-frugal-reason"]) for answer in answers} == {("poet", "routed")}
+
+
+def test_with_an_embedder_down_the_built_in_one_decides(run, router):
+    switch = Switch(router.embeddings)
+    embedder = run.expert(embeddings=switch)
+    gateway = with_embedder(run, router, embedder, ["lexical", "embedder"], bundle="both", health=LATE)
+    gateway.wait_probed()
+    switch.script = scripts.refuse(500)
+    for prompt in held_out("poems", 8):
+        answer = gateway.chat(prompt)
+        assert (answer["x-frugal-expert"], answer["x-frugal-reason"]) == ("poet", "routed")
+        assert answer["x-frugal-queried"] == "lexical"
+    switch.script = router.embeddings
+
+
+# -- kept vectors -----------------------------------------------------------------------------------------------------
+
+
+def keeping(run, router, script, bytes_kept=1 << 20, **more):
+    embedder = run.expert(embeddings=script)
+    experts = {name: expert(run.expert(scripts.answer(f"by {name}")), price=PRICES[name]) for name in PRICES}
+    experts["embedder"] = expert(embedder, generator=False, embedding=embedding(dim=router.dim, price=0.5))
+    gateway = run.gateway(router.config(experts, "remote", limits={"embedding_cache_bytes": bytes_kept}, **more))
+    gateway.wait_probed()
+    return gateway, embedder
+
+
+def steps(gateway, answer):
+    return gateway.get("/v1/decisions/" + answer["x-frugal-decision-id"]).json()
+
+
+def test_the_vector_of_the_same_text_is_bought_once(run, router):
+    gateway, embedder = keeping(run, router, router.embeddings, store="frugal.db")
+    prompt, before = held_out("poems", 1)[0], len(embedder.calls("/embeddings"))
+    answers = [gateway.chat(prompt) for _ in range(5)]
+    assert {answer["x-frugal-expert"] for answer in answers} == {"poet"}
+    assert {answer["x-frugal-queried"] for answer in answers} == {"embedder"}
+    assert len(embedder.calls("/embeddings")) - before == 1
+    bought, kept = steps(gateway, answers[0]), steps(gateway, answers[1])
+    assert "cached" not in bought["steps"][0] and float(bought["cost"]["evidence_usd"]) > 0
+    assert kept["steps"][0]["cached"] is True and float(kept["cost"]["evidence_usd"]) == 0
+    metrics = gateway.metrics()
+    assert metrics.value("frugal_embedding_cache_total", expert="embedder", result="hit") == 4
+    assert metrics.value("frugal_embedding_cache_total", expert="embedder", result="miss") == 1
+    assert 0 < metrics.value("frugal_embedding_cache_bytes") <= 1 << 20
+
+
+def test_another_text_is_another_vector(run, router):
+    gateway, embedder = keeping(run, router, router.embeddings)
+    before = len(embedder.calls("/embeddings"))
+    for prompt in held_out("poems", 3) + held_out("sums", 3):
+        gateway.chat(prompt)
+    assert len(embedder.calls("/embeddings")) - before == 6
+
+
+def test_what_is_kept_serves_while_the_embedder_is_down(run, router):
+    switch = Switch(router.embeddings)
+    gateway, _ = keeping(run, router, switch)
+    prompt = held_out("poems", 1)[0]
+    gateway.chat(prompt)
+    switch.script = scripts.refuse(500)
+    for _ in range(8):
+        assert (gateway.chat(prompt)["x-frugal-reason"]) == "routed"
+        assert gateway.chat(held_out("poems", 9)[8])["x-frugal-reason"] == "embedder_failed"
+
+
+def test_without_the_setting_nothing_is_kept(run, router):
+    gateway, embedder = keeping(run, router, router.embeddings, bytes_kept=0)
+    before = len(embedder.calls("/embeddings"))
+    for _ in range(3):
+        gateway.chat(held_out("poems", 1)[0])
+    assert len(embedder.calls("/embeddings")) - before == 3
+    assert gateway.metrics().value("frugal_embedding_cache_total") == 0

@@ -20,7 +20,8 @@ def words():
     """Every value that a closed label may have."""
     header, found = "gateway/domain/metrics.h", set()
     for macro in ("METRIC_ROUTES", "METRIC_ATTEMPT_RESULTS", "METRIC_TOKEN_TYPES", "METRIC_SPENDS",
-                  "METRIC_REFUSALS_TABLE", "METRIC_SHEDS", "METRIC_HEALTHS", "METRIC_CONVERSATIONS_TABLE"):
+                  "METRIC_REFUSALS_TABLE", "METRIC_SHEDS", "METRIC_HEALTHS", "METRIC_CONVERSATIONS_TABLE",
+                  "METRIC_CACHES"):
         found |= {row[1] for row in table(header, macro)}
     found |= {row[1] for row in table("gateway/domain/reason.h", "REASONS")}
     found |= {row[1] for row in table("gateway/domain/api_error.h", "API_ERRORS")}

@@ -83,14 +83,14 @@ class Router:
         self._bundles = {}
 
     def bundle(self, kind="builtin"):
-        """Path of a bundle: `builtin` (surface, lexical), `lexical`, or `remote` (an embedding over HTTP)."""
+        """Path of a bundle: `builtin` (surface, lexical), `lexical`, `remote` (an embedding over HTTP) or `both`."""
         if kind not in self._bundles:
             self._bundles[kind] = self._build(kind)
         return self._bundles[kind]
 
     def _build(self, kind):
         out = self.folder / f"{kind}.frugal"
-        if kind != "remote":
+        if kind not in ("remote", "both"):
             names = {"builtin": "surface,lexical"}.get(kind, kind)
             frugalctl("build", "--store", self.store, "--out", out, "--embedders", names)
             return out
@@ -105,7 +105,8 @@ class Router:
                         "model": "scripted", "price": {"input": 1.0, "output": 2.0}}}},
                 "embedders": ["embedder"],
                 "policies": {"auto": {"value_usd": 0.02, "default": "mathy", "max_output_tokens": 1000}}}))
-            frugalctl("build", "--store", self.store, "--out", out, "--embedders", "embedder", "--config", path)
+            frugalctl("build", "--store", self.store, "--out", out, "--embedders",
+                       "embedder" if kind == "remote" else "lexical,embedder", "--config", path)
         return out
 
     def config(self, experts, bundle="builtin", embedders=None, policies=None, **more):

@@ -87,7 +87,8 @@ static const struct setting keys_settings[] = {
 
 static const struct setting limit_settings[] = {
     LIMIT(body_bytes, "16777216", 1024, GIB, "body of a request"),
-    FIXED_LIMIT(header_bytes, "16384", 2048, 1048576, "head of a request"),
+    FIXED_LIMIT(header_bytes, "12288", 2048, 1048576,
+                "head of a request, and 64 for each of its headers"),
     LIMIT(depth, "128", 8, 512, "nesting of a request's JSON"),
     FIXED_LIMIT(connections, "4096", 1, 1e6,
                 "connections of clients, all workers together"),

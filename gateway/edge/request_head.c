@@ -57,7 +57,8 @@ const char *request_head_fault(const struct request_head *head, const char *vers
                                size_t most_bytes, bool *ret_large)
 {
     uint64_t length;
-    *ret_large = head->overflow || head->bytes > most_bytes;
+    *ret_large =
+        head->overflow || head->bytes + head->n * REQUEST_HEADER_NOTE > most_bytes;
     if (head->overflow)
         return "too many headers";
     if (*ret_large)

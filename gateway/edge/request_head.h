@@ -6,8 +6,8 @@
  *      request_head_body_bytes(&head)
  *
  * What two servers in a row could read differently is a fault, and so is a head larger than
- * it may be: behind it must be room for the head of an answer, in the same pool of
- * libmicrohttpd's. All strings are *borrowed* from that pool: valid while the request is.
+ * it may be, the library's notes of it included: behind it must be room for the head of an
+ * answer, in the same pool of libmicrohttpd's. All strings are *borrowed* from that pool: valid while the request is.
  */
 #ifndef GATEWAY_EDGE_REQUEST_HEAD_H
 #define GATEWAY_EDGE_REQUEST_HEAD_H
@@ -21,6 +21,8 @@
 #include "gateway/flow/exchange.h"
 
 #define REQUEST_HEADERS_MAX 128
+#define REQUEST_HEADER_NOTE                                                              \
+    64 /* bytes of the pool that the library takes for each header */
 
 struct request_head {
     size_t n, n_host, n_length, n_encoding;

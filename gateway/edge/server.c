@@ -18,7 +18,7 @@
 #include "gateway/edge/server_private.h"
 
 #define CONNECTIONS_MAX 4096
-#define HEAD_BYTES      (16U << 10)
+#define HEAD_BYTES      (12U << 10)
 #define DRAIN_BYTES     (64U << 20)
 #define IDLE_S          75
 #define RUNS_MAX        8 /* in a row; then the rest of the turn has its say */

@@ -44,9 +44,9 @@ struct server_settings {
     enum route_surface surface;
     int listen_fd;            /* taken, also on failure */
     unsigned connections_max; /* 0: 4096. Beyond: left in the backlog */
-    size_t head_bytes;        /* of a request's head, the longest (431); 0: 16 KiB */
-    size_t drain_bytes;       /* of a refused body that are read and dropped; 0: 64 MiB */
-    unsigned idle_s; /* a client that neither sends nor reads is closed after; 0: 75 */
+    size_t head_bytes; /* of a request's head, 64 more for each header (431); 0: 12 KiB */
+    size_t drain_bytes; /* of a refused body that are read and dropped; 0: 64 MiB */
+    unsigned idle_s;    /* a client that neither sends nor reads is closed after; 0: 75 */
 };
 
 /* NULL: libmicrohttpd cannot start (memory, descriptors). */

@@ -11,9 +11,9 @@
 
 #define SERVER_FIELDS_MAX     64 /* headers of an answer */
 #define SERVER_PARAMETERS_MAX 32 /* behind the path of a request */
-/* Of a connection's pool, beside the request's head: what the library notes of each header,
- * and an answer's head. Without that room it would close the connection instead of answering. */
-#define SERVER_POOL_MORE        (12U << 10)
+/* Of a connection's pool, beside the request's head: room for the head of an answer. Without
+ * it the library would close the connection instead of answering. */
+#define SERVER_POOL_MORE        (4U << 10)
 #define SERVER_FIELD_BYTES      (64U << 10)
 #define SERVER_KEEP_BYTES       (64U << 10) /* a connection keeps at most so much memory */
 #define SERVER_ANSWER_BYTES_MAX (1U << 30) /* backstop: the exchange has the real limit */

@@ -9,7 +9,7 @@
 
 #include "gateway/flow/exchange_parts.h"
 
-#define ORIGIN_MAX     2048 /* bytes of what a browser says of its page */
+#define ORIGIN_MAX     512  /* bytes of what a browser says of its page */
 #define VERSION_MAX    1024 /* bytes of one */
 #define FORWARD_PREFIX "x-frugal-fwd-"
 

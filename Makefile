@@ -49,7 +49,7 @@ UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS)) $(B)/unit/faiss
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
-.PHONY: all demo check unit integration soak faults overload chaos acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
+.PHONY: all demo check unit integration soak faults overload chaos netns acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
 .DEFAULT_GOAL := all
 
 # A make inside make: quiet, and on all processors unless the caller said how many.
@@ -170,6 +170,10 @@ overload: programs ## three times the capacity for OVERLOAD_SECONDS (60): goodpu
 chaos: programs ## experts killed, reloads, restarts behind a socket, 500 requests/s for CHAOS_SECONDS (600); ledger against invoices
 	$(Q)tools/install-deps build test
 	$(Q)CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) tests/run-pytest $(B) tests/chaos -o timeout=0 -s
+
+netns: programs ## hosts in network namespaces (root): a cut wire, 5 % loss, 200 ms; skipped where they cannot be made
+	$(Q)tools/install-deps build test netns
+	$(Q)tests/run-pytest $(B) tests/netns -o timeout=0 -s
 
 acceptance: ## what needs real outcomes and real upstreams: make acceptance DATA=DIR
 	$(Q)tools/install-deps build test

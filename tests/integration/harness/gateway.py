@@ -62,6 +62,8 @@ def write_files(folder, files):
 class Gateway:
     """A running daemon. `config` is a dict; `files` (name: content) stand beside it, `env` is added."""
 
+    host = "127.0.0.1"
+
     def __init__(self, config, files=(), env=None, arguments=(), launcher=(), pass_fds=()):
         """`launcher` is a command that becomes the daemon, with those descriptors open."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="frugald-"))
@@ -97,7 +99,7 @@ class Gateway:
     # -- asking
 
     def connect(self, admin=False, **options):
-        return Wire.to(self.admin_port if admin else self.port, **options)
+        return Wire.to(self.admin_port if admin else self.port, host=self.host, **options)
 
     def request(self, method, target, body=None, headers=(), admin=False, wire=None):
         """One request and the whole answer, on a connection of its own unless `wire` is given."""

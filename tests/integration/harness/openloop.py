@@ -122,8 +122,8 @@ class OpenLoop:
     that runs beside; the arrivals end when the time is over or it does, or with `gather`: after so many."""
 
     def __init__(self, port, request, rate, seconds, kept=True, patience=60.0, keep=lambda shot: False, meanwhile=None, seed=1,
-                 gather=None):
-        self.port, self.request, self.rate, self.seconds = port, request, rate, seconds
+                 gather=None, host="127.0.0.1"):
+        self.host, self.port, self.request, self.rate, self.seconds = host, port, request, rate, seconds
         self.kept, self.patience, self.keep = kept, patience, keep
         self.meanwhile, self.gather = meanwhile, gather
         self.random = random.Random(seed)
@@ -162,7 +162,7 @@ class OpenLoop:
             if not connection.transport.is_closing():
                 return connection
         port = self.port() if callable(self.port) else self.port
-        _, connection = await asyncio.get_running_loop().create_connection(lambda: _Connection(self), "127.0.0.1", port)
+        _, connection = await asyncio.get_running_loop().create_connection(lambda: _Connection(self), self.host, port)
         return connection
 
     async def _one(self, shot):

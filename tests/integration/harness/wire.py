@@ -59,7 +59,7 @@ class Wire:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @classmethod
-    def to(cls, port, patience=PATIENCE, receive_buffer=None):
+    def to(cls, port, patience=PATIENCE, receive_buffer=None, host="127.0.0.1"):
         """To a port of loopback, or to a Unix socket by its path."""
         if isinstance(port, str):
             sock = socket.socket(socket.AF_UNIX)
@@ -67,11 +67,11 @@ class Wire:
             sock.connect(port)
             return cls(sock, patience)
         if receive_buffer is None:
-            return cls(socket.create_connection(("127.0.0.1", port), timeout=patience), patience)
+            return cls(socket.create_connection((host, port), timeout=patience), patience)
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(patience)
-        sock.connect(("127.0.0.1", port))
+        sock.connect((host, port))
         return cls(sock, patience)
 
     def __enter__(self):

@@ -40,6 +40,8 @@ static const struct setting top_settings[] = {
     { "admin", SETTING_OTHER, .restart = true,
       .help = "host:port for operators, or unix:/path of a socket, which owner and group "
               "may use; null: none; default 127.0.0.1:8081" },
+    { "tls", SETTING_OTHER,
+      .help = "certificate of the public listener; absent: it speaks in clear" },
     { "workers", SETTING_INT, AT(config.workers), "0", 0, MAX_WORKERS, .restart = true,
       .help = "event loops; 0: one per processor" },
     { "instance", SETTING_INT, AT(config.instance), "0", 0, 65535, .restart = true,
@@ -65,6 +67,18 @@ static const struct setting top_settings[] = {
     { "embedders", SETTING_OTHER,
       .help = "evidence, at most 6 names; default [\"surface\", \"lexical\"]" },
     { "policies", SETTING_OTHER, .help = "virtual models, by name; absent: one, 'auto'" },
+};
+
+static const struct setting tls_settings[] = {
+    { "cert_file", SETTING_PATH, offsetof(struct config_tls, cert_file), .required = true,
+      .help =
+          "PEM: its certificate and those between it and the root; reread at reload" },
+    { "key_file", SETTING_PATH, offsetof(struct config_tls, key_file), .required = true,
+      .help = "PEM: its key, without a passphrase; reread at reload" },
+    { "client_ca_file", SETTING_PATH, offsetof(struct config_tls, client_ca_file),
+      .help =
+          "PEM: authorities one of which must have signed the certificate of a client; "
+          "absent: clients show none; reread at reload" },
 };
 
 static const struct setting keys_settings[] = {
@@ -207,6 +221,7 @@ static enum err read_top(const struct config_node *root, struct config *config)
 {
     struct config_node limits = config_child(root, "limits");
     struct config_node keys = config_child(root, "keys");
+    struct config_node tls = config_child(root, "tls");
     struct draft draft = { .log_level = 0 };
     enum err err = config_want_object(root);
     long processors;
@@ -229,6 +244,8 @@ static enum err read_top(const struct config_node *root, struct config *config)
             config->workers = MAX_WORKERS;
     }
     err = read_addresses(root, config);
+    if (err == ERR_OK)
+        err = config_settings(&tls, tls_settings, ARRAY_LEN(tls_settings), &config->tls);
     if (err == ERR_OK)
         err = config_settings(&keys, keys_settings, ARRAY_LEN(keys_settings), config);
     if (err != ERR_OK)
@@ -503,6 +520,8 @@ void config_each_restart(const struct config *before, const struct config *after
                            context);
     if (strcmp(admin_before, admin_after) != 0)
         fn(context, "admin");
+    if ((before->tls.cert_file == NULL) != (after->tls.cert_file == NULL))
+        fn(context, "tls"); /* other files are taken over */
     config_settings_differ("limits", limit_settings, ARRAY_LEN(limit_settings),
                            &before->limits, &after->limits, fn, context);
     config_store_differ(before, after, fn, context);
@@ -512,6 +531,7 @@ void config_each_restart(const struct config *before, const struct config *after
 void config_print_help(struct buf *out)
 {
     config_settings_help("", top_settings, ARRAY_LEN(top_settings), out);
+    config_settings_help("tls", tls_settings, ARRAY_LEN(tls_settings), out);
     config_settings_help("keys", keys_settings, ARRAY_LEN(keys_settings), out);
     config_settings_help("limits", limit_settings, ARRAY_LEN(limit_settings), out);
     config_store_help(out);

@@ -339,6 +339,12 @@ struct config_stickiness {
     int64_t cache_s; /* for which an expert's cache holds what it was used for */
 };
 
+/* How clients reach the public listener. Files in PEM form. */
+struct config_tls {
+    const char *cert_file, *key_file; /* resolved, both or none; NULL: in clear */
+    const char *client_ca_file;       /* NULL: clients show no certificate */
+};
+
 struct config {
     const char *path;   /* of the file */
     const char *folder; /* of the file */
@@ -346,6 +352,7 @@ struct config {
     const char *listen; /* "host:port"; port 0: any free one */
     const char *admin;  /* "host:port" or "unix:/path", or NULL: none */
     const char *bundle; /* resolved path, or NULL: no bundle */
+    struct config_tls tls;
     struct config_store store;
     const char *keys_file;     /* resolved path of the mounted file of keys, or NULL */
     int64_t workers;           /* 0 in the file means one per processor, resolved here */

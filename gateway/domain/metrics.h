@@ -257,6 +257,8 @@ enum metric_spend {
       "Configured experts that the bundle does not know")                                \
     X(BUNDLE_EXPERTS_IGNORED, GAUGE, "frugal_bundle_experts_ignored", NONE, NONE,        \
       "Experts of the bundle that are not configured")                                   \
+    X(TLS_EXPIRY, GAUGE, "frugal_tls_certificate_expiry_seconds", NONE, NONE,            \
+      "Unix time at which the certificate of the public listener expires; 0: none")      \
     X(RELOADS, COUNTER, "frugal_reloads_total", NONE, NONE,                              \
       "Configurations taken over while running")                                         \
     X(RELOADS_FAILED, COUNTER, "frugal_reloads_failed_total", NONE, NONE,                \

@@ -461,6 +461,34 @@ static void describe_peer(struct MHD_Connection *mhd, char *ret_peer, size_t byt
     }
 }
 
+/* GnuTLS's session, whose handshake has not begun. */
+static void *session_of(struct MHD_Connection *mhd)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return info != NULL ? info->tls_session : NULL;
+}
+
+static bool show_identity(struct server *server, struct MHD_Connection *mhd,
+                          struct connection *c)
+{
+    void *session = session_of(mhd);
+    if (session == NULL)
+        return false;
+    if (c != NULL)
+        c->identity = tls_current(server->settings.tls);
+    tls_attach(c != NULL ? c->identity : NULL, session);
+    return c != NULL;
+}
+
+static void hide_identity(struct MHD_Connection *mhd, struct connection *c)
+{
+    void *session = session_of(mhd);
+    if (session != NULL)
+        tls_attach(NULL, session);
+    tls_identity_unref(c->identity);
+}
+
 void connection_started(struct server *server, struct MHD_Connection *mhd,
                         void **socket_context)
 {
@@ -468,6 +496,8 @@ void connection_started(struct server *server, struct MHD_Connection *mhd,
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct connection *c = calloc(1, sizeof *c);
     *socket_context = NULL; /* the first request is refused by closing */
+    if (server->settings.tls != NULL && !show_identity(server, mhd, c))
+        goto fail;
     if (c == NULL || info == NULL)
         goto fail;
     c->server = server;
@@ -491,6 +521,8 @@ void connection_started(struct server *server, struct MHD_Connection *mhd,
     return;
 
 fail:
+    if (server->settings.tls != NULL && c != NULL)
+        hide_identity(mhd, c);
     free(c);
 }
 
@@ -508,6 +540,8 @@ void connection_closed(struct connection *c)
     loop_timer_clear(server->loop, &c->head_timer);
     buf_release(&c->fields);
     buf_release(&c->out);
+    tls_identity_unref(
+        c->identity); /* its session is over, or soon is and asks no more */
     free(c);
     if (server->quiesced && server->connections == NULL)
         worker_listener_empty(server->worker);

@@ -103,6 +103,29 @@ static void default_to(struct server_settings *settings)
         settings->idle_s = IDLE_S;
 }
 
+static struct MHD_Daemon *start_daemon(struct server *server)
+{
+    const struct server_settings *settings = &server->settings;
+    const struct MHD_OptionItem secret[] = {
+        { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities },
+        { MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, tls_retrieve_function() },
+        { MHD_OPTION_END, 0, NULL },
+    };
+    const struct MHD_OptionItem clear[] = { { MHD_OPTION_END, 0, NULL } };
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+
+    if (settings->tls != NULL)
+        flags |= MHD_USE_TLS;
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, connection_request, server, MHD_OPTION_LISTEN_SOCKET,
+        settings->listen_fd, MHD_OPTION_CONNECTION_LIMIT, settings->connections_max,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, settings->head_bytes + SERVER_POOL_MORE,
+        MHD_OPTION_CONNECTION_TIMEOUT, settings->idle_s, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, server, MHD_OPTION_NOTIFY_COMPLETED, connection_completed, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, connection_unescape, server, MHD_OPTION_ARRAY,
+        settings->tls != NULL ? secret : clear, MHD_OPTION_END);
+}
+
 struct server *server_new(struct worker *worker, const struct server_settings *settings)
 {
     struct server *server = calloc(1, sizeof *server);
@@ -119,15 +142,7 @@ struct server *server_new(struct worker *worker, const struct server_settings *s
     server->flush.fn = flush;
     server->watch.arg = server->timer.arg = server->flush.arg = server;
 
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, connection_request,
-        server, MHD_OPTION_LISTEN_SOCKET, server->settings.listen_fd,
-        MHD_OPTION_CONNECTION_LIMIT, server->settings.connections_max,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        server->settings.head_bytes + SERVER_POOL_MORE, MHD_OPTION_CONNECTION_TIMEOUT,
-        server->settings.idle_s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-        MHD_OPTION_NOTIFY_COMPLETED, connection_completed, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, connection_unescape, server, MHD_OPTION_END);
+    server->daemon = start_daemon(server);
     if (server->daemon == NULL) {
         (void)close(server->settings.listen_fd);
         server->settings.listen_fd = -1;

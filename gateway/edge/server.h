@@ -36,6 +36,7 @@
 #include <stddef.h>
 
 #include "gateway/edge/routes.h"
+#include "gateway/edge/tls.h"
 #include "gateway/flow/worker.h"
 
 struct server;
@@ -47,6 +48,7 @@ struct server_settings {
     size_t head_bytes; /* of a request's head, 64 more for each header (431); 0: 12 KiB */
     size_t drain_bytes; /* of a refused body that are read and dropped; 0: 64 MiB */
     unsigned idle_s;    /* a client that neither sends nor reads is closed after; 0: 75 */
+    struct tls *tls;    /* borrowed; NULL: in clear */
 };
 
 /* NULL: libmicrohttpd cannot start (memory, descriptors). */

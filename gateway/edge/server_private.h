@@ -28,9 +28,10 @@ struct connection {
     struct loop_timer head_timer;
     uint64_t head_due_us; /* while no request is under way: its head must be in by then */
     char peer[64];
-    bool left;       /* the client has closed its sending side */
-    bool suspended;  /* by us; MHD does not see it */
-    bool resume_due; /* in the server's list */
+    struct tls_identity *identity; /* that it shows; owned reference; NULL: in clear */
+    bool left;                     /* the client has closed its sending side */
+    bool suspended;                /* by us; MHD does not see it */
+    bool resume_due;               /* in the server's list */
 
     /* The request under way. */
     struct exchange *exchange; /* owned: exchange_gone() gives it up */

@@ -98,6 +98,7 @@ static int serve_on(struct process *process, const struct sockets *sockets)
         .connections_max = (unsigned)((limits->connections + n - 1) / n),
         .head_bytes = (size_t)limits->header_bytes,
         .idle_s = (unsigned)((limits->keep_alive_ms + 999) / 1000),
+        .tls = sockets->surface == ROUTE_PUBLIC ? process->tls : NULL,
     };
 
     for (unsigned i = 0; i < n; i++) {
@@ -126,6 +127,13 @@ static int begin(struct process *process, const struct sockets *sockets, bool in
             "'%s' can be reached from other machines and asks for no key: it shows "
             "every record",
             sockets->real);
+    if (sockets->surface == ROUTE_PUBLIC && process->tls == NULL &&
+        !listen_is_loopback(sockets->real))
+        log_message(LOG_WARN, "clear_listener",
+                    "'%s' can be reached from other machines and speaks in clear: keys "
+                    "and prompts can be read on the way, unless what stands before it "
+                    "encrypts; see \"tls\"",
+                    sockets->real);
     if (sockets->surface == ROUTE_PUBLIC && !may_listen(process, sockets->real)) {
         close_from(sockets, 0);
         return -1;
@@ -135,6 +143,8 @@ static int begin(struct process *process, const struct sockets *sockets, bool in
     log_begin(&line, LOG_INFO, "listening");
     log_text(&line, "listener", sockets->surface == ROUTE_PUBLIC ? "public" : "admin");
     log_text(&line, "address", sockets->real);
+    if (sockets->surface == ROUTE_PUBLIC)
+        log_bool(&line, "tls", process->tls != NULL);
     if (inherited)
         log_bool(&line, "inherited", true);
     log_end(&line);

@@ -36,25 +36,27 @@ static int check(const char *config_path)
     struct snapshot_error error = { .text = "" };
     struct store_error trouble = { .text = "" };
     struct keeper_error no_keys = { .text = "" };
-    struct snapshot *snapshot;
+    struct reload_set set;
+    const struct config *config;
     enum err err;
 
     if (keeper_new(&clock_system, &process.keeper, &no_keys) != ERR_OK)
         return refuse(no_keys.text);
-    err = reload_load(&process, 1, NULL, &snapshot, &error);
+    err = reload_load(&process, 1, NULL, &set, &error);
     keeper_free(process.keeper);
     if (err != ERR_OK)
         return refuse(error.text);
-    if (archive_check(snapshot->config, &trouble) != STORE_OK) {
-        snapshot_unref(snapshot);
+    config = set.snapshot->config;
+    if (archive_check(config, &trouble) != STORE_OK) {
+        reload_set_release(&set);
         return refuse(trouble.text);
     }
     printf("%s: fine: %zu experts, %zu embedders, %zu policies, %s\n", config_path,
-           snapshot->config->n_experts, snapshot->config->n_embedders,
-           snapshot->config->n_policies,
-           snapshot->fuser != NULL ? fuser_bundle_id(fuser_bundle_of(snapshot->fuser))
-                                   : "no bundle");
-    snapshot_unref(snapshot);
+           config->n_experts, config->n_embedders, config->n_policies,
+           set.snapshot->fuser != NULL
+               ? fuser_bundle_id(fuser_bundle_of(set.snapshot->fuser))
+               : "no bundle");
+    reload_set_release(&set);
     return EXIT_SUCCESS;
 }
 

@@ -200,6 +200,7 @@ static void stop(struct process *process)
     pool_free(service->pool);
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_free(process->workers[i]);
+    tls_free(process->tls);
     resolve_free(service->resolve);
     sticky_free(service->sticky);
     vector_cache_free(service->vectors);
@@ -214,10 +215,24 @@ static void stop(struct process *process)
     metrics_free(service->metrics);
 }
 
+static enum err take_identity(struct process *process, struct tls_identity **identity)
+{
+    if (*identity == NULL)
+        return ERR_OK;
+    reload_note_identity(process, *identity, NULL);
+    process->tls = tls_new(identity);
+    if (process->tls != NULL)
+        return ERR_OK;
+    tls_identity_unref(*identity);
+    log_message(LOG_ERROR, "start_failed", "%s", err_text(ERR_NOMEM));
+    return ERR_NOMEM;
+}
+
 int process_serve(const char *config_path)
 {
     struct process process = { .config_path = config_path, .loaded = 1 };
     struct snapshot_error error = { .text = "" };
+    struct reload_set set = { NULL, NULL };
     struct store_error trouble = { .text = "" };
     struct keeper_error no_keys = { .text = "" };
     struct manager_error no_socket = { .text = "" };
@@ -240,10 +255,13 @@ int process_serve(const char *config_path)
         log_message(LOG_ERROR, "start_failed", "%s", no_keys.text);
         goto done;
     }
-    if (reload_load(&process, 1, NULL, &process.snapshot, &error) != ERR_OK) {
+    if (reload_load(&process, 1, NULL, &set, &error) != ERR_OK) {
         log_message(LOG_ERROR, "start_failed", "%s", error.text);
         goto done;
     }
+    process.snapshot = set.snapshot;
+    if (take_identity(&process, &set.identity) != ERR_OK)
+        goto done;
     reload_adopt(&process, process.snapshot);
     process.service.instance = (uint16_t)process.snapshot->config->instance;
     if (sticky_new((size_t)process.snapshot->config->stickiness.entries,

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "gateway/edge/listen.h"
+#include "gateway/edge/tls.h"
 #include "gateway/flow/keeper.h"
 #include "gateway/flow/reload.h"
 #include "gateway/flow/snapshot.h"
@@ -36,6 +37,7 @@ struct process {
     unsigned n_workers;
     struct worker *workers[METRICS_MAX_BLOCKS];
     unsigned n_running;
+    struct tls *tls;           /* of the public listener; NULL: it speaks in clear */
     struct listen_place place; /* of the admin listener's Unix socket */
     bool draining;
     struct manager manager;
@@ -55,13 +57,21 @@ struct process {
 int process_serve(const char *config_path);
 
 /* reload.c */
-/* Configuration, bundle and the file of keys, or nothing of them. */
+/* What a configuration names, loaded and checked. */
+struct reload_set {
+    struct snapshot *snapshot;     /* owned reference */
+    struct tls_identity *identity; /* likewise; NULL: there is none */
+};
+/* Configuration, bundle, certificates and the file of keys, or nothing of them. */
 NODISCARD enum err reload_load(struct process *process, uint64_t number,
-                               const struct snapshot *before,
-                               struct snapshot **ret_snapshot,
+                               const struct snapshot *before, struct reload_set *ret_set,
                                struct snapshot_error *error);
+void reload_set_release(struct reload_set *set);
 /* The snapshot is the process's: what it sets outside of itself, who buries it. */
 void reload_adopt(struct process *process, struct snapshot *snapshot);
+/* Gauge and warnings of what is shown from now on; report: also to it, NULL: to nobody. */
+void reload_note_identity(struct process *process, const struct tls_identity *identity,
+                          struct reload_report *report);
 /* Before the workers start: who asks for a reload over HTTP gets one. */
 void reload_serve(struct process *process);
 /* Another snapshot is loaded and published to all workers, after the one that may be under

@@ -4,6 +4,7 @@
  *        |                               last request
  *        +--> anything wrong: nothing has changed
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
 #include "gateway/flow/bars.h"
 #include "gateway/flow/inventory.h"
 #include "gateway/main/process.h"
+
+#define EXPIRY_WARN_S (14 * INT64_C(86400))
 
 static void bury(void *arg)
 {
@@ -41,25 +44,66 @@ void reload_adopt(struct process *process, struct snapshot *snapshot)
     set_log_level(snapshot->config);
 }
 
+/* "frugal.json: /tls/key_file: ..." */
+static enum err refuse(struct snapshot_error *error, const struct config *config,
+                       enum err err, const char *pointer, const char *text)
+{
+    if (error->text[0] != '\0')
+        return err;
+    (void)snprintf(error->file, sizeof error->file, "%s", config->path);
+    (void)snprintf(error->pointer, sizeof error->pointer, "%s", pointer);
+    (void)snprintf(error->text, sizeof error->text, "%.200s: %s: %s", config->path,
+                   pointer, text);
+    return err;
+}
+
+static enum err load_identity(const struct config *config,
+                              struct tls_identity **ret_identity,
+                              struct snapshot_error *error)
+{
+    const struct tls_files files = { config->tls.cert_file, config->tls.key_file,
+                                     config->tls.client_ca_file };
+    struct tls_error why = { .text = "" };
+    char pointer[64];
+    enum err err;
+
+    if (files.cert_file == NULL)
+        return ERR_OK;
+    err = tls_identity_load(&files, ret_identity, &why);
+    if (err == ERR_OK)
+        return ERR_OK;
+    (void)snprintf(pointer, sizeof pointer, "/tls/%s", why.setting);
+    return refuse(error, config, err, pointer, why.text);
+}
+
+void reload_set_release(struct reload_set *set)
+{
+    snapshot_unref(set->snapshot);
+    tls_identity_unref(set->identity);
+    *set = (struct reload_set){ NULL, NULL };
+}
+
 enum err reload_load(struct process *process, uint64_t number,
-                     const struct snapshot *before, struct snapshot **ret_snapshot,
+                     const struct snapshot *before, struct reload_set *ret_set,
                      struct snapshot_error *error)
 {
     struct keeper_error why = { .text = "" };
-    struct snapshot *snapshot;
+    struct reload_set set = { NULL, NULL };
     enum err err = snapshot_load(process->config_path, number, before,
-                                 process->service.metrics, &snapshot, error);
+                                 process->service.metrics, &set.snapshot, error);
 
-    if (err != ERR_OK)
-        return err;
-    err = keeper_file(process->keeper, snapshot->config, &why);
-    if (err != ERR_OK) {
-        (void)snprintf(error->text, sizeof error->text, "%s", why.text);
-        snapshot_unref(snapshot);
-        return err;
+    if (err == ERR_OK)
+        err = load_identity(set.snapshot->config, &set.identity, error);
+    if (err == ERR_OK) {
+        err = keeper_file(process->keeper, set.snapshot->config, &why);
+        if (err != ERR_OK)
+            (void)snprintf(error->text, sizeof error->text, "%s", why.text);
     }
-    *ret_snapshot = snapshot;
-    return ERR_OK;
+    if (err == ERR_OK)
+        *ret_set = set;
+    else
+        reload_set_release(&set);
+    return err;
 }
 
 /* -- one reload -------------------------------------------------------------------------- */
@@ -78,6 +122,56 @@ static void note_stranger(void *context, const char *event, const char *text)
 {
     (void)event;
     reload_warn(context, NULL, "%s", text);
+}
+
+static void note(struct reload_report *report, const char *event, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/* To the log and, where somebody asked, to him. */
+static void note(struct reload_report *report, const char *event, const char *format, ...)
+{
+    char text[RELOAD_WARNING_BYTES];
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    log_message(LOG_WARN, event, "%s", text);
+    if (report != NULL)
+        reload_warn(report, NULL, "%s", text);
+}
+
+void reload_note_identity(struct process *process, const struct tls_identity *identity,
+                          struct reload_report *report)
+{
+    const struct tls_state *state;
+    int64_t now_s = clock_wall_s(&clock_system);
+    char when[CLOCK_TEXT_BYTES];
+
+    if (identity == NULL)
+        return;
+    state = tls_identity_state(identity);
+    metrics_set(process->metrics, METRIC_TLS_EXPIRY, 0, state->until_s);
+    (void)clock_format(state->until_s * 1000000, when);
+    if (state->until_s <= now_s)
+        note(
+            report, "certificate_expired",
+            "the certificate '%s' has expired at %s: clients refuse it; put a new one in "
+            "its place and reload",
+            state->subject, when);
+    else if (state->until_s - now_s < EXPIRY_WARN_S)
+        note(report, "certificate_expires",
+             "the certificate '%s' expires at %s: put a new one in its place and reload",
+             state->subject, when);
+    if (state->from_s > now_s)
+        note(report, "certificate_early",
+             "the certificate '%s' is not valid yet: is the clock right?",
+             state->subject);
+    if (state->key_is_open)
+        note(report, "key_open",
+             "every user of this machine can read the key of the certificate '%s': take "
+             "the right to from others (chmod o-r)",
+             state->subject);
 }
 
 static void log_report(const struct reload_report *report)
@@ -107,13 +201,15 @@ static void fail(struct process *process, struct reload_report *report)
 static void take_over(struct process *process, struct reload_report *report)
 {
     struct snapshot *snapshot, *before = process->snapshot;
+    struct reload_set set;
 
     reload_version_of(before, &report->before);
-    if (reload_load(process, process->loaded + 1, before, &snapshot, &report->error) !=
+    if (reload_load(process, process->loaded + 1, before, &set, &report->error) !=
         ERR_OK) {
         fail(process, report);
         return;
     }
+    snapshot = set.snapshot;
     snapshot->reaper = reap;
     snapshot->reaper_context = process;
     process->publishing = true;
@@ -122,9 +218,14 @@ static void take_over(struct process *process, struct reload_report *report)
         (void)snprintf(report->error.text, sizeof report->error.text,
                        "out of memory: nothing was taken over");
         fail(process, report);
-        snapshot_unref(snapshot);
+        reload_set_release(&set);
         return;
     }
+    if (process->tls != NULL && set.identity != NULL) {
+        reload_note_identity(process, set.identity, report);
+        tls_replace(process->tls, &set.identity);
+    }
+    tls_identity_unref(set.identity);
     process->loaded++;
     bars_lift(snapshot, process->metrics);
     reload_adopt(process, snapshot);

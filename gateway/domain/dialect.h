@@ -58,7 +58,8 @@ void dialect_error(const struct dialect *dialect, const struct api_error *error,
 /* An error in a stream that was begun; sequence: of its next event (voice.h). */
 void dialect_error_event(const struct dialect *dialect, const struct api_error *error,
                          struct str request_id, int64_t sequence, struct buf *out);
-/* An expert's own error body ({"error":{..}}), in the shape of this API. */
+/* An expert's own error body: as it came where it has this API's shape; else in that shape,
+ * with its words where it has any. */
 void dialect_refusal(const struct dialect *dialect, struct str body, int status,
                      struct str request_id, struct buf *out);
 

@@ -9,13 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/domain/jread.h"
-#include "gateway/domain/native.h"
 #include "gateway/flow/exchange_parts.h"
 
-#define FIELDS_MAX  32
-#define ERROR_BYTES 4096
-#define TOLD_MORE   65536 /* frames of an answer in another API */
+#define FIELDS_MAX    32
+#define ERROR_BYTES   4096
+#define REFUSAL_TIMES 6     /* as long as its words may get when they are written again */
+#define TOLD_MORE     65536 /* frames of an answer in another API */
 
 struct head {
     struct exchange *x;
@@ -213,44 +212,14 @@ void respond_cut(struct exchange *x)
     x->ops->abort(x->client);
 }
 
-/* An error object of the expert's goes on as it is; anything else would confuse an SDK. */
-static bool is_error_body(struct str body)
-{
-    struct jread_value root;
-
-    return jread_parse(body, 64, &root) && root.type == JREAD_MAP &&
-           jread_get(root, "error").type != JREAD_NOTHING;
-}
-
-/* The same in the words of an expert that was asked in the client's own API. */
-static bool is_native_error(enum chat_shape shape, struct str body)
-{
-    struct jread_value root;
-
-    return is_error_body(body) && jread_parse(body, 64, &root) &&
-           (shape != CHAT_NATIVE_MESSAGES ||
-            jread_string_is(jread_get(root, "type"), "error"));
-}
-
 void respond_refusal(struct exchange *x)
 {
     struct str body = buf_str(&x->attempt.body);
     struct head head;
     struct buf own;
 
-    buf_init(&own, ERROR_BYTES + body.n);
-    if (native_is(x->form->shape) && is_native_error(x->form->shape, body)) {
-        buf_put_str(&own, body);
-    } else if (!is_error_body(body)) {
-        struct api_error error = { 0 };
-
-        (void)api_error_set(&error, API_EXPERT_STATUS, NULL,
-                            "the expert refused the request with status %u",
-                            x->attempt.status);
-        dialect_error(x->dialect, &error, x->request_id, &own);
-    } else {
-        dialect_refusal(x->dialect, body, (int)x->attempt.status, x->request_id, &own);
-    }
+    buf_init(&own, ERROR_BYTES + REFUSAL_TIMES * body.n);
+    dialect_refusal(x->dialect, body, (int)x->attempt.status, x->request_id, &own);
     head_begin(&head, x);
     add_decision(&head);
     add_error(&head, API_EXPERT_STATUS, 0);

@@ -154,9 +154,10 @@ uint32_t ability_needs(const struct chat_request *chat)
 
     switch (chat->shape) {
     case CHAT_INPUT:
-    case CHAT_NATIVE_RESPONSES: /* its translation is looked at */
-    case CHAT_NATIVE_MESSAGES:
         return 0;
+    case CHAT_NATIVE_RESPONSES: /* its translation is looked at, and may leave out tools */
+    case CHAT_NATIVE_MESSAGES:
+        return has_elements(field(chat, SCAN_TOOLS)) ? ABILITY_BIT(TOOLS) : 0;
     case CHAT_PROMPT:
         needs = of_prompt(chat);
         break;

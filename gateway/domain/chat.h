@@ -26,6 +26,7 @@
 #include "gateway/base/arena.h"
 #include "gateway/base/err.h"
 #include "gateway/base/str.h"
+#include "gateway/domain/adapt.h"
 #include "gateway/domain/api_error.h"
 #include "gateway/domain/config.h"
 #include "gateway/domain/scan.h"
@@ -121,10 +122,15 @@ struct chat_edit {
     int64_t output_limit;                /* lowers or inserts the limit; 0: as it is */
     enum config_limit_field limit_field; /* the name under which it is sent; ANY: under
                                             those in use, else under max_tokens */
+    const struct adapt *adapt;           /* the expert's dialect; NULL: it has none */
+    uint32_t *adapted; /* set to its rules that changed something; may be NULL */
 };
+/* What a request may be cut into on its way with that edit. */
+size_t chat_max_pieces(const struct chat_edit *edit);
 
-/* ret_pieces: CHAT_MAX_PIECES; they point into the body and the arena and live as long as
- * both. Streams always ask for usage. NOMEM only. */
+/* ret_pieces: chat_max_pieces(), CHAT_MAX_PIECES without a dialect; they point into the body,
+ * the arena and the configuration and live as long as these. Streams ask for usage, unless the
+ * dialect drops that. NOMEM; TOO_LARGE: the dialect would have to change too many members. */
 NODISCARD enum err chat_splice(const struct chat_request *chat,
                                const struct chat_edit *edit, struct arena *arena,
                                struct iovec *ret_pieces, size_t *ret_n,

@@ -19,15 +19,29 @@ struct change {
     struct str with;
 };
 
-#define MAX_CHANGES 6 /* insertion, model, stream_options, two limits, frugal */
+#define OUR_CHANGES 6 /* insertion, model, stream_options, two limits, frugal */
+#define MAX_CHANGES (OUR_CHANGES + ADAPT_MAX_CHANGES)
 
 struct changes {
     size_t n;
     struct change list[MAX_CHANGES];
 };
 
-static_assert(2 * MAX_CHANGES + 1 <= CHAT_MAX_PIECES,
+static_assert(2 * OUR_CHANGES + 1 <= CHAT_MAX_PIECES,
               "a piece before each and one behind");
+
+size_t chat_max_pieces(const struct chat_edit *edit)
+{
+    return CHAT_MAX_PIECES + (edit->adapt != NULL ? 2 * ADAPT_MAX_CHANGES : 0);
+}
+
+/* The members that go, in the order of the body. */
+struct removals {
+    size_t n;
+    struct removal {
+        size_t begin, end; /* from the key to behind the value */
+    } list[2 + ADAPT_MAX_CHANGES];
+};
 
 static void replace(struct changes *changes, size_t begin, size_t end, struct str with)
 {
@@ -74,9 +88,9 @@ static size_t comma_before(struct str body, size_t at)
  * Of several, those before it went first; the comma that one of them took along stands for
  * the one before both. */
 static void remove_member(struct changes *changes, struct str body,
-                          const struct scan_place *place)
+                          const struct removal *place)
 {
-    size_t begin = place->key_begin, end = place->end;
+    size_t begin = place->begin, end = place->end;
     ptrdiff_t taken;
 
     while (end < body.n && is_space(body.p[end]))
@@ -86,8 +100,7 @@ static void remove_member(struct changes *changes, struct str body,
         return;
     }
     begin = comma_before(body, begin);
-    taken = take_back(changes, begin);
-    if (taken >= 0)
+    for (taken = take_back(changes, begin); taken >= 0; taken = take_back(changes, begin))
         begin = comma_before(body, (size_t)taken);
     replace(changes, begin, place->end, (struct str){ NULL, 0 });
 }
@@ -190,28 +203,96 @@ static bool move_limit(const struct chat_request *chat, enum scan_field to, int6
     return false;
 }
 
-/* Our own object goes, and the limit under a name that the expert would not understand or
- * refuse; in the order of the body. */
-static void remove_members(const struct chat_request *chat, const struct chat_edit *edit,
-                           struct changes *changes)
+static void add_removal(struct removals *removals, size_t begin, size_t end)
 {
-    const struct scan_place *fields = chat->scan->fields;
-    const struct scan_place *ours = &fields[SCAN_FRUGAL], *other = NULL;
+    size_t at = removals->n++;
+
+    for (; at > 0 && removals->list[at - 1].begin > begin; at--)
+        removals->list[at] = removals->list[at - 1];
+    removals->list[at] = (struct removal){ begin, end };
+}
+
+/* The limit under a name that the expert would not understand or refuse; or NULL. */
+static const struct scan_place *other_limit(const struct chat_request *chat,
+                                            const struct chat_edit *edit)
+{
+    const struct scan_place *other = NULL;
 
     if (edit->output_limit > 0 && edit->limit_field == CONFIG_LIMIT_MAX_TOKENS)
-        other = &fields[SCAN_MAX_COMPLETION_TOKENS];
+        other = &chat->scan->fields[SCAN_MAX_COMPLETION_TOKENS];
     if (edit->output_limit > 0 && edit->limit_field == CONFIG_LIMIT_MAX_COMPLETION_TOKENS)
-        other = &fields[SCAN_MAX_TOKENS];
-    if (other != NULL && other->type == JREAD_NOTHING)
-        other = NULL;
-    if (ours->type == JREAD_NOTHING)
-        ours = NULL;
-    if (other != NULL && (ours == NULL || other->key_begin < ours->key_begin))
-        remove_member(changes, chat->body, other);
-    if (ours != NULL)
-        remove_member(changes, chat->body, ours);
-    if (other != NULL && ours != NULL && other->key_begin > ours->key_begin)
-        remove_member(changes, chat->body, other);
+        other = &chat->scan->fields[SCAN_MAX_TOKENS];
+    return other != NULL && other->type != JREAD_NOTHING ? other : NULL;
+}
+
+/* What the expert's dialect changes. */
+static enum err adapt(const struct chat_request *chat, const struct chat_edit *edit,
+                      struct changes *changes, struct removals *removals)
+{
+    struct adapt_found found;
+    enum err err = adapt_find(edit->adapt, chat->body, chat->scan, &found);
+
+    if (err != ERR_OK)
+        return err;
+    for (size_t i = 0; i < found.n; i++) {
+        const struct adapt_change *change = &found.list[i];
+
+        if (change->key.n > 0)
+            replace(changes, change->key_begin, change->key_end, change->key);
+        else
+            add_removal(removals, change->key_begin, change->end);
+    }
+    for (size_t i = 0; i < edit->adapt->n; i++)
+        if (edit->adapt->rules[i].limit && other_limit(chat, edit) != NULL)
+            found.rules |= UINT32_C(1) << i;
+    if (edit->adapted != NULL)
+        *edit->adapted = found.rules;
+    return ERR_OK;
+}
+
+/* After all else: what goes may stand where something is inserted, and that comes first. */
+static enum err remove_members(const struct chat_request *chat,
+                               const struct chat_edit *edit, struct changes *changes)
+{
+    const struct scan_place *ours = &chat->scan->fields[SCAN_FRUGAL];
+    const struct scan_place *other = other_limit(chat, edit);
+    struct removals removals;
+    enum err err = ERR_OK;
+
+    removals.n = 0;
+    if (ours->type != JREAD_NOTHING)
+        add_removal(&removals, ours->key_begin, ours->end);
+    if (other != NULL)
+        add_removal(&removals, other->key_begin, other->end);
+    if (edit->adapt != NULL)
+        err = adapt(chat, edit, changes, &removals);
+    for (size_t i = 0; err == ERR_OK && i < removals.n; i++)
+        remove_member(changes, chat->body, &removals.list[i]);
+    return err;
+}
+
+static struct str set_members(const struct chat_edit *edit)
+{
+    return edit->adapt != NULL ? edit->adapt->set : (struct str){ NULL, 0 };
+}
+
+/* Behind the opening bracket. */
+static enum err insert(const struct chat_request *chat, const char *stream,
+                       const char *limit, struct str set, struct arena *arena,
+                       struct changes *changes)
+{
+    size_t open = 0;
+    const char *front;
+
+    if (stream[0] == '\0' && limit[0] == '\0' && set.n == 0)
+        return ERR_OK;
+    front = arena_printf(arena, "%s%s" STR_FMT, stream, limit, STR_ARG(set));
+    if (!front)
+        return ERR_NOMEM;
+    while (chat->body.p[open] != '{')
+        open++;
+    replace(changes, open + 1, open + 1, str_of(front));
+    return ERR_OK;
 }
 
 static enum scan_field limit_name(enum chat_shape shape, enum config_limit_field field)
@@ -225,13 +306,13 @@ static enum scan_field limit_name(enum chat_shape shape, enum config_limit_field
 static enum err collect(const struct chat_request *chat, const struct chat_edit *edit,
                         struct arena *arena, struct changes *changes)
 {
-    const char *stream, *limit = "", *front;
-    size_t open = 0;
+    const char *stream = "", *limit = "";
     enum err err = change_model(chat, edit->model, arena, changes);
 
     if (err != ERR_OK)
         return err;
-    stream = change_stream(chat, changes);
+    if (edit->adapt == NULL || !edit->adapt->no_stream_options)
+        stream = change_stream(chat, changes);
     if (edit->output_limit > 0) {
         bool moved = edit->limit_field != CONFIG_LIMIT_ANY && chat->output_limit > 0 &&
                      chat->output_limit < edit->output_limit;
@@ -248,24 +329,14 @@ static enum err collect(const struct chat_request *chat, const struct chat_edit 
         if (!limit)
             return ERR_NOMEM;
     }
-    if (stream[0] != '\0' || limit[0] != '\0') {
-        front = arena_printf(arena, "%s%s", stream, limit);
-        if (!front)
-            return ERR_NOMEM;
-        while (chat->body.p[open] != '{')
-            open++;
-        replace(changes, open + 1, open + 1, str_of(front));
-    }
-    /* After the insertion: all may stand at the same byte, and the insertion comes first. */
-    remove_members(chat, edit, changes);
-    return ERR_OK;
+    err = insert(chat, stream, limit, set_members(edit), arena, changes);
+    return err == ERR_OK ? remove_members(chat, edit, changes) : err;
 }
 
 static void add_piece(struct iovec *pieces, size_t *n, struct str s)
 {
     if (s.n == 0)
         return;
-    assert(*n < CHAT_MAX_PIECES);
     pieces[(*n)++] = (struct iovec){ (void *)(uintptr_t)s.p, s.n };
 }
 
@@ -273,10 +344,12 @@ enum err chat_splice(const struct chat_request *chat, const struct chat_edit *ed
                      struct arena *arena, struct iovec *ret_pieces, size_t *ret_n,
                      size_t *ret_bytes)
 {
-    struct changes changes = { .n = 0 };
+    struct changes changes; /* its list is long and mostly not used */
     size_t at = 0, n = 0, bytes = 0;
-    enum err err = collect(chat, edit, arena, &changes);
+    enum err err;
 
+    changes.n = 0;
+    err = collect(chat, edit, arena, &changes);
     if (err != ERR_OK)
         return err;
     for (size_t i = 0; i < changes.n; i++) {
@@ -288,6 +361,7 @@ enum err chat_splice(const struct chat_request *chat, const struct chat_edit *ed
         at = change->end;
     }
     add_piece(ret_pieces, &n, (struct str){ chat->body.p + at, chat->body.n - at });
+    assert(n <= chat_max_pieces(edit));
     for (size_t i = 0; i < n; i++)
         bytes += ret_pieces[i].iov_len;
     *ret_n = n;

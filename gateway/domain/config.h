@@ -35,6 +35,7 @@
 #include "gateway/base/err.h"
 #include "gateway/base/money.h"
 #include "gateway/base/str.h"
+#include "gateway/domain/adapt.h"
 
 #define CONFIG_MAX_EXPERTS   64 /* a bit mask of them is a uint64_t */
 #define CONFIG_MAX_EMBEDDERS 6
@@ -142,6 +143,7 @@ struct config_generator {
     unsigned apis;        /* bit i: it speaks enum config_api i */
     bool abilities_given; /* in the file; else it is taken to be able to everything */
     uint32_t abilities;   /* ability.h */
+    struct adapt adapt;   /* its dialect */
     struct config_prices prices;
     int64_t context_tokens; /* 0: not known */
     int64_t

@@ -146,6 +146,7 @@ static const struct setting generator_settings[] = {
     { "output_limit_field", SETTING_WORD, AT(draft_generator, generator.limit_field),
       "any", .words = limit_fields,
       .help = "the only field under which it takes an output limit; any: it knows both" },
+    { "request", SETTING_OTHER, .help = "what its requests are changed in, its dialect" },
     { "template_tokens", SETTING_INT, AT(draft_generator, generator.template_tokens),
       "64", 0, MILLION, .help = "what its chat template adds to a request, at most" },
     { "image_tokens", SETTING_INT, AT(draft_generator, generator.image_tokens), "0", 0,
@@ -297,7 +298,7 @@ static enum err read_generator(const struct config_node *node, bool free,
                                struct config_generator *generator)
 {
     struct draft_generator draft = { .free = false };
-    struct config_node api, capabilities, price;
+    struct config_node api, capabilities, request, price;
     enum err err = config_want_object(node);
 
     if (err == ERR_OK)
@@ -311,6 +312,10 @@ static enum err read_generator(const struct config_node *node, bool free,
         return err;
     capabilities = config_child(node, "capabilities");
     err = read_abilities(&capabilities, &draft.generator);
+    if (err != ERR_OK)
+        return err;
+    request = config_child(node, "request");
+    err = config_read_request(&request, &draft.generator);
     if (err != ERR_OK)
         return err;
     err = check_tokenizer(node, draft.generator.tokenizer);
@@ -457,6 +462,7 @@ void config_experts_help(struct buf *out)
     HELP("experts.NAME.health", health_settings);
     HELP("experts.NAME.probe", probe_settings);
     HELP("experts.NAME.generator", generator_settings);
+    config_request_help(out);
     config_prices_help(out);
     HELP("experts.NAME.embedding", embedding_settings);
 #undef HELP

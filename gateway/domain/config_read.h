@@ -103,6 +103,11 @@ NODISCARD enum err config_moment(const struct config_node *node, int64_t *ret_s)
  * and only input and fee are read. */
 NODISCARD enum err config_read_prices(const struct config_node *price, bool free,
                                       bool embedding, struct config_prices *ret_prices);
+/* The section `request` of a generator, which may be absent; its output_limit_field is read
+ * already, and is one of the rules. */
+NODISCARD enum err config_read_request(const struct config_node *request,
+                                       struct config_generator *generator);
+void config_request_help(struct buf *out);
 void config_store_differ(const struct config *before, const struct config *after,
                          config_named fn, void *context);
 void config_stickiness_differ(const struct config *before, const struct config *after,

@@ -224,24 +224,31 @@ struct jread_iter jread_iter(struct jread_value map_or_list)
                                 map_or_list.raw.p + map_or_list.raw.n - 1 };
 }
 
-static bool next_value(struct jread_iter *it, const char *p,
-                       struct jread_value *ret_value)
+void jread_jump(struct jread_iter *it, const char *behind)
 {
-    const char *behind = skip_value(p, it->end, JREAD_MAX_DEPTH);
+    const char *p = skip_space(behind, it->end);
 
+    it->p = p < it->end && *p == ',' ? p + 1 : p;
+}
+
+bool jread_next_element(struct jread_iter *it, struct jread_value *ret_value)
+{
+    const char *p, *behind;
+
+    if (!it->p)
+        return false;
+    p = skip_space(it->p, it->end);
+    behind = skip_value(p, it->end, JREAD_MAX_DEPTH);
     if (!behind)
         return false;
     *ret_value = jread_trusted((struct str){ p, (size_t)(behind - p) });
-    p = skip_space(behind, it->end);
-    it->p = p < it->end && *p == ',' ? p + 1 : p;
+    jread_jump(it, behind);
     return true;
 }
 
-bool jread_next_member(struct jread_iter *it, struct jread_value *ret_key,
-                       struct jread_value *ret_value)
+bool jread_next_key(struct jread_iter *it, struct jread_value *ret_key)
 {
     const char *key, *p;
-    struct jread_value value;
 
     if (!it->p)
         return false;
@@ -250,16 +257,21 @@ bool jread_next_member(struct jread_iter *it, struct jread_value *ret_key,
     if (!p)
         return false;
     *ret_key = jread_trusted((struct str){ key, (size_t)(p - key) });
-    p = skip_key(key, it->end);
-    if (!p || !next_value(it, p, &value))
-        return false;
-    *ret_value = value;
-    return true;
+    it->p = skip_key(key, it->end);
+    return it->p != NULL;
 }
 
-bool jread_next_element(struct jread_iter *it, struct jread_value *ret_value)
+bool jread_next_member(struct jread_iter *it, struct jread_value *ret_key,
+                       struct jread_value *ret_value)
 {
-    return it->p && next_value(it, skip_space(it->p, it->end), ret_value);
+    struct jread_iter at = *it;
+    struct jread_value key;
+
+    if (!jread_next_key(&at, &key) || !jread_next_element(&at, ret_value))
+        return false;
+    *ret_key = key;
+    *it = at;
+    return true;
 }
 
 struct jread_value jread_get(struct jread_value map, const char *name)

@@ -59,6 +59,10 @@ jread_iter(struct jread_value map_or_list); /* of another type: no items */
 bool jread_next_member(struct jread_iter *it, struct jread_value *ret_key,
                        struct jread_value *ret_value);
 bool jread_next_element(struct jread_iter *it, struct jread_value *ret_value);
+/* A member's key alone. Its value is the next element, or is jumped over by who knows where it
+ * ends. */
+bool jread_next_key(struct jread_iter *it, struct jread_value *ret_key);
+void jread_jump(struct jread_iter *it, const char *behind);
 /* The last member with that name (unescaped), as common readers take it; NOTHING when
  * absent or when `map` is none. */
 struct jread_value jread_get(struct jread_value map, const char *name);

@@ -115,6 +115,7 @@ int64_t price_prompt_counted(const struct config_generator *generator,
         return MONEY_NONE;
     bound = count_add(generator->template_tokens, bytes, 1);
     bound = count_add(bound, (int64_t)chat->tools_bytes, PRICE_TOOLS_TIMES - 1);
+    bound = count_add(bound, (int64_t)generator->adapt.set.n, 1);
     bound = count_add(bound, PRICE_TOOLS_OVERHEAD, chat->tools_bytes > 0);
     bound = count_add(bound, PRICE_MESSAGE_OVERHEAD, (int64_t)chat->n_messages);
     bound = count_add(bound, generator->image_tokens, (int64_t)chat->n_images);

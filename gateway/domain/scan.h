@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "gateway/base/err.h"
+#include "gateway/base/str.h"
 #include "gateway/domain/jread.h"
 
 /* Top-level keys whose place is recorded: what we read, change or price, what not every expert
@@ -86,6 +87,8 @@ enum scan_field {
 };
 
 const char *scan_field_key(enum scan_field field);
+/* In whatever letters; SCAN_FIELD_COUNT: it is none of ours. */
+enum scan_field scan_field_find(struct str key);
 
 #define SCAN_ERRORS(X)                                                                   \
     X(OK, "success")                                                                     \

@@ -24,6 +24,15 @@ const char *scan_field_key(enum scan_field field)
     return field_keys[field].p;
 }
 
+enum scan_field scan_field_find(struct str key)
+{
+    size_t i = 0;
+
+    while (i < SCAN_FIELD_COUNT && !str_eq_nocase(key, field_keys[i]))
+        i++;
+    return (enum scan_field)i;
+}
+
 /* A content part is an object in a list in a message. */
 static bool in_part(const struct scan *scan)
 {

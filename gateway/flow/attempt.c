@@ -376,11 +376,14 @@ static struct chat_edit edit_of(const struct attempt_spec *spec)
                               .output_limit = spec->limit_tokens,
                               .limit_field = generator->limit_field };
 
-    /* Under the name that this expert knows, also where nothing lowers it. */
-    if (spec->chat->translated && edit.output_limit == 0)
-        edit.output_limit = spec->chat->output_limit;
     if (spec->chat->shape != CHAT_MESSAGES)
         edit.limit_field = CONFIG_LIMIT_ANY; /* that API has one name only */
+    /* Under the name that this expert knows, also where nothing lowers it. */
+    if (edit.output_limit == 0 &&
+        (spec->chat->translated || edit.limit_field != CONFIG_LIMIT_ANY))
+        edit.output_limit = spec->chat->output_limit;
+    if (generator->adapt.n > 0 && !native_is(spec->chat->shape))
+        edit.adapt = &generator->adapt;
     if (spec->chat->shape == CHAT_INPUT)
         edit.output_limit = 0;
     return edit;
@@ -407,18 +410,21 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
     const struct config_expert *expert = &spec->snapshot->config->experts[spec->expert];
     struct http_header headers[ATTEMPT_FORWARDED_MAX + ATTEMPT_VERSIONS + 4];
     struct chat_edit edit = edit_of(spec);
-    struct iovec *pieces = arena_array(spec->arena, CHAT_MAX_PIECES, sizeof *pieces);
+    struct iovec *pieces =
+        arena_array(spec->arena, chat_max_pieces(&edit), sizeof *pieces);
     struct http_spec call = { .method = "POST",
                               .headers = headers,
                               .key = expert->key,
                               .key_header = expert->key_header,
                               .once = true,
                               .fresh = spec->fresh };
+    enum err err = ERR_NOMEM;
     size_t bytes;
 
     *attempt = (struct attempt){ .spec = *spec,
                                  .retry_after_ms = -1,
                                  .started_us = spec->now_us };
+    edit.adapted = &attempt->adapted;
     attempt->end = entered(attempt);
     attempt->word = attempt_word(attempt->end);
     if (attempt->end != ATTEMPT_RUNNING)
@@ -426,10 +432,12 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
     call.url = chat_url(spec->arena,
                         upstream_endpoint(spec->snapshot, spec->expert, spec->endpoint),
                         chat_path(spec->chat->shape));
-    if (call.url == NULL || pieces == NULL ||
-        chat_splice(spec->chat, &edit, spec->arena, pieces, &call.n_body, &bytes) !=
-            ERR_OK) {
-        over(attempt, ATTEMPT_NOMEM, NULL, NULL);
+    if (call.url != NULL && pieces != NULL)
+        err = chat_splice(spec->chat, &edit, spec->arena, pieces, &call.n_body, &bytes);
+    if (err != ERR_OK) {
+        over(attempt, err == ERR_TOO_LARGE ? ATTEMPT_UNTOLD : ATTEMPT_NOMEM, NULL,
+             err == ERR_TOO_LARGE ? "members that its dialect changes occur too often"
+                                  : NULL);
         return;
     }
     call.body = pieces;

@@ -66,6 +66,7 @@ enum attempt_fate {
     X(CUT, "cut", CUT, EXPERT_BROKEN, true, true, UNKNOWN, FAILED)                       \
     X(STALE, "stale", CUT, EXPERT_BROKEN, true, false, UNKNOWN, NOTHING)                 \
     X(MALFORMED, "malformed", MALFORMED, EXPERT_BROKEN, true, false, UNKNOWN, FAILED)    \
+    X(UNTOLD, "untold", CANCELLED, DUPLICATE_KEY, true, false, FREE, NOTHING)            \
     X(NOMEM, "no_memory", CANCELLED, NOMEM, false, false, UNKNOWN, NOTHING)              \
     X(CANCELLED, "cancelled", CANCELLED, CLIENT_GONE, false, false, UNKNOWN, NOTHING)
 
@@ -124,6 +125,7 @@ struct attempt {
     int64_t retry_after_ms; /* -1: not said */
     char expert_request_id[64];
     const char *word;           /* how it ended, finer than `end`: "timeout_idle" */
+    uint32_t adapted;           /* bit i: rule i of the expert's dialect was applied */
     const char *detail;         /* for the log; static or in the arena */
     struct usage_answer answer; /* ANSWERED and not streamed */
     bool sent;                  /* the request may have reached the expert */

@@ -292,6 +292,37 @@ static double milliseconds(int64_t us)
     return us > 0 ? (double)us / 1000.0 : NAN;
 }
 
+static void put_rules(struct jput *j, const char *key, enum adapt_way way,
+                      const struct adapt *adapt, uint32_t rules)
+{
+    jput_open(j, key, way == ADAPT_RENAME ? '{' : '[');
+    for (size_t i = 0; i < adapt->n; i++) {
+        const struct adapt_rule *rule = &adapt->rules[i];
+
+        if ((rules >> i & 1) == 0 || rule->way != way)
+            continue;
+        if (way == ADAPT_RENAME)
+            jput_text(j, rule->field, rule->to);
+        else
+            jput_text(j, NULL, rule->field);
+    }
+    jput_close(j, way == ADAPT_RENAME ? '}' : ']');
+}
+
+/* In the members of the setting: what of it was applied. */
+static void put_adapted(struct jput *j, const struct record *record,
+                        const struct record_attempt *attempt)
+{
+    const struct adapt *adapt =
+        &record_config(record)->experts[attempt->expert].generator.adapt;
+
+    jput_open(j, "adapted", '{');
+    put_rules(j, "rename", ADAPT_RENAME, adapt, attempt->adapted);
+    put_rules(j, "drop", ADAPT_DROP, adapt, attempt->adapted);
+    put_rules(j, "set", ADAPT_SET, adapt, attempt->adapted);
+    jput_close(j, '}');
+}
+
 static void put_attempt(struct jput *j, const struct record *record,
                         const struct record_attempt *attempt)
 {
@@ -306,6 +337,8 @@ static void put_attempt(struct jput *j, const struct record *record,
     jput_bool(j, "sent", attempt->sent);
     if (attempt->expert_request_id[0] != '\0')
         jput_text(j, "expert_request_id", attempt->expert_request_id);
+    if (attempt->adapted != 0)
+        put_adapted(j, record, attempt);
     jput_number(j, "began_ms", (double)attempt->began_us / 1000.0);
     jput_number(j, "head_ms", milliseconds((int64_t)attempt->head_us));
     jput_number(j, "first_byte_ms", milliseconds((int64_t)attempt->first_byte_us));

@@ -41,6 +41,7 @@ struct record_attempt {
     const char *error;             /* NULL: it answered */
     bool sent;                     /* it may have reached the expert */
     const char *expert_request_id; /* may be empty */
+    uint32_t adapted;              /* bit i: rule i of its dialect was applied */
     int64_t began_us;              /* after the request was accepted */
     uint64_t head_us, first_byte_us, done_us; /* after it began; 0: not reached */
     int64_t spent_pico;                       /* what it is believed to have cost */

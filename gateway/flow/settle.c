@@ -162,6 +162,7 @@ static void note_attempt(struct exchange *x, int64_t spent)
                                            : attempt_word(attempt->end),
         .sent = answered || attempt->sent,
         .expert_request_id = id.p != NULL ? id.p : "",
+        .adapted = attempt->adapted,
         .began_us = (int64_t)(began - x->accepted_us),
         .head_us = less_early(attempt->timings.head_us, early),
         .first_byte_us = less_early(attempt->timings.first_byte_us, early),

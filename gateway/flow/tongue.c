@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/domain/ability.h"
 #include "gateway/domain/native.h"
 
 #include "gateway/flow/exchange_parts.h"
@@ -55,6 +56,7 @@ static void add_own(struct exchange *x)
 {
     native_request(x->own, x->dialect->native, &x->chat, x->own_scan, buf_str(&x->body));
     x->chat.native = x->own;
+    x->chat.needs |= ability_needs(x->own);
     x->chat.stateful = x->gap->stateful;
     if (x->gap->error.code != API_OK)
         x->chat.untold = &x->gap->error;

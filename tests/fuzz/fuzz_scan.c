@@ -59,8 +59,9 @@ static void agrees_with_reader(const struct scan *scan, struct str body)
 static struct str splice(const struct chat_request *chat, struct arena *arena,
                          struct buf *out)
 {
-    const struct chat_edit edit = { STR_INIT("a\"\xc3\xa9"), 100,
-                                    CONFIG_LIMIT_MAX_COMPLETION_TOKENS };
+    const struct chat_edit edit = { .model = STR_INIT("a\"\xc3\xa9"),
+                                    .output_limit = 100,
+                                    .limit_field = CONFIG_LIMIT_MAX_COMPLETION_TOKENS };
     struct iovec pieces[CHAT_MAX_PIECES];
     size_t n, bytes;
 

@@ -29,7 +29,7 @@ struct call {
     struct asker_question question;
     unsigned attempt; /* from 1 */
     struct arena arena;
-    struct iovec pieces[CHAT_MAX_PIECES];
+    struct iovec *pieces;   /* in the arena */
     struct http_call *http; /* NULL: waits for the timer */
     struct loop_timer timer;
     struct purse_hold hold;
@@ -366,6 +366,7 @@ static void call_send(struct call *call)
         .model = str_of(expert->generator.model),
         .output_limit = price_output_limit(&expert->generator, chat, 0),
         .limit_field = expert->generator.limit_field,
+        .adapt = expert->generator.adapt.n > 0 ? &expert->generator.adapt : NULL,
     };
     struct http_header headers[] = { { "Content-Type", "application/json" } };
     size_t endpoint = (call->attempt - 1) % expert->n_endpoints;
@@ -373,8 +374,10 @@ static void call_send(struct call *call)
     size_t n_pieces = 0, bytes = 0;
 
     arena_clear(&call->arena);
-    if (chat_splice(chat, &edit, &call->arena, call->pieces, &n_pieces, &bytes) !=
-        ERR_OK) {
+    call->pieces =
+        arena_array(&call->arena, chat_max_pieces(&edit), sizeof *call->pieces);
+    if (call->pieces == NULL || chat_splice(chat, &edit, &call->arena, call->pieces,
+                                            &n_pieces, &bytes) != ERR_OK) {
         (void)fputs("frugalctl: out of memory\n", stderr);
         exit(1);
     }

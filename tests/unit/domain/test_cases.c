@@ -98,8 +98,9 @@ static void scans(void **state)
 static void put_splice(const struct chat_request *chat, struct arena *arena,
                        struct buf *out)
 {
-    const struct chat_edit edit = { STR_INIT("small\"1"), 100,
-                                    CONFIG_LIMIT_MAX_COMPLETION_TOKENS };
+    const struct chat_edit edit = { .model = STR_INIT("small\"1"),
+                                    .output_limit = 100,
+                                    .limit_field = CONFIG_LIMIT_MAX_COMPLETION_TOKENS };
     struct iovec pieces[CHAT_MAX_PIECES];
     size_t n, bytes, begin = out->n;
 

@@ -99,7 +99,9 @@ static const char body[] =
 
 static bool read_request(void)
 {
-    const struct chat_edit edit = { STR_INIT("m"), 10, CONFIG_LIMIT_MAX_TOKENS };
+    const struct chat_edit edit = { .model = STR_INIT("m"),
+                                    .output_limit = 10,
+                                    .limit_field = CONFIG_LIMIT_MAX_TOKENS };
     struct api_error error = { .code = API_OK };
     struct iovec pieces[CHAT_MAX_PIECES];
     struct frugal_options options;

@@ -161,9 +161,10 @@ class Daemon:
     def reload(self):
         with self.lock:
             self.reloads += 1
+            before = len(self.gateway.log.lines(event="reloaded"))
             self.gateway.write_config(self._config())
             self.gateway.reload()
-            self.gateway.log.wait(event="reloaded", count=len(self.gateway.log.lines(event="reloaded")) + 1, patience=60 * SLOW)
+            self.gateway.log.wait(event="reloaded", count=before + 1, patience=60 * SLOW)
 
     def restart(self):
         with self.lock:

@@ -195,6 +195,8 @@ enum metric_spend {
       "Calls of a generator by how they ended")                                          \
     X(EMBEDDINGS, COUNTER, "frugal_embeddings_total", EXPERT, ATTEMPT,                   \
       "Calls of an embedder by how they ended")                                          \
+    X(EXPERT_CHECKS, COUNTER, "frugal_expert_checks_total", EXPERT, ATTEMPT,             \
+      "Checks of endpoints beside the calls by how they ended")                          \
     X(EMBEDDING_CACHE, COUNTER, "frugal_embedding_cache_total", EXPERT, CACHE,           \
       "Vectors of remote embedders that were looked for among those kept")               \
     X(EMBEDDING_CACHE_BYTES, GAUGE, "frugal_embedding_cache_bytes", NONE, NONE,          \

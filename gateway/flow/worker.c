@@ -18,6 +18,7 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/flow/checkup.h"
 #include "gateway/flow/probe.h"
 
 /* libgomp's. Declared here since clang, which the lints run, does not find gcc's omp.h. */
@@ -52,7 +53,8 @@ struct worker {
     struct id_source ids;
     struct log_collector log;
     struct loop_task log_task;
-    struct probe *probe; /* of the snapshot; on worker 0 */
+    struct probe *probe;     /* of the snapshot; on worker 0 */
+    struct checkup *checkup; /* likewise */
     struct worker_seat *seats;
     size_t n_seats;
     bool draining;
@@ -167,6 +169,9 @@ static void take_snapshot(struct worker *worker)
             (size_t)worker->snapshot->config->limits.embedding_cache_bytes);
     probe_stop(worker->probe);
     worker->probe = probe_start(worker->loop, worker->http, worker->snapshot);
+    checkup_stop(worker->checkup);
+    worker->checkup =
+        checkup_start(worker->loop, worker->http, worker->snapshot, worker->metrics);
     show_snapshot(worker);
 }
 
@@ -316,6 +321,8 @@ static void drained(void *arg)
     worker->draining = true;
     probe_stop(worker->probe);
     worker->probe = NULL;
+    checkup_stop(worker->checkup);
+    worker->checkup = NULL;
     for (size_t i = 0; i < worker->n_listeners; i++)
         worker->n_waiting +=
             worker->listeners[i].ops->quiesce(worker->listeners[i].listener);
@@ -473,6 +480,8 @@ static void *worker_main(void *arg)
         loop_turn(worker->loop, 100);
     probe_stop(worker->probe);
     worker->probe = NULL;
+    checkup_stop(worker->checkup);
+    worker->checkup = NULL;
     worker->over = true;
     atomic_store(&worker->ended_for_good, true);
     log_collect(NULL);

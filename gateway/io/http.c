@@ -294,7 +294,8 @@ struct http_call *http_start(struct http *http, const struct http_spec *spec,
         return NULL;
     http_call_reset(call, spec);
     const bool readable = http_call_parse_url(call, spec->url);
-    const bool by_curl = readable && (call->tls || http->settings.libcurl_only);
+    const bool by_curl =
+        readable && !spec->connect_only && (call->tls || http->settings.libcurl_only);
     call->transport = by_curl ? &http_curl_transport : &http_plain_transport;
     if (by_curl && http->curl == NULL)
         http->curl = http_curl_new(http);

@@ -107,6 +107,8 @@ struct http_spec {
     bool tls_unverified;     /* certificate and name of an https host are not checked */
     bool once;               /* it is never sent a second time: see http_result.stale */
     bool fresh;              /* on no kept connection */
+    bool connect_only; /* a connection is opened and closed: OK with status 0, nothing
+                                is sent, and TLS is not begun */
 };
 
 struct http_timings { /* microseconds since http_start(); 0 = not reached */

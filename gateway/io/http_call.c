@@ -88,7 +88,8 @@ void http_call_reset(struct http_call *call, const struct http_spec *spec)
     call->detail[0] = '\0';
     call->conn = NULL;
     call->once = spec->once;
-    call->fresh = spec->fresh;
+    call->fresh = spec->fresh || spec->connect_only;
+    call->connect_only = spec->connect_only;
     memset(&call->result, 0, sizeof call->result);
     call->max_answer_bytes = spec->max_answer_bytes;
 }

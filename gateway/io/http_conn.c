@@ -62,6 +62,7 @@ static struct http_call *detach(struct http_conn *conn)
     return call;
 }
 
+/* Also the end of a connection that was only to be opened: OK. */
 static void fail(struct http_conn *conn, enum http_result_code code, const char *detail)
 {
     struct http_call *call = detach(conn);
@@ -428,7 +429,9 @@ static void on_connecting(struct http_conn *conn)
         return;
     }
     loop_timer_clear(conn->loop, &conn->timer);
-    if (loop_watch(conn->loop, &conn->watch, conn->fd, WATCHED_EVENTS) != LOOP_OK)
+    if (conn->call->connect_only)
+        fail(conn, HTTP_OK, NULL);
+    else if (loop_watch(conn->loop, &conn->watch, conn->fd, WATCHED_EVENTS) != LOOP_OK)
         fail(conn, HTTP_NOMEM, NULL);
     else
         start_request(conn);

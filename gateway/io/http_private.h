@@ -114,7 +114,7 @@ struct http_call {
     /* http_conn.c */
     struct http_conn *conn;
     bool retried;
-    bool once, fresh; /* as in the spec */
+    bool once, fresh, connect_only; /* as in the spec */
 
     /* http_curl.c */
     CURL *easy; /* NULL until the first https call */

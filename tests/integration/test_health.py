@@ -464,3 +464,37 @@ def test_without_the_setting_nothing_is_kept(run, router):
         gateway.chat(held_out("poems", 1)[0])
     assert len(embedder.calls("/embeddings")) - before == 3
     assert gateway.metrics().value("frugal_embedding_cache_total") == 0
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def checked(run, upstream, kind, **more):
+    return run.gateway(config({"first": expert(upstream, health={**LATE, "failures": 2},
+                                               probe={"kind": kind, "every_ms": 100}, **more),
+                               "second": expert(run.expert(scripts.answer("from the second")))}))
+
+
+@pytest.mark.parametrize("kind", ["tcp", "models"])
+def test_a_check_finds_an_expert_down_before_any_client_does(run, kind):
+    gateway = checked(run, NOWHERE, kind)
+    gateway.log.wait(event="expert_health", expert="first", state="down")
+    answer = gateway.chat()
+    assert (answer.status, answer["x-frugal-expert"]) == (200, "second")
+    metrics = gateway.metrics()
+    assert metrics.value("frugal_attempts_total", expert="first") == 0
+    assert metrics.value("frugal_expert_checks_total", expert="first", result="connect") >= 2
+
+
+def test_a_good_check_makes_the_trial_due_and_generates_nothing(run):
+    listing = Switch(scripts.refuse(503))
+    first = run.expert(scripts.answer("back"), models=listing)
+    gateway = checked(run, first, "models")
+    gateway.log.wait(event="expert_health", expert="first", state="down")
+    assert gateway.chat()["x-frugal-expert"] == "second"
+    listing.script = lambda call: call.answer({"object": "list", "data": []})
+    eventually(lambda: states(gateway, "first") == ["trial"], "a trial is due")
+    assert first.asked == 0
+    assert gateway.chat()["x-frugal-expert"] == "first"
+    assert states(gateway, "first")[0] in ("ready", "slow_start")
+    assert {call.method for call in first.calls("/models")} == {"GET"}

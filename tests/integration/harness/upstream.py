@@ -153,10 +153,12 @@ class Call:
 
 
 class Expert:
-    def __init__(self, chat=None, embeddings=None, tls=None, completions=None, tokenize=None, messages=None, responses=None):
+    def __init__(self, chat=None, embeddings=None, tls=None, completions=None, tokenize=None, messages=None, responses=None,
+                 models=None):
         self._scripts = {"/chat/completions": _listed(chat), "/embeddings": _listed(embeddings),
                          "/v1/completions": _listed(completions), "/tokenize": _listed(tokenize),
-                         "/v1/messages": _listed(messages), "/v1/responses": _listed(responses)}
+                         "/v1/messages": _listed(messages), "/v1/responses": _listed(responses),
+                         "/models": _listed(models)}
         self._asked = {}
         self._calls = []
         self._failures = []

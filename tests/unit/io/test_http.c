@@ -27,6 +27,29 @@ static void an_answer_arrives_whole(void **state)
     script_server_free(server);
 }
 
+static void only_accept(struct script_peer *peer, void *arg)
+{
+    char byte;
+    (void)arg;
+    assert(recv(peer->fd, &byte, 1, 0) == 0); /* nothing is said */
+}
+
+static void a_connection_can_be_opened_and_closed(void **state)
+{
+    struct script_server *server = script_server_new(only_accept, NULL, 1);
+    struct http_spec spec = get(server);
+    struct seen seen = { 0 };
+    (void)state;
+    spec.connect_only = true;
+    start(&seen, &spec);
+    run_until_done(&seen, 1);
+    assert_int_equal(seen.result.code, HTTP_OK);
+    assert_int_equal(seen.heads, 0);
+    assert_false(seen.result.sent);
+    release(&seen);
+    script_server_free(server);
+}
+
 static void the_next_call_uses_the_kept_connection(void **state)
 {
     struct script_server *server = script_server_new(answer_plainly, NULL, 1);
@@ -328,6 +351,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HTTP_TEST(an_answer_arrives_whole),
+        HTTP_TEST(a_connection_can_be_opened_and_closed),
         HTTP_TEST(the_next_call_uses_the_kept_connection),
         HTTP_TEST(chunks_are_decoded_and_one_head_is_told),
         HTTP_TEST(a_small_body_of_pieces_arrives_byte_for_byte),

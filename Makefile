@@ -49,7 +49,7 @@ UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS)) $(B)/unit/faiss
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
-.PHONY: all demo check unit integration soak faults overload chaos netns acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
+.PHONY: all demo check unit integration soak faults overload chaos netns soak-million acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
 .DEFAULT_GOAL := all
 
 # A make inside make: quiet, and on all processors unless the caller said how many.
@@ -174,6 +174,10 @@ chaos: programs ## experts killed, reloads, restarts behind a socket, 500 reques
 netns: programs ## hosts in network namespaces (root): a cut wire, 5 % loss, 200 ms; skipped where they cannot be made
 	$(Q)tools/install-deps build test netns
 	$(Q)tests/run-pytest $(B) tests/netns -o timeout=0 -s
+
+soak-million: programs ## a million mixed requests (MILLION): what memory and descriptors do after the warm-up
+	$(Q)tools/install-deps build test bench
+	$(Q)MILLION=$(or $(MILLION),1000000) tests/run-pytest $(B) tests/million -o timeout=0 -s
 
 acceptance: ## what needs real outcomes and real upstreams: make acceptance DATA=DIR
 	$(Q)tools/install-deps build test

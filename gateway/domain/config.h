@@ -331,6 +331,7 @@ struct config_store {
     int64_t keep_neighbours;       /* of a record */
     enum config_feedback feedback; /* of requests without a key */
     int64_t feedback_per_day;      /* scores of one key; 0: no bound */
+    int64_t learn_s; /* the bundle in force takes scores so often; 0: never */
 };
 
 /* -- conversations, sticky.h -- */

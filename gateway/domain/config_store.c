@@ -54,6 +54,11 @@ static const struct setting store_settings[] = {
           "(builds for requests without a key) or shared (every build with feedback)" },
     { "feedback_per_day", SETTING_INT, AT(store.feedback_per_day), "1000", 0, 1e9,
       .help = "scores that one key may give in a day; 0: as many as it likes" },
+    { "learn_s", SETTING_INT, AT(store.learn_s), "0", 0, 86400,
+      .help =
+          "so often, and at each reload, scores become calibration rows of the bundle in "
+          "force, where the prompt's text or vectors are kept; 0: only a build takes "
+          "them" },
 };
 
 /* Its own text, or an object's `path`. Without either there is no store. */

@@ -186,10 +186,10 @@ static void put_scored(struct recall *recall, const struct store_feedback *f)
     jput_number(&j, "score", f->score);
     jput_number(&j, "weight", f->weight);
     jput_bool(&j, "calibrates", text || vectors);
-    jput_text(&j, "note",
-              text ? "a build with feedback takes it as a calibration row"
-              : vectors
-                  ? "the prompt's text was not kept: a build takes it by its vectors, "
+    jput_text(
+        &j, "note",
+        text ? "it becomes a calibration row, by store.learn_s or a build with feedback"
+        : vectors ? "the prompt's text was not kept: a build takes it by its vectors, "
                     "for embedders that are not built in"
                   : "neither the prompt's text nor its vectors were kept: it counts in "
                     "statistics only");

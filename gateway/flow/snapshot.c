@@ -204,7 +204,9 @@ static void take_tuned(struct config *config, const struct fuser_tuned *tuned)
     }
 }
 
-static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *error)
+/* The fuser by that bundle, under the names of the configuration. */
+static enum fuser_err take_bundle(struct snapshot *snapshot, struct fuser_bundle *bundle,
+                                  struct fuser_error *why)
 {
     const struct config *config = snapshot->config;
     const char *experts[CONFIG_MAX_EXPERTS], *embedders[CONFIG_MAX_EMBEDDERS];
@@ -212,6 +214,41 @@ static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *er
                                  .n_generators = config->n_experts,
                                  .embedders = embedders,
                                  .n_embedders = config->n_embedders };
+
+    for (size_t i = 0; i < config->n_experts; i++)
+        experts[i] = config->experts[i].name;
+    for (size_t j = 0; j < config->n_embedders; j++)
+        embedders[j] = config->embedders[j].name;
+    enum fuser_err err = fuser_new(bundle, &names, &snapshot->fuser, why);
+    if (err == FUSER_OK)
+        compare(snapshot, bundle);
+    return err;
+}
+
+/* The scores that there are beside the file's rows. What cannot be read now is tried again while the gateway serves,
+ * where it is logged: a database that is not there yet is no reason not to serve. */
+static void learn(struct snapshot *snapshot, struct fuser_bundle **bundle)
+{
+    const struct config_store *store = &snapshot->config->store;
+    struct lessons_taken taken;
+    struct lessons_stamp stamp;
+    struct fuser_bundle *learned;
+
+    if (store->learn_s == 0 || store->path == NULL)
+        return;
+    snapshot->base = fuser_bundle_ref(*bundle);
+    snapshot->learned = (struct lessons_stamp){ 0, 0 };
+    if (lessons_stamp_of(store->path, &stamp, NULL) != ERR_OK || stamp.n == 0 ||
+        lessons_learn(store->path, snapshot->base, &learned, &taken, NULL) != ERR_OK)
+        return;
+    fuser_bundle_unref(*bundle);
+    *bundle = learned;
+    snapshot->learned = stamp;
+}
+
+static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *error)
+{
+    const struct config *config = snapshot->config;
     struct fuser_error why = { 0 };
     struct fuser_bundle *bundle = NULL;
     char text[sizeof error->text];
@@ -219,10 +256,6 @@ static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *er
 
     if (config->bundle == NULL)
         return ERR_OK;
-    for (size_t i = 0; i < config->n_experts; i++)
-        experts[i] = config->experts[i].name;
-    for (size_t j = 0; j < config->n_embedders; j++)
-        embedders[j] = config->embedders[j].name;
     if (fuser_bundle_load(config->bundle, &bundle, &why) != FUSER_OK)
         goto refused;
     if (!same_text(bundle)) {
@@ -230,9 +263,9 @@ static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *er
                  fuser_bundle_text_version(bundle), ROUTING_TEXT_VERSION);
         goto refused;
     }
-    if (fuser_new(bundle, &names, &snapshot->fuser, &why) != FUSER_OK)
+    learn(snapshot, &bundle);
+    if (take_bundle(snapshot, bundle, &why) != FUSER_OK)
         goto refused;
-    compare(snapshot, bundle);
     take_tuned(snapshot->config, fuser_bundle_tuned(bundle));
     goto done;
 refused:
@@ -245,21 +278,45 @@ done:
     return err;
 }
 
+/* NULL: out of memory. */
+static struct snapshot *snapshot_new(uint64_t number)
+{
+    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
+
+    if (snapshot == NULL)
+        return NULL;
+    atomic_init(&snapshot->refs, 1);
+    snapshot->number = number;
+    snapshot->loaded_s = clock_wall_s(&clock_system);
+    return snapshot;
+}
+
+/* What goes on from one snapshot to the next, and what is found out again. */
+static enum err make_parts(struct snapshot *snapshot, const struct snapshot *before,
+                           struct metrics *metrics, struct snapshot_error *error)
+{
+    enum err err = make_gauges(snapshot, before, metrics);
+
+    if (err == ERR_OK)
+        err = make_endpoints(snapshot, before);
+    if (err == ERR_OK)
+        err = make_tills(snapshot, before, metrics);
+    if (err == ERR_OK)
+        err = make_embedders(snapshot);
+    return err == ERR_OK ? ERR_OK : fail(error, err, err_text(err));
+}
+
 enum err snapshot_load(const char *config_path, uint64_t number,
                        const struct snapshot *before, struct metrics *metrics,
                        struct snapshot **ret_snapshot, struct snapshot_error *error)
 {
     struct config_error why = { 0 };
-    struct snapshot *snapshot;
+    struct snapshot *snapshot = snapshot_new(number);
     char text[sizeof error->text];
     enum err err;
 
-    snapshot = calloc(1, sizeof *snapshot);
     if (snapshot == NULL)
         return fail(error, ERR_NOMEM, err_text(ERR_NOMEM));
-    atomic_init(&snapshot->refs, 1);
-    snapshot->number = number;
-    snapshot->loaded_s = clock_wall_s(&clock_system);
     err = config_load(config_path, &snapshot->config, &why);
     if (err != ERR_OK) {
         place(error, why.file, why.pointer, &why);
@@ -267,24 +324,46 @@ enum err snapshot_load(const char *config_path, uint64_t number,
         goto failed;
     }
     err = load_bundle(snapshot, error);
+    if (err == ERR_OK)
+        err = make_parts(snapshot, before, metrics, error);
     if (err != ERR_OK)
         goto failed;
-    err = make_gauges(snapshot, before, metrics);
-    if (err == ERR_OK)
-        err = make_endpoints(snapshot, before);
-    if (err == ERR_OK)
-        err = make_tills(snapshot, before, metrics);
-    if (err == ERR_OK)
-        err = make_embedders(snapshot);
-    if (err != ERR_OK) {
-        (void)fail(error, err, err_text(err));
-        goto failed;
-    }
     *ret_snapshot = snapshot;
     return ERR_OK;
 failed:
     snapshot_free(snapshot);
     return err;
+}
+
+enum err snapshot_learn(const struct snapshot *before, uint64_t number,
+                        struct fuser_bundle *bundle, const struct lessons_stamp *learned,
+                        struct metrics *metrics, struct snapshot **ret_snapshot,
+                        struct snapshot_error *error)
+{
+    struct snapshot *snapshot = snapshot_new(number);
+    struct fuser_error why = { 0 };
+    enum err err = ERR_INVALID;
+
+    if (snapshot == NULL)
+        return fail(error, ERR_NOMEM, err_text(ERR_NOMEM));
+    snapshot->config = config_ref(before->config);
+    snapshot->base = fuser_bundle_ref(before->base);
+    snapshot->learned = *learned;
+    if (take_bundle(snapshot, bundle, &why) != FUSER_OK)
+        (void)fail(error, err, why.text);
+    else
+        err = make_parts(snapshot, before, metrics, error);
+    if (err != ERR_OK) {
+        snapshot_free(snapshot);
+        return err;
+    }
+    for (size_t j = 0; j < snapshot->config->n_embedders; j++) {
+        int found = atomic_load(&before->embedders[j].probe);
+
+        atomic_store(&snapshot->embedders[j].probe, found);
+    }
+    *ret_snapshot = snapshot;
+    return ERR_OK;
 }
 
 void snapshot_recall(struct snapshot *snapshot, struct metrics_block *block)
@@ -332,6 +411,7 @@ void snapshot_free(struct snapshot *snapshot)
     free(snapshot->slots);
     free(snapshot->embedders);
     fuser_unref(snapshot->fuser);
+    fuser_bundle_unref(snapshot->base);
     config_unref(snapshot->config);
     free(snapshot);
 }

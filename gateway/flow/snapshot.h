@@ -26,6 +26,7 @@
 #include "gateway/domain/config.h"
 #include "gateway/domain/metrics.h"
 #include "gateway/flow/endpoints.h"
+#include "gateway/flow/lessons.h"
 #include "gateway/flow/till.h"
 #include "gateway/io/loop.h"
 
@@ -52,6 +53,9 @@ struct snapshot {
     struct config *config; /* owned reference */
     struct fuser *fuser;   /* owned reference; NULL: no bundle, every policy serves its
                               default */
+    struct fuser_bundle *base;    /* store.learn_s: the bundle as its file has it, owned
+                                  reference; NULL: nothing is learned */
+    struct lessons_stamp learned; /* ... and which scores the fuser has beside it */
     size_t search_floats;  /* read by one search: rows x dimensions of the bundle */
     uint64_t known;        /* bit i: the bundle has rows of experts[i] */
     size_t bundle_ignored; /* generators of the bundle that are not configured */
@@ -83,6 +87,13 @@ NODISCARD enum err snapshot_load(const char *config_path, uint64_t number,
                                  const struct snapshot *before, struct metrics *metrics,
                                  struct snapshot **ret_snapshot,
                                  struct snapshot_error *error);
+/* The same configuration by a bundle that has learned, which is borrowed; what probes found out stays. Not on a
+ * loop of requests. */
+NODISCARD enum err snapshot_learn(const struct snapshot *before, uint64_t number,
+                                  struct fuser_bundle *bundle,
+                                  const struct lessons_stamp *learned,
+                                  struct metrics *metrics, struct snapshot **ret_snapshot,
+                                  struct snapshot_error *error);
 /* What the store of the configuration knows of the time before this process: what policies
  * spent today, who broke a ceiling. At start, before it is published; block: the thread's. */
 void snapshot_recall(struct snapshot *snapshot, struct metrics_block *block);

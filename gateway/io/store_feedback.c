@@ -15,6 +15,7 @@ static const char each_sql[] =
     "SELECT " COLUMNS " FROM feedback ORDER BY at_us DESC, decision, expert";
 static const char count_sql[] =
     "SELECT count(*) FROM feedback WHERE key = ?1 AND at_us >= ?2";
+static const char stamp_sql[] = "SELECT count(*), coalesce(max(at_us), 0) FROM feedback";
 
 static struct store_feedback read_feedback(sqlite3_stmt *s)
 {
@@ -92,5 +93,21 @@ enum store_err store_feedback_count(struct store_view *view, struct str key,
     if (err == STORE_OK)
         *ret_n = row ? sqlite3_column_int64(s, 0) : 0;
     (void)sqlite3_reset(s);
+    return err;
+}
+
+enum store_err store_feedback_stamp(struct store_view *view, int64_t *ret_n,
+                                    int64_t *ret_newest_us, struct store_error *error)
+{
+    sqlite3_stmt *s = store_file_ready(view->file, stamp_sql);
+    bool row = false;
+    enum store_err err = store_file_next(view->file, s, &row, error);
+
+    if (err == STORE_OK && row) {
+        *ret_n = sqlite3_column_int64(s, 0);
+        *ret_newest_us = sqlite3_column_int64(s, 1);
+    }
+    if (s != NULL)
+        (void)sqlite3_reset(s);
     return err;
 }

@@ -19,6 +19,10 @@ NODISCARD enum store_err store_feedback_of(struct store_view *view, struct str d
 NODISCARD enum store_err store_feedback_count(struct store_view *view, struct str key,
                                               int64_t since_us, int64_t *ret_n,
                                               struct store_error *error);
+/* How many there are and when the newest came; another pair tells that some came or were replaced. */
+NODISCARD enum store_err store_feedback_stamp(struct store_view *view, int64_t *ret_n,
+                                              int64_t *ret_newest_us,
+                                              struct store_error *error);
 /* All of them, the newest first. */
 NODISCARD enum store_err store_feedback_each(struct store_view *view,
                                              store_feedback_fn each, void *context,

@@ -198,6 +198,7 @@ static void stop(struct process *process)
     keeper_rest(process->keeper);
     store_close(service->store); /* answers to loops that no longer run, but still are */
     pool_free(service->pool);
+    learning_end(process);
     for (unsigned i = 0; i < process->n_workers; i++)
         worker_free(process->workers[i]);
     tls_free(process->tls);

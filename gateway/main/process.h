@@ -4,6 +4,7 @@
  *   process.c     start, signals, drain, end
  *   reload.c      configuration, bundle and keys, read anew while it runs
  *   listeners.c   the sockets, and a server on each for every worker
+ *   learning.c    scores, taken into the bundle in force
  *   pulse.c       the service manager's watchdog
  *
  * Threads: everything here belongs to the main thread; workers are reached by posting to
@@ -23,7 +24,21 @@
 #include "gateway/flow/worker.h"
 #include "gateway/io/loop.h"
 #include "gateway/io/manager.h"
+#include "gateway/io/pool.h"
 #include "gateway/io/signals.h"
+
+/* learning.c */
+struct learning {
+    struct loop_timer timer;
+    struct pool_job job;
+    bool away;             /* a thread of the pool has the job, and what is below */
+    struct snapshot *from; /* in force when it began; owned reference */
+    enum err err;
+    struct lessons_error error;
+    struct lessons_stamp stamp;
+    struct fuser_bundle *bundle; /* owned; NULL: there was nothing new */
+    struct lessons_taken taken;
+};
 
 struct process {
     const char *config_path;
@@ -51,6 +66,8 @@ struct process {
     struct reload *served; /* those whom the one under way is for */
     struct reload_report report; /* of the last one */
     struct worker_publication publication;
+    const char *event; /* what the log calls the publication under way */
+    struct learning learning;
 };
 
 /* process.c: serves until a signal ends it; gives the exit code. */
@@ -79,6 +96,12 @@ void reload_serve(struct process *process);
 void reload_want(struct process *process);
 /* The service manager hears what is in force. */
 void reload_tell_ready(const struct process *process);
+
+/* learning.c */
+/* From now on scores are taken as often as the configuration says. */
+void learning_plan(struct process *process, const struct config *config);
+/* The pool is gone: nothing is under way any more, and nothing begins. */
+void learning_end(struct process *process);
 
 /* pulse.c: from here on, the workers run, a manager's watchdog is told that all loops turn. */
 void pulse_start(struct process *process);

@@ -42,6 +42,7 @@ void reload_adopt(struct process *process, struct snapshot *snapshot)
     snapshot->reaper = reap;
     snapshot->reaper_context = process;
     set_log_level(snapshot->config);
+    learning_plan(process, snapshot->config);
 }
 
 /* "frugal.json: /tls/key_file: ..." */
@@ -213,6 +214,7 @@ static void take_over(struct process *process, struct reload_report *report)
     snapshot->reaper = reap;
     snapshot->reaper_context = process;
     process->publishing = true;
+    process->event = "reloaded";
     if (keeper_publish(process->keeper, snapshot, &process->publication) != ERR_OK) {
         process->publishing = false;
         (void)snprintf(report->error.text, sizeof report->error.text,
@@ -273,7 +275,7 @@ static void published(void *arg)
     process->publishing = false;
     if (process->snapshot == NULL)
         return; /* the end */
-    inventory_log(process->snapshot, "reloaded");
+    inventory_log(process->snapshot, process->event);
     reload_tell_ready(process);
     answer(process);
     if (process->wanted || process->asking != NULL)

@@ -133,7 +133,7 @@ struct building {
     struct fuser_rows *rows;
     struct fuser_bundle *bundle;
     struct progress bar;
-    struct scores_taken scores;
+    struct lessons_taken scores;
 };
 
 static bool show_building(void *context, const char *stage, double done)
@@ -252,7 +252,7 @@ static json_t *index_json(const struct fuser_bundle *bundle, size_t e)
                      isnan(info.flat_us) ? json_null() : json_real(info.flat_us));
 }
 
-static void print_scores(const struct scores_taken *scores)
+static void print_scores(const struct lessons_taken *scores)
 {
     const struct {
         size_t n;
@@ -274,7 +274,7 @@ static void print_scores(const struct scores_taken *scores)
 
 static json_t *scores_json(const struct building *build)
 {
-    const struct scores_taken *scores = &build->scores;
+    const struct lessons_taken *scores = &build->scores;
 
     if (build->options->with_feedback == NULL)
         return json_null();

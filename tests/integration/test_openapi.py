@@ -6,6 +6,7 @@ import re
 
 import pytest
 import yaml
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -42,6 +43,61 @@ def schema(spec, name):
 
 def test_the_document_is_valid_openapi(spec):
     validate(spec)
+
+
+def test_every_schema_is_made_of_known_words(spec):
+    """A comma in a description without quotes cuts it, and makes a word of the rest."""
+    known = {"$ref", "type", "enum", "const", "default", "description", "examples", "example", "properties", "items", "required",
+             "additionalProperties", "oneOf", "anyOf", "allOf", "not", "minimum", "maximum", "exclusiveMinimum", "minItems", "maxItems", "minLength",
+             "maxLength", "pattern", "format", "title", "x-codes", "uniqueItems", "minProperties", "maxProperties", "exclusiveMaximum",
+             "contentEncoding", "if", "then", "else", "prefixItems", "propertyNames"}
+
+    def look(node, where):
+        assert not isinstance(node, dict) or set(node) <= known, (where, set(node) - known)
+        for key in ("items", "additionalProperties", "not", "if", "then", "else", "propertyNames"):
+            if isinstance(node.get(key), dict):
+                look(node[key], f"{where}/{key}")
+        for key in ("oneOf", "anyOf", "allOf", "prefixItems"):
+            for i, one in enumerate(node.get(key, [])):
+                look(one, f"{where}/{key}/{i}")
+        for name, one in node.get("properties", {}).items():
+            look(one, f"{where}/{name}")
+
+    for name, one in spec["components"]["schemas"].items():
+        look(one, name)
+    for name, one in spec["components"]["headers"].items():
+        look(one["schema"], name)
+
+
+def media_of(spec):
+    """Every body that is described: where, its media type's entry, and its status (None: a request)."""
+    for path, methods in spec["paths"].items():
+        for method, operation in methods.items():
+            bodies = [(None, operation["requestBody"])] if "requestBody" in operation else []
+            for status, answer in bodies + list(operation["responses"].items()):
+                for kind, media in follow(spec, answer).get("content", {}).items():
+                    if kind != "text/event-stream":
+                        yield f"{method} {path} {status or 'request'}", media, status
+
+
+def test_every_body_has_an_example_that_fits_its_schema(spec):
+    for where, media, _ in media_of(spec):
+        given = [media["example"]] if "example" in media else [one["value"] for one in media.get("examples", {}).values()]
+        assert given, f"{where} has no example"
+        checker = OAS31Validator({**media["schema"], "components": spec["components"]})
+        for example in given:
+            assert not list(checker.iter_errors(example)), (where, [error.message for error in checker.iter_errors(example)])
+
+
+def test_examples_of_errors_are_what_the_table_says(spec):
+    rows = {row[4]: row for row in table("gateway/domain/api_error.h", "API_ERRORS")}
+    for where, media, status in media_of(spec):
+        error = media.get("example", {}).get("error") if status not in (None, "200") and isinstance(media.get("example"), dict) else None
+        if error is None or "request_id" in media["example"]:
+            continue
+        row = rows[error["code"]]
+        assert error["type"] == row[3].replace("INVALID_REQUEST", "invalid_request_error"), where
+        assert status in ("default", row[2]), where
 
 
 def test_the_version_is_the_programs(spec):

@@ -221,8 +221,12 @@ struct config_expert {
     struct config_probe probe;
     int64_t trusted_from_s; /* wall time: what it charged before bars it from nothing;
                                INT64_MIN: not said */
-    const char *ca_file;    /* PEM, or NULL: the system's */
-    bool tls_verify;
+    struct config_expert_tls {
+        const char *ca_file;              /* PEM, or NULL: the system's */
+        const char *cert_file, *key_file; /* PEM, shown to it; both or none */
+        bool verify;
+        bool http2; /* offered, where it is https */
+    } tls;
 };
 
 /* -- embedders and policies -- */

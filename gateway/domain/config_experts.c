@@ -59,10 +59,17 @@ static const struct setting expert_settings[] = {
           "for what it charged above its worst case before" },
     { "free", SETTING_BOOL, AT(draft_expert, free), "false",
       .help = "costs nothing: no prices are needed" },
-    { "ca_file", SETTING_PATH, AT(draft_expert, expert.ca_file),
+    { "ca_file", SETTING_PATH, AT(draft_expert, expert.tls.ca_file),
       .help = "PEM file with the authorities that are trusted instead of the system's" },
-    { "tls_verify", SETTING_BOOL, AT(draft_expert, expert.tls_verify), "true",
+    { "cert_file", SETTING_PATH, AT(draft_expert, expert.tls.cert_file),
+      .help = "PEM file with the certificate that https endpoints are shown, and those "
+              "between it and the root" },
+    { "key_file", SETTING_PATH, AT(draft_expert, expert.tls.key_file),
+      .help = "PEM file with the key of that certificate, without a passphrase" },
+    { "tls_verify", SETTING_BOOL, AT(draft_expert, expert.tls.verify), "true",
       .help = "check the certificate of an https endpoint" },
+    { "http2", SETTING_BOOL, AT(draft_expert, expert.tls.http2), "true",
+      .help = "offer HTTP/2 to https endpoints, one request at a time on a connection" },
     { "generator", SETTING_OTHER, .help = "what its chat endpoint is" },
     { "embedding", SETTING_OTHER, .help = "what its embeddings endpoint is" },
     { "timeouts_ms", SETTING_OTHER, .help = "four different timeouts" },
@@ -422,6 +429,8 @@ static enum err read_expert(const struct config_node *node, struct config_expert
     err = check_key_header(node, draft.expert.key_header);
     if (err != ERR_OK)
         return err;
+    if ((draft.expert.tls.cert_file == NULL) != (draft.expert.tls.key_file == NULL))
+        return config_fail(node, "needs both 'cert_file' and 'key_file', or neither");
     *expert = draft.expert;
     expert->name = config_keep(node, str_of(node->key));
     return expert->name ? read_parts(node, draft.free, expert) : ERR_NOMEM;

@@ -460,8 +460,7 @@ void attempt_start(struct attempt *attempt, const struct attempt_spec *spec)
     call.timeouts = upstream_timeouts(expert);
     if (spec->within_ms > 0 && spec->within_ms < call.timeouts.total_ms)
         call.timeouts.total_ms = spec->within_ms;
-    call.ca_file = expert->ca_file;
-    call.tls_unverified = !expert->tls_verify;
+    call.tls = upstream_tls(expert);
     attempt->call = http_start(spec->http, &call, &events, attempt);
     if (attempt->call == NULL)
         over(attempt, ATTEMPT_NOMEM, NULL, NULL);

@@ -122,8 +122,7 @@ static void check(void *arg)
         .key_header = expert->key_header,
         .timeouts = upstream_timeouts(expert),
         .max_answer_bytes = ANSWER_BYTES,
-        .ca_file = expert->ca_file,
-        .tls_unverified = !expert->tls_verify,
+        .tls = upstream_tls(expert),
         .connect_only = expert->probe.kind == CONFIG_PROBE_TCP,
     };
 

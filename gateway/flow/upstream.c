@@ -202,6 +202,17 @@ const char *upstream_endpoint(const struct snapshot *snapshot, size_t expert,
     return snapshot->config->experts[expert].endpoints[endpoint];
 }
 
+struct http_tls upstream_tls(const struct config_expert *expert)
+{
+    return (struct http_tls){
+        .ca_file = expert->tls.ca_file,
+        .cert_file = expert->tls.cert_file,
+        .key_file = expert->tls.key_file,
+        .unverified = !expert->tls.verify,
+        .http2 = expert->tls.http2,
+    };
+}
+
 struct http_timeouts upstream_timeouts(const struct config_expert *expert)
 {
     return (struct http_timeouts){
@@ -224,8 +235,7 @@ struct embedder_spec upstream_embedder_spec(struct snapshot *snapshot, size_t em
         .key = expert->key,
         .key_header = expert->key_header,
         .model = expert->embedding.model,
-        .ca_file = expert->ca_file,
-        .tls_unverified = !expert->tls_verify,
+        .tls = upstream_tls(expert),
         .dim = (unsigned)expert->embedding.dim,
         .texts = texts,
         .n_texts = n_texts,

@@ -70,6 +70,7 @@ void upstream_checked(struct snapshot *snapshot, size_t expert, size_t endpoint,
 const char *upstream_endpoint(const struct snapshot *snapshot, size_t expert,
                               size_t endpoint);
 struct http_timeouts upstream_timeouts(const struct config_expert *expert);
+struct http_tls upstream_tls(const struct config_expert *expert);
 
 /* A call of the remote embedder j of the configuration at that endpoint; all *borrowed from
  * the snapshot* but the texts. within_ms (0: none) shortens the expert's own time limits. */

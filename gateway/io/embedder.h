@@ -52,8 +52,7 @@ struct embedder_spec {
     const char *key;        /* or NULL; copied */
     const char *key_header; /* as in http.h; copied */
     const char *model;      /* copied */
-    const char *ca_file;    /* as in http.h */
-    bool tls_unverified;    /* as in http.h */
+    struct http_tls tls;
     const struct http_header *headers; /* further ones (traceparent...); copied */
     size_t n_headers;
     unsigned dim;                      /* expected width; 0: whatever comes */

@@ -85,6 +85,15 @@ struct http_timeouts { /* milliseconds; 0 = no limit */
     unsigned connect_ms, first_byte_ms, idle_ms, total_ms;
 };
 
+/* How an https host is met. Texts are copied. */
+struct http_tls {
+    const char *ca_file;              /* PEM; NULL: the system's */
+    const char *cert_file, *key_file; /* PEM, shown to it; NULL: none */
+    bool unverified;                  /* its certificate and name are not checked */
+    bool http2; /* offered, and spoken where it is taken: one request at a time on a
+                   connection, since libcurl stops all of them when one is paused */
+};
+
 struct http_spec {
     const char *method; /* "GET", "POST" */
     const char *url;    /* http:// or https://; copied */
@@ -103,12 +112,11 @@ struct http_spec {
     size_t n_body;
     struct http_timeouts timeouts;
     size_t max_answer_bytes; /* of the body; 0 = no limit */
-    const char *ca_file;     /* PEM; NULL: the system's; copied */
-    bool tls_unverified;     /* certificate and name of an https host are not checked */
-    bool once;               /* it is never sent a second time: see http_result.stale */
-    bool fresh;              /* on no kept connection */
+    struct http_tls tls;
+    bool once;         /* it is never sent a second time: see http_result.stale */
+    bool fresh;        /* on no kept connection */
     bool connect_only; /* a connection is opened and closed: OK with status 0, nothing
-                                is sent, and TLS is not begun */
+                          is sent, and TLS is not begun */
 };
 
 struct http_timings { /* microseconds since http_start(); 0 = not reached */

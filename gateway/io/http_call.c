@@ -144,7 +144,8 @@ bool http_call_parse_url(struct http_call *call, const char *url)
 void http_call_release(struct http_call *call)
 {
     curl_easy_cleanup(call->easy);
-    free(call->ca_file);
+    for (size_t i = 0; i < HTTP_TLS_FILES; i++)
+        free(call->files[i]);
     scratch_release(&call->text);
     scratch_release(&call->gathered);
     scratch_release(&call->head);

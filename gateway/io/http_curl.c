@@ -268,6 +268,9 @@ static bool drop(struct http_call *call)
     struct http_curl *curl = http_curl_of(call->http);
     if (curl->busy)
         return false;
+    /* libcurl 7.88 keeps an HTTP/2 connection whose stream is given up and does not reset the
+     * stream: the expert would go on, and be paid. */
+    (void)curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
     (void)curl_multi_remove_handle(curl->multi, call->easy);
     return true;
 }
@@ -303,6 +306,8 @@ struct http_curl *http_curl_new(struct http *http)
         curl_multi_setopt(curl->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish) !=
             CURLM_OK ||
         curl_multi_setopt(curl->multi, CURLMOPT_TIMERDATA, curl) != CURLM_OK ||
+        curl_multi_setopt(curl->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) !=
+            CURLM_OK ||
         curl_multi_setopt(curl->multi, CURLMOPT_MAXCONNECTS,
                           (long)http_settings_of(http)->connections_max) != CURLM_OK) {
         http_curl_free(curl);

@@ -164,18 +164,26 @@ static bool give_head(struct http_call *call)
     return http_call_give_head(call, headers, call->n_fields);
 }
 
+/* Ends the transfer from inside: nothing that is on its way may be waited for on a kept
+ * connection. Fewer bytes than there were are an error to libcurl. */
+static size_t refuse(struct http_call *call)
+{
+    (void)curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
+    return CURL_WRITEFUNC_ERROR;
+}
+
 static size_t on_header(char *line, size_t size, size_t n, void *userdata)
 {
     struct http_call *call = userdata;
     n *= size;
     if (call->dead || call->failed != HTTP_OK)
-        return 0;
+        return refuse(call);
     if (call->head_given) /* trailers */
         return n;
     call->head_bytes += n;
     if (call->head_bytes > HTTP_HEAD_BYTES) {
         call->failed = HTTP_TOO_LARGE;
-        return 0;
+        return refuse(call);
     }
     if (n >= 12 && memcmp(line, "HTTP/", 5) == 0) {
         long status = 0;
@@ -184,10 +192,10 @@ static size_t on_header(char *line, size_t size, size_t n, void *userdata)
         call->head.n = call->n_fields = 0;
     } else if (line[0] == '\r' || line[0] == '\n') {
         if (call->result.status >= 200 && !give_head(call))
-            return 0;
+            return refuse(call);
     } else if (!keep_header(call, line, n)) {
         call->failed = HTTP_NOMEM;
-        return 0;
+        return refuse(call);
     }
     return n;
 }
@@ -197,12 +205,12 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *userdata)
     struct http_call *call = userdata;
     n *= size;
     if (call->dead || call->failed != HTTP_OK)
-        return CURL_WRITEFUNC_ERROR;
+        return refuse(call);
     if (call->paused) {
         call->curl_paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    return http_call_give_body(call, bytes, n) ? n : CURL_WRITEFUNC_ERROR;
+    return http_call_give_body(call, bytes, n) ? n : refuse(call);
 }
 
 enum http_result_code http_curl_classify(const struct http_call *call, CURLcode code)
@@ -235,6 +243,7 @@ enum http_result_code http_curl_classify(const struct http_call *call, CURLcode 
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
+    case CURLE_HTTP2_STREAM: /* it was reset */
         return HTTP_CUT;
     case CURLE_RECV_ERROR: /* libcurl reports broken chunks with the same code */
         if (strstr(call->detail, "chunk") != NULL)
@@ -267,7 +276,6 @@ static bool make_handle(struct http_call *call)
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_PREREQFUNCTION, on_connected);
     SET(CURLOPT_PREREQDATA, call);
@@ -287,21 +295,53 @@ static bool make_handle(struct http_call *call)
     return true;
 }
 
-static bool set_ca_file(struct http_call *call, const char *ca_file)
+static bool same(const char *a, const char *b)
 {
-    if (ca_file == call->ca_file ||
-        (ca_file != NULL && call->ca_file != NULL && strcmp(ca_file, call->ca_file) == 0))
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* libcurl has no "back to the default": a handle that had a file and is to have none is made
+ * anew. It gives a connection only to calls with the same files. */
+static bool set_files(struct http_call *call, const struct http_tls *tls)
+{
+    static const CURLoption options[HTTP_TLS_FILES] = {
+        [HTTP_CA_FILE] = CURLOPT_CAINFO,
+        [HTTP_CERT_FILE] = CURLOPT_SSLCERT,
+        [HTTP_KEY_FILE] = CURLOPT_SSLKEY,
+    };
+    const char *const wanted[HTTP_TLS_FILES] = {
+        [HTTP_CA_FILE] = tls->ca_file,
+        [HTTP_CERT_FILE] = tls->cert_file,
+        [HTTP_KEY_FILE] = tls->key_file,
+    };
+    bool changed = false, anew = false;
+    for (size_t i = 0; i < HTTP_TLS_FILES; i++) {
+        changed = changed || !same(wanted[i], call->files[i]);
+        anew = anew || (wanted[i] == NULL && call->files[i] != NULL);
+    }
+    if (!changed)
         return true;
-    char *copy = ca_file != NULL ? strdup(ca_file) : NULL;
-    if (ca_file != NULL && copy == NULL)
-        return false;
-    free(call->ca_file);
-    call->ca_file = copy;
-    if (copy != NULL)
-        return curl_easy_setopt(call->easy, CURLOPT_CAINFO, copy) == CURLE_OK;
-    /* libcurl has no "back to the default": the handle is made anew. */
-    curl_easy_cleanup(call->easy);
-    return make_handle(call);
+    if (anew) {
+        curl_easy_cleanup(call->easy);
+        if (!make_handle(call))
+            return false;
+    }
+    for (size_t i = 0; i < HTTP_TLS_FILES; i++) {
+        free(call->files[i]);
+        call->files[i] = wanted[i] != NULL ? strdup(wanted[i]) : NULL;
+        if (wanted[i] == NULL)
+            continue;
+        if (call->files[i] == NULL ||
+            curl_easy_setopt(call->easy, options[i], call->files[i]) != CURLE_OK)
+            return false;
+    }
+    return true;
+}
+
+static bool set_version(struct http_call *call, bool http2)
+{
+    const long version = http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
+    return curl_easy_setopt(call->easy, CURLOPT_HTTP_VERSION, version) == CURLE_OK;
 }
 
 /* libcurl gives a connection only to calls that check alike. */
@@ -333,10 +373,12 @@ bool http_curl_fill(struct http_call *call, const struct http_spec *spec)
     call->n_fields = 0;
     call->curl_paused = false;
     if (curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, call->fresh ? 1L : 0L) !=
-        CURLE_OK)
+            CURLE_OK ||
+        curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 0L) != CURLE_OK)
         return false;
-    return set_ca_file(call, spec->ca_file) && set_verify(call, !spec->tls_unverified) &&
-           fill_headers(call, spec) && gather_body(call) &&
+    return set_files(call, &spec->tls) && set_verify(call, !spec->tls.unverified) &&
+           set_version(call, spec->tls.http2) && fill_headers(call, spec) &&
+           gather_body(call) &&
            curl_easy_setopt(call->easy, CURLOPT_URL, spec->url) == CURLE_OK &&
            curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->lines) == CURLE_OK &&
            set_method(call, spec->method);

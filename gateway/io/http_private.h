@@ -50,6 +50,8 @@ struct http_scratch {
     size_t n, size;
 };
 
+enum http_tls_file { HTTP_CA_FILE, HTTP_CERT_FILE, HTTP_KEY_FILE, HTTP_TLS_FILES };
+
 struct http_call;
 struct http_conn; /* http_conn.h */
 
@@ -125,7 +127,7 @@ struct http_call {
         uint32_t name, value; /* offsets in head */
     } fields[ANSWER_FIELDS_MAX];
     size_t n_fields;
-    char *ca_file; /* as the easy handle has it; NULL = the system's */
+    char *files[HTTP_TLS_FILES]; /* as the easy handle has them; NULL = none */
     bool streams_body, curl_paused;
 };
 

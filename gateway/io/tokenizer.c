@@ -102,8 +102,7 @@ struct tokenizer_call *tokenizer_start(struct http *http,
             .n_body = 1,
             .timeouts = spec->timeouts,
             .max_answer_bytes = spec->max_answer_bytes,
-            .ca_file = spec->ca_file,
-            .tls_unverified = spec->tls_unverified,
+            .tls = spec->tls,
         };
 
         call->call = http_start(http, &request, &events, call);

@@ -25,8 +25,7 @@ struct tokenizer_spec {
     const char *path; /* "/tokenize"; copied */
     const char *key;  /* or NULL; copied */
     const char *key_header; /* as in http.h; copied */
-    const char *ca_file;    /* as in http.h */
-    bool tls_unverified;    /* as in http.h */
+    struct http_tls tls;
     const char *request_id; /* copied; empty: none */
     struct http_timeouts timeouts;
     size_t max_answer_bytes;

@@ -77,6 +77,27 @@ static enum err load_identity(const struct config *config,
     return refuse(error, config, err, pointer, why.text);
 }
 
+/* What experts are shown is read by libcurl when it connects; here only that it will do. */
+static enum err check_experts(const struct config *config, struct snapshot_error *error)
+{
+    for (size_t i = 0; i < config->n_experts; i++) {
+        const struct config_expert *expert = &config->experts[i];
+        struct tls_error why = { .text = "" };
+        char pointer[256];
+        enum err err;
+
+        if (expert->tls.cert_file == NULL)
+            continue;
+        err = tls_check_pair(expert->tls.cert_file, expert->tls.key_file, &why);
+        if (err == ERR_OK)
+            continue;
+        (void)snprintf(pointer, sizeof pointer, "/experts/%s/%s", expert->name,
+                       why.setting);
+        return refuse(error, config, err, pointer, why.text);
+    }
+    return ERR_OK;
+}
+
 void reload_set_release(struct reload_set *set)
 {
     snapshot_unref(set->snapshot);
@@ -95,6 +116,8 @@ enum err reload_load(struct process *process, uint64_t number,
 
     if (err == ERR_OK)
         err = load_identity(set.snapshot->config, &set.identity, error);
+    if (err == ERR_OK)
+        err = check_experts(set.snapshot->config, error);
     if (err == ERR_OK) {
         err = keeper_file(process->keeper, set.snapshot->config, &why);
         if (err != ERR_OK)

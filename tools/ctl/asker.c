@@ -18,6 +18,7 @@
 #include "gateway/domain/price.h"
 #include "gateway/domain/retry_after.h"
 #include "gateway/flow/purse.h"
+#include "gateway/flow/upstream.h"
 #include "tools/ctl/memory.h"
 
 #define ASKER_WAIT_FIRST_MS 250
@@ -395,8 +396,7 @@ static void call_send(struct call *call)
                       (unsigned)expert->timeouts.idle_ms,
                       (unsigned)expert->timeouts.total_ms },
         .max_answer_bytes = ASKER_ANSWER_BYTES,
-        .ca_file = expert->ca_file,
-        .tls_unverified = !expert->tls_verify,
+        .tls = upstream_tls(expert),
         .once = true,
     };
     buf_clear(&call->body);

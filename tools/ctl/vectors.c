@@ -6,6 +6,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/money.h"
 #include "gateway/domain/price.h"
+#include "gateway/flow/upstream.h"
 #include "gateway/io/embedder.h"
 #include "tools/ctl/progress.h"
 
@@ -161,8 +162,7 @@ static void lane_send(struct lane *lane)
         .key = expert->key,
         .key_header = expert->key_header,
         .model = expert->embedding.model,
-        .ca_file = expert->ca_file,
-        .tls_unverified = !expert->tls_verify,
+        .tls = upstream_tls(expert),
         .dim = (unsigned)expert->embedding.dim,
         .texts = texts,
         .n_texts = lane->count,

@@ -61,6 +61,9 @@ static const struct setting top_settings[] = {
               "never again, elsewhere (to other experts), or anywhere" },
     { "cors", SETTING_OTHER,
       .help = "origins whose pages may ask from a browser, \"*\": all; default none" },
+    { "expert_headers", SETTING_OTHER,
+      .help =
+          "of an expert's answer, given back as x-frugal-expert-NAME; may end in '*'" },
     { "limits", SETTING_OTHER, .help = "whatever a stranger can make grow" },
     { "stickiness", SETTING_OTHER, .help = "what is remembered of conversations" },
     { "experts", SETTING_OTHER, .required = true, .help = "who answers, by name" },
@@ -254,79 +257,24 @@ static enum err read_top(const struct config_node *root, struct config *config)
                            &config->limits);
 }
 
-/* As browsers write it: scheme, host and port, no path. */
-static enum err check_origin(const struct config_node *node, struct str origin)
-{
-    struct str rest = origin;
-
-    if (str_is(origin, "*"))
-        return ERR_OK;
-    if (str_starts(origin, "http://"))
-        rest = str_skip(origin, 7);
-    else if (str_starts(origin, "https://"))
-        rest = str_skip(origin, 8);
-    else
-        return config_fail(node, "must be \"*\", or begin with http:// or https://");
-    if (rest.n == 0)
-        return config_fail(node, "has no host");
-    for (size_t i = 0; i < rest.n; i++)
-        if (rest.p[i] <= ' ' || rest.p[i] >= 0x7f || rest.p[i] == '/')
-            return config_fail(node, "an origin has a host and a port, and no path");
-    return ERR_OK;
-}
-
-static enum err read_cors(const struct config_node *node)
-{
-    struct config *config = node->reader->config;
-    size_t n = json_array_size(node->json);
-    enum err err = ERR_OK;
-
-    if (!node->json)
-        return ERR_OK;
-    if (!json_is_array(node->json) || n > CONFIG_MAX_ORIGINS)
-        return config_fail(node, "must be a list of at most %d origins",
-                           CONFIG_MAX_ORIGINS);
-    config->cors = arena_array(&config->arena, n, sizeof(*config->cors));
-    if (!config->cors)
-        return config_fail_nomem(node);
-    for (size_t i = 0; i < n && err == ERR_OK; i++) {
-        struct config_node element = config_element(node, i);
-
-        if (!json_is_string(element.json))
-            return config_fail(&element, "must be a string");
-        err = check_origin(&element, str_of(json_string_value(element.json)));
-        if (err != ERR_OK)
-            return err;
-        config->cors[i] = config_keep(&element, str_of(json_string_value(element.json)));
-        if (!config->cors[i])
-            return ERR_NOMEM;
-        config->n_cors++;
-    }
-    return err;
-}
-
-bool config_allows_origin(const struct config *config, struct str origin)
-{
-    for (size_t i = 0; i < config->n_cors; i++)
-        if (str_is(str_of(config->cors[i]), "*") || str_is(origin, config->cors[i]))
-            return true;
-    return false;
-}
-
 static enum err read_all(struct config_reader *reader, json_t *tree)
 {
     struct config_node root = { reader, NULL, NULL, 0, tree };
-    struct config_node cors, store, stickiness, experts, embedders, policies;
+    struct config_node cors, expert_headers, store, stickiness, experts, embedders,
+        policies;
     enum err err = read_top(&root, reader->config);
 
     cors = config_child(&root, "cors");
+    expert_headers = config_child(&root, "expert_headers");
     store = config_child(&root, "store");
     stickiness = config_child(&root, "stickiness");
     experts = config_child(&root, "experts");
     embedders = config_child(&root, "embedders");
     policies = config_child(&root, "policies");
     if (err == ERR_OK)
-        err = read_cors(&cors);
+        err = config_read_cors(&cors);
+    if (err == ERR_OK)
+        err = config_read_expert_headers(&expert_headers);
     if (err == ERR_OK)
         err = config_read_store(&store);
     if (err == ERR_OK)

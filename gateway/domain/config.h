@@ -42,6 +42,7 @@
 #define CONFIG_MAX_POLICIES  64
 #define CONFIG_MAX_ENDPOINTS 16
 #define CONFIG_MAX_ORIGINS   64
+#define CONFIG_MAX_HEADERS   64
 #define CONFIG_MAX_NAME      64        /* bytes of a name; letters, digits, - _ . / : */
 #define CONFIG_MAX_FILE      (4 << 20) /* bytes of a configuration */
 #define CONFIG_MAX_SECRET    8192      /* bytes of a secret */
@@ -369,6 +370,8 @@ struct config {
     bool log_requests;         /* one line per request */
     size_t n_cors;
     const char **cors; /* origins whose pages may ask; "*": all */
+    size_t n_expert_headers;
+    const char *const *expert_headers; /* lower case; the last character may be '*' */
     struct config_limits limits;
     struct config_stickiness stickiness;
 

@@ -90,6 +90,8 @@ void config_settings_help(const char *section, const struct setting *table, size
 
 /* -- parts -- */
 
+NODISCARD enum err config_read_cors(const struct config_node *cors);
+NODISCARD enum err config_read_expert_headers(const struct config_node *headers);
 NODISCARD enum err config_read_store(const struct config_node *store);
 NODISCARD enum err config_read_stickiness(const struct config_node *stickiness);
 /* From the text of the file, since jansson's double would not be exact. */

@@ -299,7 +299,8 @@ static void take_header(struct attempt *attempt, const struct http_header *heade
             retry_after_parse(str_of(header->value), clock_wall_s(&clock_system), &ms) ==
                 ERR_OK)
             attempt->retry_after_ms = ms;
-    } else if (strcmp(header->name, "x-request-id") == 0) {
+    } else if (strcmp(header->name, "x-request-id") == 0 ||
+               strcmp(header->name, "request-id") == 0) {
         if (is_printable(header->value))
             snprintf(attempt->expert_request_id, sizeof attempt->expert_request_id, "%s",
                      header->value);
@@ -318,6 +319,8 @@ static void on_head(void *arg, unsigned status, const struct http_header *header
     buf_init(&attempt->body, limit);
     for (size_t i = 0; i < n; i++)
         take_header(attempt, &headers[i]);
+    attempt->returned =
+        returned_of(attempt->spec.snapshot->config, headers, n, attempt->spec.arena);
 }
 
 /* What exceeds the limit of an answer ends the attempt; of an error's body the beginning

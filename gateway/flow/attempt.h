@@ -32,6 +32,7 @@
 #include "gateway/domain/metrics.h"
 #include "gateway/domain/usage.h"
 #include "gateway/flow/relay.h"
+#include "gateway/flow/returned.h"
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/upstream.h"
 #include "gateway/io/http.h"
@@ -124,7 +125,8 @@ struct attempt {
     struct buf body;        /* of an answer that is not streamed, or of an error */
     int64_t retry_after_ms; /* -1: not said */
     char expert_request_id[64];
-    const char *word;           /* how it ended, finer than `end`: "timeout_idle" */
+    const struct returned *returned; /* of its headers, for the client; in the arena */
+    const char *word;                /* how it ended, finer than `end`: "timeout_idle" */
     uint32_t adapted;           /* bit i: rule i of the expert's dialect was applied */
     const char *detail;         /* for the log; static or in the arena */
     struct usage_answer answer; /* ANSWERED and not streamed */

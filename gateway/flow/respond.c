@@ -11,7 +11,7 @@
 
 #include "gateway/flow/exchange_parts.h"
 
-#define FIELDS_MAX    32
+#define FIELDS_MAX    48
 #define ERROR_BYTES   4096
 #define REFUSAL_TIMES 6     /* as long as its words may get when they are written again */
 #define TOLD_MORE     65536 /* frames of an answer in another API */
@@ -78,6 +78,8 @@ static void add_decision(struct head *head)
             money_add(x->decision.evidence_pico, x->terms.expected_pico));
     if (x->attempt.expert_request_id[0] != '\0')
         add(head, "x-frugal-expert-request-id", str_of(x->attempt.expert_request_id));
+    for (const struct returned *one = x->attempt.returned; one != NULL; one = one->next)
+        add(head, one->name, one->value);
 }
 
 /* As OpenAI writes it: "1.5s", "20ms", "1m12s"; to the millisecond, rounded up. */

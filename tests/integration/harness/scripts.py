@@ -33,7 +33,7 @@ def answer(content="fine", prompt=10, output=20, headers=(), **more):
     return script
 
 
-def complete(text="fine", prompt=10, output=20):
+def complete(text="fine", prompt=10, output=20, headers=()):
     """A completions endpoint: whole, or as a stream of one piece."""
     head = {"id": "cmpl-scripted", "object": "text_completion", "created": 1, "model": "scripted"}
     usage = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
@@ -41,9 +41,9 @@ def complete(text="fine", prompt=10, output=20):
 
     def script(call):
         if not call.json().get("stream"):
-            call.answer({**head, "choices": [{**choice, "finish_reason": "stop"}], "usage": usage})
+            call.answer({**head, "choices": [{**choice, "finish_reason": "stop"}], "usage": usage}, headers=headers)
             return
-        call.head(stream=True)
+        call.head(stream=True, headers=headers)
         call.event({**head, "choices": [{**choice, "finish_reason": None}]})
         call.event({**head, "choices": [{**choice, "text": "", "finish_reason": "stop"}]})
         if (call.json().get("stream_options") or {}).get("include_usage"):
@@ -113,7 +113,7 @@ def natively(whole, events):
         if not call.json().get("stream"):
             call.answer(whole)
             return
-        call.head(stream=True)
+        call.head(stream=True, headers=headers)
         for event in events:
             call.named(event)
         call.end()

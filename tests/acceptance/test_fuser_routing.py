@@ -84,7 +84,7 @@ def test_two_models_in_five_parts(evaluate):
     assert evaluate("routellm_gsm8k", "--fit", "DIR", "--fold", "5")["apgr"] >= 0.615
 
 
-@pytest.mark.xfail(strict=True, 
+@pytest.mark.xfail(strict=True,
                    reason="reached: .8207, one standard error is .004; no weights of the heads do better on calib, "
                           "see docs/RESULTS.md: What does not hold")
 def test_the_pool_of_sixteen_pays_at_every_price(evaluate):

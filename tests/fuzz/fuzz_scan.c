@@ -41,6 +41,8 @@ static void same(const struct scan *a, const struct scan *b)
     LAW(a->bytes == b->bytes && a->n_messages == b->n_messages);
     LAW(a->n_bad_messages == b->n_bad_messages && a->n_images == b->n_images);
     LAW(a->n_other_media == b->n_other_media && a->media_bytes == b->media_bytes);
+    LAW(a->media_kinds == b->media_kinds);
+    LAW(a->json_object == b->json_object && a->json_schema == b->json_schema);
 }
 
 static void agrees_with_reader(const struct scan *scan, struct str body)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import config, expert, run_frugald, scripts
+from harness import config, expert, frugalctl, run_frugald, scripts
 
 ASKS = {
     "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hello"}]}),
@@ -87,6 +87,31 @@ def test_the_old_setting_of_the_limits_name_is_told_alike(run, tmp_path):
     record = record_of(gateway, asks(gateway, max_tokens=5))
     assert up.call().json()["max_completion_tokens"] == 5
     assert record["attempts"][0]["adapted"]["rename"] == {"max_tokens": "max_completion_tokens"}
+
+
+def test_why_tells_who_was_excluded_and_what_was_adapted(run, tmp_path):
+    small, large = upstream(run), upstream(run)
+    experts = {"small": told(small), "plain": expert(large, generator_more={"capabilities": []})}
+    gateway = run.gateway(config(experts, store=str(tmp_path / "frugal.db")))
+    answer = asks(gateway, n=2, logprobs=True, user="u", max_tokens=5)
+    record_of(gateway, answer)
+    story = frugalctl("why", answer["x-frugal-decision-id"], "--store", tmp_path / "frugal.db").out
+    assert "excluded  it is not able to what is asked for: plain (lacks logprobs, n)" in story
+    assert ("adapted   for small: max_tokens renamed to max_completion_tokens, without user, "
+            "with top_k, chat_template_kwargs") in story
+
+
+def test_ten_megabytes_arrive_as_they_were_but_for_the_dialect(run):
+    up = upstream(run)
+    gateway = run.gateway(config({"small": told(up)}))
+    image = b'"data:image/png;base64,' + b"iVBORw0KGgo" * 950_000 + b'"'
+    body = (b'{"model":"auto", "user" :"u","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":%s}}]}]'
+            b',"max_tokens":5,"logit_bias":{},"odd" : [1.50, "\\u00e9"]}' % image)
+    assert gateway.request("POST", "/v1/chat/completions", body).status == 200
+    wanted = body.replace(b'"auto"', b'"scripted"').replace(b' "user" :"u",', b" ").replace(b',"max_tokens":5', b"")
+    wanted = wanted.replace(b',"logit_bias":{}', b"")
+    front = b'{"max_completion_tokens":5,"top_k":4,"chat_template_kwargs":{"enable_thinking":false},'
+    assert up.call().body == front + wanted[1:]
 
 
 # -- money

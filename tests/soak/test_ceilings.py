@@ -58,7 +58,8 @@ def bundle(tmp_path_factory):
 
 def judge(world, told, bills, lines, ledger, barred):
     """Every request against its invoices. Gives how often each kind of thing happened."""
-    seen = dict.fromkeys(["exact", "covered", "evidence", "refused", "left", "paid", "charges", "own words"], 0)
+    seen = dict.fromkeys(["exact", "covered", "evidence", "refused", "left", "paid", "charges", "own words",
+                          "needed", "unable"], 0)
     asked = {one.id: one for one in told}
     assert set(bills) <= set(asked), f"seed {world.seed}: billed without being asked"
     for id, one in asked.items():
@@ -67,6 +68,10 @@ def judge(world, told, bills, lines, ledger, barred):
         seen["paid"] += billed > 0
         seen["left"] += one.status == 0
         seen["evidence"] += any(invoice["embedding"] for invoice in bills.get(id, []))
+        lacking = [world.lacking(invoice) for invoice in bills.get(id, [])]
+        assert not any(lacking), f"asked of an expert that lacks {lacking}: {where}"
+        seen["needed"] += bool(lacking and world.needs[id])
+        seen["unable"] += one.status == 400 and b"unsupported_capability" in one.body
         if one.status == 402:
             assert billed == 0, f"refused, and yet paid for: {where}"
             seen["refused"] += 1

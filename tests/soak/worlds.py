@@ -20,6 +20,7 @@ MANNERS = [
 # What an expert speaks beside chat; most of the time its answers in these are asked for in its own words.
 APIS = [["chat", "completions"], ["chat", "completions", "messages", "responses"], ["chat", "messages"],
         ["chat", "completions", "responses"]]
+ABILITIES = ["n", "logprobs", "json_object", "json_schema", "tools"]
 EMBEDDERS = ["dim=16", "dim=16,delay_ms=20", "dim=16,delay_ms=200"]
 WORDS = "why does the sum of a garden and an old friend equal 17 plus moonlight minus 4 in free verse".split()
 
@@ -91,6 +92,13 @@ class World:
         names = ["mathy", "poet", "sage"] + [f"more{i}" for i in range(self.draw.randint(1, 5))]
         self.prices = {name: draw_price(self.draw) for name in names}
         self.models = {name: self.model(i, self.draw.choice(MANNERS)) for i, name in enumerate(names)}
+        # Drawn apart, so that what else a seed gives stays as it was.
+        self.manner = random.Random(f"{seed}/able")
+        if self.manner.random() < 0.4:
+            i, name = self.manner.choice(list(enumerate(names)))
+            self.models[name] = self.model(i, "status=400,unsupported=1")
+        self.able = {name: self.capabilities() for name in names}
+        self.needs = {}
         if liar:
             self.models["sage"] = self.model(len(names), "ignore_limit=1,chunks=400")
         # Two teams with a budget that may run out, one without, all drawn on at once.
@@ -103,6 +111,26 @@ class World:
         """`dim` means nothing to a chat, and makes the name of each expert its own."""
         length = "" if "chunks" in manner else f"chunks={self.draw.randint(1, 60)},"
         return f"script:{length}{manner}{',' if manner else ''}dim={100 + i}"
+
+    def capabilities(self):
+        """None: it says nothing and is taken to be able to everything."""
+        return None if self.manner.random() < 0.5 else self.manner.sample(ABILITIES, self.manner.randrange(len(ABILITIES) + 1))
+
+    def dialect(self, limit_field):
+        """What is changed of the requests of one expert, and must not change what they cost."""
+        draw, other = self.manner, {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+        rename = {"temperature": "heat"}
+        if draw.random() < 0.5:
+            old = draw.choice(list(other))
+            if limit_field in ("any", other[old]):
+                rename[old] = other[old]
+        drop = draw.sample(["logit_bias", "user", "seed", "stream_options"], draw.randrange(4))
+        return {"rename": rename, "drop": drop, "set": {"note": "x" * draw.choice([1, 2000]), "top_k": 4}}
+
+    def lacking(self, invoice):
+        """What that request needed and the expert that was paid is not able to."""
+        able = None if invoice["embedding"] else self.able[self.expert_of(invoice["model"])]
+        return set() if able is None else self.needs.get(invoice["id"], set()) - set(able)
 
     def expert_of(self, model):
         return next(name for name, own in self.models.items() if own == model)
@@ -123,6 +151,12 @@ class World:
                                         "output_limit_field": self.draw.choice(["any", "max_tokens",
                                                                                 "max_completion_tokens"])}}
                    for name, price in self.prices.items()}
+        for name, entry in experts.items():
+            generator = entry["generator"]
+            if self.able[name] is not None:
+                generator["capabilities"] = self.able[name]
+            if self.manner.random() < 0.5:
+                generator["request"] = self.dialect(generator["output_limit_field"])
         experts["embedder"] = {"endpoints": [url], "timeouts_ms": timeouts, "max_in_flight": 1000, "embedding": {
             "model": self.embedder_model, "dim": 16, "price": usd_per_million(self.embedder_price)}}
         policies = {name: {"value_usd": value, "default": self.draw.choice(list(self.prices)), "gain_se": 0,
@@ -144,6 +178,7 @@ class World:
         path = draw.choice(["/v1/chat/completions"] * 6 + ["/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/route"])
         text = body["messages"][0]["content"]
         frugal = {"frugal": body["frugal"]} if "frugal" in body else {}
+        needs = {"n"} & set(body)
         limit = body.get("max_tokens", body.get("max_completion_tokens"))
         stream = {"stream": True} if body.get("stream") else {}
         if path == "/v1/responses":
@@ -159,7 +194,28 @@ class World:
         elif path == "/v1/embeddings":
             body = {"model": "embedder", "input": [text] * draw.randint(1, 3), **frugal}
             ceiling = ceiling if frugal or "x-frugal-budget-usd" in headers else None
-        return path, body, headers, leaves, ceiling
+        more, needs = self._more(i, path, needs)
+        self.needs[headers["x-request-id"]] = needs
+        return path, {**body, **more}, headers, leaves, ceiling
+
+    def _more(self, i, path, needs):
+        """Members that some experts know by another name, refuse or are not able to, and what the request needs then."""
+        draw, more = random.Random(f"{self.seed}/{i}/more"), {}
+        if path in ("/v1/responses", "/v1/messages", "/v1/embeddings"):
+            return more, set()
+        if draw.random() < 0.3:
+            more |= {"temperature": 0.5, "logit_bias": {"5": 1}, "user": "u", "seed": 4}
+        if draw.random() < 0.15:
+            kind = draw.choice(["json_object", "json_schema"])
+            more["response_format"] = {"type": kind, **({"json_schema": {"name": "a", "schema": {}}} if "schema" in kind else {})}
+            needs = needs | {kind}
+        if draw.random() < 0.1:
+            more["logprobs"] = 1 if path == "/v1/completions" else True
+            needs = needs | {"logprobs"}
+        if draw.random() < 0.1 and path != "/v1/completions":
+            more["tools"] = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+            needs = needs | {"tools"}
+        return more, needs
 
     def _chat(self, draw, i):
         body = {"model": draw.choice(["auto", "auto", "rich", "capped", *self.prices]),

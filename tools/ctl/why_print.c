@@ -409,6 +409,40 @@ static void print_attempts(const json_t *record)
     table_free(table);
 }
 
+static const char *say_names(const json_t *names, const char *verb, const char *comma)
+{
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        (void)printf("%s%s%s", comma, i == 0 ? verb : "",
+                     json_string_value(json_array_get(names, i)));
+        comma = ", ";
+    }
+    return comma;
+}
+
+/* What was changed of the request for an expert with a dialect. */
+static void print_adapted(const json_t *record)
+{
+    const json_t *attempts = json_object_get(record, "attempts");
+
+    for (size_t i = 0; i < json_array_size(attempts); i++) {
+        const json_t *attempt = json_array_get(attempts, i);
+        json_t *adapted = json_object_get(attempt, "adapted"), *to;
+        const char *comma = ": ", *field;
+
+        if (!json_is_object(adapted))
+            continue;
+        (void)printf("adapted   for %s", archived_text(attempt, "expert"));
+        json_object_foreach(json_object_get(adapted, "rename"), field, to)
+        {
+            (void)printf("%s%s renamed to %s", comma, field, json_string_value(to));
+            comma = ", ";
+        }
+        comma = say_names(json_object_get(adapted, "drop"), "without ", comma);
+        (void)say_names(json_object_get(adapted, "set"), "with ", comma);
+        (void)puts("");
+    }
+}
+
 static void print_charges(const json_t *record)
 {
     static const struct table_column columns[] = {
@@ -490,6 +524,7 @@ void why_print(const json_t *record)
     print_conversation(record);
     print_choice(record);
     print_attempts(record);
+    print_adapted(record);
     print_charges(record);
     print_cost(record);
     print_scores(record);

@@ -315,6 +315,8 @@ static enum MHD_Result answer_play(struct job *job)
         struct request_error error = { .status = request->script.status };
         (void)snprintf(error.message, sizeof error.message,
                        "the script answers with status %d", request->script.status);
+        if (request->script.unsupported != 0)
+            error.code = "unsupported_parameter";
         return refuse(job, &error);
     }
     return request->stream ? answer_stream(job) : answer_body(job);

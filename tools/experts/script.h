@@ -30,6 +30,7 @@
     X(malformed_at, -1, "this chunk, or the whole body, is broken JSON")                 \
     X(error_event_at, -1, "instead of this chunk an error event, then the end")          \
     X(status, 200, "HTTP status; 400 and above answer with an error object")             \
+    X(unsupported, 0, "1: that error object says unsupported_parameter")                 \
     X(retry_after, -1, "seconds in a retry-after header")                                \
     X(tokens, -1, "completion tokens to report; -1: the true count")                     \
     X(prompt_tokens, -1, "prompt tokens to report; -1: the true count")                  \

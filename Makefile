@@ -49,7 +49,7 @@ UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNITS)) $(B)/unit/faiss
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 REPLAYS := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(FUZZ))
 
-.PHONY: all demo check unit integration soak faults overload chaos netns soak-million acceptance embeddings asan tsan fuzz lint format bench bench-rows help clean install deps FORCE
+.PHONY: all demo check unit integration soak faults overload chaos netns soak-million acceptance embeddings asan tsan valgrind fuzz lint format bench bench-rows help clean install deps FORCE
 .DEFAULT_GOAL := all
 
 # A make inside make: quiet, and on all processors unless the caller said how many.
@@ -193,6 +193,11 @@ asan tsan: ## every test under the sanitizers
 	$(Q)tools/install-deps build test
 	$(Q)$(sub) MODE=$@ tests
 	$(Q)$(MAKE) --no-print-directory MODE=$@ unit integration
+
+valgrind: programs ## a smoke set of whole-program tests under valgrind's memcheck
+	$(Q)tools/install-deps build test valgrind
+	$(Q)FRUGAL_VALGRIND=1 FRUGAL_SLOW=15 tests/run-pytest $(B) tests/integration -o timeout=0 \
+	  -k 'test_streaming or test_failover or test_lifecycle or test_client_gone or test_overload'
 
 fuzz: ## fuzz every parser, FUZZ_SECONDS each (60)
 	$(Q)tools/install-deps build fuzz

@@ -29,6 +29,14 @@ def sanitizer_environment(folder):
     }
 
 
+def valgrind(folder):
+    """Before the daemon's command where FRUGAL_VALGRIND is set: what it finds is a report like a sanitizer's."""
+    if not os.environ.get("FRUGAL_VALGRIND"):
+        return []
+    return ["valgrind", "-q", f"--log-file={folder}/sanitizer.%p", "--error-exitcode=99", "--leak-check=full",
+            "--errors-for-leak-kinds=definite", f"--suppressions={HERE}/valgrind.supp"]
+
+
 def sanitizer_reports(folder):
     return "\n".join(path.read_text(errors="replace") for path in sorted(pathlib.Path(folder).glob("sanitizer*")))
 
@@ -71,7 +79,7 @@ class Gateway:
         self.config_path = self.folder / "config.json"
         self.write_config(config)
         self.process = subprocess.Popen(
-            [*launcher, str(BUILD / "frugald"), "--config", str(self.config_path), *arguments],
+            [*launcher, *valgrind(self.folder), str(BUILD / "frugald"), "--config", str(self.config_path), *arguments],
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, cwd=self.folder, pass_fds=pass_fds,
             env={**os.environ, **sanitizer_environment(self.folder), **(env or {})})
         self.log = LogBook(self.process.stderr)

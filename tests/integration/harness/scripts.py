@@ -107,11 +107,11 @@ def response_events(pieces, prompt=10, output=20, **more):
     return [{**event, "sequence_number": n} for n, event in enumerate(events)]
 
 
-def natively(whole, events):
+def natively(whole, events, headers=()):
     """An endpoint of one of these two APIs: whole, or as a stream of these events."""
     def script(call):
         if not call.json().get("stream"):
-            call.answer(whole)
+            call.answer(whole, headers=headers)
             return
         call.head(stream=True, headers=headers)
         for event in events:

@@ -59,6 +59,8 @@ static const struct setting top_settings[] = {
     { "resend", SETTING_WORD, AT(config.resend), "elsewhere", .words = unsures,
       .help = "what becomes of a request that a failed expert may have carried out: sent "
               "never again, elsewhere (to other experts), or anywhere" },
+    { "core_dumps", SETTING_BOOL, AT(config.core_dumps), "false", .restart = true,
+      .help = "a crash may leave a core, which has prompts and keys in it" },
     { "cors", SETTING_OTHER,
       .help = "origins whose pages may ask from a browser, \"*\": all; default none" },
     { "expert_headers", SETTING_OTHER,
@@ -239,6 +241,7 @@ static enum err read_top(const struct config_node *root, struct config *config)
     config->bundle = draft.config.bundle;
     config->log_level = levels[draft.log_level];
     config->log_requests = draft.config.log_requests;
+    config->core_dumps = draft.config.core_dumps;
     config->resend = draft.config.resend;
     if (config->workers == 0) {
         processors = sysconf(_SC_NPROCESSORS_ONLN);

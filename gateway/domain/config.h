@@ -368,6 +368,7 @@ struct config {
     enum config_unsure resend; /* a request of unknown fate */
     const char *log_level;     /* "info" */
     bool log_requests;         /* one line per request */
+    bool core_dumps;
     size_t n_cors;
     const char **cors; /* origins whose pages may ask; "*": all */
     size_t n_expert_headers;

@@ -98,6 +98,7 @@ static void recycle(struct http_call *call)
     struct http *http = call->http;
     loop_timer_clear(http->loop, &call->timer);
     loop_undefer(http->loop, &call->resume);
+    http_call_wipe(call);
     call->dead = true;
     move(call, HTTP_IDLE);
     if (http->n_free < FREE_CALLS_MAX)

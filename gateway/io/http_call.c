@@ -141,8 +141,16 @@ bool http_call_parse_url(struct http_call *call, const char *url)
     return true;
 }
 
+void http_call_wipe(struct http_call *call)
+{
+    if (call->text.n > 0)
+        explicit_bzero(call->text.p, call->text.n);
+    call->text.n = 0;
+}
+
 void http_call_release(struct http_call *call)
 {
+    http_call_wipe(call);
     curl_easy_cleanup(call->easy);
     for (size_t i = 0; i < HTTP_TLS_FILES; i++)
         free(call->files[i]);

@@ -142,6 +142,8 @@ bool http_call_parse_url(struct http_call *call, const char *url);
 void http_call_reset(struct http_call *call, const struct http_spec *spec);
 /* Frees what is kept from call to call. */
 void http_call_release(struct http_call *call);
+/* The head of its request has a key in it. */
+void http_call_wipe(struct http_call *call);
 
 /* Sets (or moves) the timer to the nearest limit. False, out of memory, only when it was
  * not armed. */

@@ -16,6 +16,7 @@
 
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cblas.h>
 
@@ -109,6 +110,27 @@ static void raise_nofile(void)
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         log_message(LOG_WARN, "nofile", "the limit of open files stays as it is");
+}
+
+/* A core has prompts and keys in it. A limit of one byte, other than of none, also keeps the
+ * kernel from feeding a program that collects cores (core_pattern with a pipe). */
+static void forbid_cores(void)
+{
+    const struct rlimit limit = { 1, 1 };
+    struct rlimit now;
+
+    if (getrlimit(RLIMIT_CORE, &now) == 0 && now.rlim_max <= 1)
+        return;
+    if (setrlimit(RLIMIT_CORE, &limit) != 0)
+        log_message(LOG_WARN, "core_dumps", "the limit of core dumps stays as it is");
+}
+
+/* What it needs no right for is best done without any. */
+static void warn_of_root(void)
+{
+    if (geteuid() == 0)
+        log_message(LOG_WARN, "running_as_root",
+                    "the gateway needs no rights of root: run it as a user of its own");
 }
 
 static int make_workers(struct process *process)
@@ -261,6 +283,9 @@ int process_serve(const char *config_path)
         goto done;
     }
     process.snapshot = set.snapshot;
+    if (!process.snapshot->config->core_dumps)
+        forbid_cores();
+    warn_of_root();
     if (take_identity(&process, &set.identity) != ERR_OK)
         goto done;
     reload_adopt(&process, process.snapshot);

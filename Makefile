@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
-PKGS := libmicrohttpd libcurl jansson sqlite3 libxxhash libsodium libsystemd gnutls
+PKGS := libmicrohttpd libcurl jansson sqlite3 libxxhash libsodium libpcre2-8 libsystemd gnutls
 
 WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wpointer-arith -Wundef -Wwrite-strings \
         $(if $(CI),-Werror)

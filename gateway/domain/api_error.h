@@ -70,6 +70,8 @@ enum api_fault {
       POLICY, "false", "the budget of this key is spent")                                \
     X(NO_FEEDBACK, "no_feedback", 403, INVALID_REQUEST, "feedback_off", POLICY, NULL,    \
       "this key may not score answers")                                                  \
+    X(RULE, "denied_by_rule", 403, INVALID_REQUEST, "denied_by_rule", POLICY, "false",   \
+      "a rule of this gateway lets no expert answer this request")                       \
     X(NO_ROUTE, "no_route", 404, INVALID_REQUEST, "unknown_url", CALLER, NULL,           \
       "there is no such route")                                                          \
     X(NO_MODEL, "no_model", 404, INVALID_REQUEST, "model_not_found", CALLER, NULL,       \

@@ -72,6 +72,10 @@ static const struct setting top_settings[] = {
     { "embedders", SETTING_OTHER,
       .help = "evidence, at most 6 names; default [\"surface\", \"lexical\"]" },
     { "policies", SETTING_OTHER, .help = "virtual models, by name; absent: one, 'auto'" },
+    { "rules", SETTING_OTHER,
+      .help =
+          "who may answer which requests, whatever was learned; all are looked at, in "
+          "their order" },
 };
 
 static const struct setting tls_settings[] = {
@@ -264,7 +268,7 @@ static enum err read_all(struct config_reader *reader, json_t *tree)
 {
     struct config_node root = { reader, NULL, NULL, 0, tree };
     struct config_node cors, expert_headers, store, stickiness, experts, embedders,
-        policies;
+        policies, rules;
     enum err err = read_top(&root, reader->config);
 
     cors = config_child(&root, "cors");
@@ -274,6 +278,7 @@ static enum err read_all(struct config_reader *reader, json_t *tree)
     experts = config_child(&root, "experts");
     embedders = config_child(&root, "embedders");
     policies = config_child(&root, "policies");
+    rules = config_child(&root, "rules");
     if (err == ERR_OK)
         err = config_read_cors(&cors);
     if (err == ERR_OK)
@@ -288,6 +293,8 @@ static enum err read_all(struct config_reader *reader, json_t *tree)
         err = config_read_embedders(&embedders);
     if (err == ERR_OK)
         err = config_read_policies(&policies);
+    if (err == ERR_OK)
+        err = config_read_rules(&rules);
     return err;
 }
 
@@ -441,6 +448,7 @@ void config_unref(struct config *config)
         if (key)
             explicit_bzero(key, strlen(key));
     }
+    config_rules_release(config);
     arena_release(&config->arena);
     free(config);
 }

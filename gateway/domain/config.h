@@ -353,6 +353,36 @@ struct config_tls {
     const char *client_ca_file;       /* NULL: clients show no certificate */
 };
 
+/* -- rules, rules.h -- */
+
+#define CONFIG_MAX_RULES 64 /* a bit mask of them is a uint64_t */
+
+/* What a rule says of the experts that it names: X(name, word). */
+#define CONFIG_RULE_ACTIONS(X)                                                           \
+    X(ALLOW, "allow") /* nobody else may answer */                                       \
+    X(DENY, "deny")   /* they may not */                                                 \
+    X(PIN, "pin")     /* it is asked first */
+
+enum config_rule_action {
+#define X(name, word) CONFIG_RULE_##name,
+    CONFIG_RULE_ACTIONS(X)
+#undef X
+};
+
+struct pattern;
+
+struct config_rule {
+    const char *name;
+    const char *reason; /* "rule:NAME", for headers and records */
+    uint64_t
+        policies; /* bit p: it binds policies[p]; UINT64_MAX: whatever is asked for */
+    const char *tag_name, *tag_value; /* NULL: no tag; any value of it */
+    struct pattern *pattern;          /* of the routing text; NULL: any */
+    const char *domain;               /* NULL: any */
+    enum config_rule_action action;
+    uint64_t experts; /* bit i; of a pin one */
+};
+
 struct config {
     const char *path;   /* of the file */
     const char *folder; /* of the file */
@@ -382,6 +412,8 @@ struct config {
     struct config_embedder *embedders;
     size_t n_policies;
     struct config_policy *policies;
+    size_t n_rules;
+    struct config_rule *rules; /* in the order of the file */
 
     /* private */
     struct arena arena; /* holds all of the above */

@@ -98,6 +98,9 @@ NODISCARD enum err config_read_stickiness(const struct config_node *stickiness);
 NODISCARD enum err config_per_million(const struct config_node *node, int64_t *ret_pico);
 NODISCARD enum err config_read_experts(const struct config_node *experts);
 NODISCARD enum err config_read_embedders(const struct config_node *embedders);
+NODISCARD enum err config_read_rules(const struct config_node *rules);
+/* The compiled expressions, which no arena holds. */
+void config_rules_release(struct config *config);
 NODISCARD enum err config_read_policies(const struct config_node *policies);
 /* "2026-07-01" or "2026-07-01T12:00:00Z", UTC; seconds since 1970. */
 NODISCARD enum err config_moment(const struct config_node *node, int64_t *ret_s);

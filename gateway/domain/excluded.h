@@ -13,13 +13,13 @@
     X(KEY, "key", "the key may not use it")                                              \
     X(POLICY, "policy", "the policy does not list it")                                   \
     X(API, "api", "it does not speak the API that is asked for")                         \
-    X(RULE, "rule", "a rule of the policy keeps it away")                                \
     X(OPTION, "option", "the request's 'experts' do not name it")                        \
     X(ABILITY, "ability", "it is not able to what is asked for")                         \
     X(OUTPUT, "output", "the request may want a longer answer than it gives")            \
     X(CONTEXT, "context", "the request is too long for its context")                     \
     X(BARRED, "barred", "it has charged more than its worst case")                       \
     X(UNPRICED, "unpriced", "it has no price for something that is asked for")           \
+    X(RULE, "rule", "a rule keeps it away")                                              \
     X(DOWN, "down", "its calls failed, and its next trial is not due")                   \
     X(LIMITED, "limited", "it answered 429 and named a time that is not over")           \
     X(SLOW_START, "slow_start", "it is back from being down and gets a share of calls")

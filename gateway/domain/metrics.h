@@ -191,6 +191,8 @@ enum metric_spend {
       "Decisions by chosen expert and reason")                                           \
     X(CONVERSATIONS, COUNTER, "frugal_conversations_total", CONVERSATION, NONE,          \
       "Decisions within a conversation by what became of its expert")                    \
+    X(RULES_TOO_HARD, COUNTER, "frugal_rules_too_hard_total", NONE, NONE,                \
+      "Texts that took a rule's regex too long: the rule did not match")                 \
     X(ATTEMPTS, COUNTER, "frugal_attempts_total", EXPERT, ATTEMPT,                       \
       "Calls of a generator by how they ended")                                          \
     X(EMBEDDINGS, COUNTER, "frugal_embeddings_total", EXPERT, ATTEMPT,                   \

@@ -19,7 +19,8 @@
     X(NOT_WORTH, "not_worth", "no evidence was worth its price: the best on average")    \
     X(DEFAULT, "default", "the policy has nothing to choose by: its default expert")     \
     X(ONLY_EXPERT, "only_expert", "one expert was allowed")                              \
-    X(STICKY, "sticky", "the conversation stays with its expert")
+    X(STICKY, "sticky", "the conversation stays with its expert")                        \
+    X(RULE, "rule", "a rule of the configuration says so")
 
 enum reason {
 #define X(name, word, text) REASON_##name,

@@ -20,12 +20,16 @@
 
 /* -- the walk ---------------------------------------------------------------------------- */
 
+static void look_over(struct decision *decision);
+
 static void stepped(void *arg, const struct fuser_step *step)
 {
     struct decision *decision = arg;
 
     if (!decision->ended) {
-        if (step->action == FUSER_ANSWER || decision->late) {
+        if (decision->looking) {
+            look_over(decision);
+        } else if (step->action == FUSER_ANSWER || decision->late) {
             decision_conclude(decision);
         } else {
             decision->embedder = step->embedder;
@@ -58,7 +62,10 @@ static void time_is_over(void *arg)
     } else if (!decider_remove(decision->tools.decider, &decision->entry)) {
         return;
     }
-    decision_conclude(decision);
+    if (decision->looking)
+        look_over(decision);
+    else
+        decision_conclude(decision);
     decision->wake(decision->arg);
 }
 
@@ -108,6 +115,13 @@ static struct fuser_ask_generator generator_asked(const struct order *order,
     return asked;
 }
 
+/* Who is asked is certain, or it is only looked at what is free. */
+static bool buys_nothing(const struct decision *decision)
+{
+    return decision->looking || decision->order->sticky.firm ||
+           decision->order->rules.pinned;
+}
+
 /* What is kept costs nothing, whatever has become of the embedder since. */
 static struct fuser_ask_embedder remote_asked(struct decision *decision, size_t embedder)
 {
@@ -116,7 +130,7 @@ static struct fuser_ask_embedder remote_asked(struct decision *decision, size_t 
     size_t expert = order->config->embedders[embedder].expert;
     struct fuser_ask_embedder asked = {
         .allowed = (order->reachable >> expert & 1) != 0 && decision->text.n > 0 &&
-                   !order->sticky.firm,
+                   !buys_nothing(decision),
         .price_pico =
             price_embedding_expected(embedding, order->span.from_s, decision->text.n),
         .wait_ms = embedding->wait_ms,
@@ -158,11 +172,12 @@ static enum fuser_err open_session(struct decision *decision, struct fuser_error
     struct fuser_ask_generator generators[CONFIG_MAX_EXPERTS] = { 0 };
     struct fuser_ask_embedder embedders[CONFIG_MAX_EMBEDDERS] = { 0 };
     struct fuser_ask ask = {
-        .lambda = order->lambda,
-        .wait = order->wait_per_s,
+        /* Who only looks takes whatever tells anything. */
+        .lambda = decision->looking ? 0 : order->lambda,
+        .wait = decision->looking ? 0 : order->wait_per_s,
         .min_quality = order->min_quality,
         .switch_z = order->switch_z,
-        .gain_se = order->gain_se,
+        .gain_se = decision->looking ? 0 : order->gain_se,
         .look = true,
         .ceiling_pico = purse_remaining(decision->purse),
         .text = decision->text.p != NULL ? decision->text.p : "",
@@ -203,6 +218,7 @@ static void start_walk(struct decision *decision)
         log_text(&line, "why", error.text[0] != '\0' ? error.text : "out of memory");
         log_end(&line);
         decision->verdict = NULL;
+        decision->looking = false;
         decision_default(decision, REASON_DEFAULT);
         return;
     }
@@ -219,9 +235,46 @@ static void start_walk(struct decision *decision)
     decision_go_on(decision);
 }
 
+static void choose(struct decision *decision)
+{
+    const struct order *order = decision->order;
+
+    if (order->policy == NULL)
+        decision_default(decision, REASON_DIRECT);
+    else if (decision->snapshot->fuser == NULL)
+        decision_default(decision, REASON_NO_BUNDLE);
+    else if (order_allowed_count(order) == 1)
+        decision_default(decision, REASON_ONLY_EXPERT);
+    else if ((order->allowed & decision->snapshot->known) == 0)
+        decision_default(decision, REASON_DEFAULT);
+    else
+        start_walk(decision);
+}
+
+/* What the rules of domains make of the prompt's. Far from all that is known its label says
+ * nothing. */
+static void look_over(struct decision *decision)
+{
+    struct fuser_verdict *verdict = decision->verdict;
+    bool near;
+
+    fuser_verdict(decision->session, INT64_MAX, verdict);
+    near = verdict->evidence == FUSER_EVIDENCE_GOOD ||
+           verdict->evidence == FUSER_EVIDENCE_TOO_FEW;
+    fuser_session_free(decision->session);
+    loop_timer_clear(decision->tools.loop, &decision->timer);
+    decision->session = NULL;
+    decision->looking = false;
+    decision->denied = !order_rule_domain(decision->order, near ? verdict->domain : NULL);
+    if (decision->denied)
+        decision_deny(decision);
+    else
+        choose(decision);
+}
+
 void decision_begin(struct decision *decision, const struct decision_tools *tools,
-                    struct snapshot *snapshot, const struct order *order,
-                    struct purse *purse, struct str text, struct arena *arena)
+                    struct snapshot *snapshot, struct order *order, struct purse *purse,
+                    struct str text, struct arena *arena)
 {
     void (*wake)(void *) = decision->wake;
     void *arg = decision->arg;
@@ -235,16 +288,11 @@ void decision_begin(struct decision *decision, const struct decision_tools *tool
                                    .wake = wake,
                                    .arg = arg };
     decision->began_us = clock_us(&clock_system);
-    if (order->policy == NULL)
-        decision_default(decision, REASON_DIRECT);
-    else if (snapshot->fuser == NULL)
-        decision_default(decision, REASON_NO_BUNDLE);
-    else if (order_allowed_count(order) == 1)
-        decision_default(decision, REASON_ONLY_EXPERT);
-    else if ((order->allowed & snapshot->known) == 0)
-        decision_default(decision, REASON_DEFAULT);
-    else
+    decision->looking = order->rules.found.open != 0 && snapshot->fuser != NULL;
+    if (decision->looking)
         start_walk(decision);
+    else
+        choose(decision);
 }
 
 bool decision_end(struct decision *decision)

@@ -11,6 +11,9 @@
  * slow, the plan begins with the order's preferred expert and the reason says why. It
  * never fails and never costs more than the purse has.
  *
+ * Where the order has rules of domains that are still open, the free evidence is looked at
+ * first, and they narrow the order (order_rule_domain).
+ *
  * The order (policy, allow list, prices), the purse and the text are *borrowed until
  * decision_end*. Threads: the worker's own.
  */
@@ -73,7 +76,7 @@ struct decision {
     enum decision_state state;
     struct decision_tools tools;
     struct snapshot *snapshot;
-    const struct order *order;
+    struct order *order;
     struct purse *purse;
     struct arena *arena;
     struct str text;
@@ -93,6 +96,8 @@ struct decision {
     uint64_t asked_us;
     int64_t asked_s;       /* wall time of the call: its price */
     bool hurried;          /* the request's own deadline is the nearer one */
+    bool looking;          /* at the free evidence alone, for the rules of domains */
+    bool denied;           /* READY, and they left nobody: the plan is empty */
     bool late;             /* the deadline has passed */
     bool ended;            /* nobody waits for the search that is still away */
     bool again;            /* a closed connection was made up for */
@@ -115,8 +120,8 @@ struct decision {
 /* The arena keeps the verdict. Becomes READY at once where nothing is to be learned, else
  * WAITING. */
 void decision_begin(struct decision *decision, const struct decision_tools *tools,
-                    struct snapshot *snapshot, const struct order *order,
-                    struct purse *purse, struct str text, struct arena *arena);
+                    struct snapshot *snapshot, struct order *order, struct purse *purse,
+                    struct str text, struct arena *arena);
 /* In state QUERY: reserves the price of that evidence, or bans the embedder where the purse
  * is too small. True: decision_buy is due, at once or when the ledger is secure; what is
  * reserved already stays so. False: there is nothing to buy any more. */

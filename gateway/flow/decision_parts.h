@@ -26,6 +26,8 @@ void evidence_take_back(struct decision *decision);
 /* plan.c: each of the two ends the decision: its state becomes READY. */
 /* By the verdict as it stands with what was told so far. */
 void decision_conclude(struct decision *decision);
+/* Nobody may answer: an empty plan. */
+void decision_deny(struct decision *decision);
 /* Without one: the policy's default expert first. */
 void decision_default(struct decision *decision, enum reason reason);
 

@@ -32,8 +32,6 @@ void entry_begin(struct exchange *x)
     const struct fuser *fuser = x->snapshot->fuser;
     const struct config_policy *policy = x->order.policy;
 
-    if (x->key != NULL)
-        frugal_options_key_tags(&x->options, str_of(x->key->tags));
     if (x->ledger.store == NULL)
         return;
     x->entry = (struct store_decision){
@@ -84,7 +82,7 @@ void entry_settle(struct exchange *x)
     entry->response_id = tongue_answer_id(x, record.names.id);
     entry->key = record.key;
     if (record.decided)
-        entry->reason = str_of(reason_word(record.reason));
+        entry->reason = str_of(order_reason_word(&x->order, record.reason));
     entry->status = (int)record.status;
     entry->estimated = record.estimated;
     if (x->chosen >= 0)

@@ -23,7 +23,6 @@
 #include <string.h>
 
 #include "gateway/base/clock.h"
-#include "gateway/domain/routing_text.h"
 #include "gateway/flow/bars.h"
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/intake.h"
@@ -210,7 +209,8 @@ static enum step step_admit(struct exchange *x)
 {
     if (order_make(&x->order, exchange_config(x), &x->chat, &x->options, &x->allow,
                    bars_mask(x->snapshot), clock_wall_s(&clock_system),
-                   &x->error) != API_OK)
+                   &x->error) != API_OK ||
+        !ruling_admit(x))
         return STEP_RESPOND;
     settle_steer(x);
     purse_init(&x->purse, x->order.ceiling_pico, x->account);
@@ -235,10 +235,7 @@ static enum step step_count(struct exchange *x)
     if (order_counted(&x->order, &x->error) != API_OK || !gate_admit(x))
         return STEP_RESPOND;
     stay_look(x);
-    buf_init(&x->text, ROUTING_TEXT_MAX);
-    if (needs_text(x) && routing_text(&x->chat, &x->text) != ERR_OK)
-        (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
-    return x->error.code == API_OK ? STEP_ENTER : STEP_RESPOND;
+    return !needs_text(x) || ruling_text(x) ? STEP_ENTER : STEP_RESPOND;
 }
 
 /* A place in the ledger, before anything is spent. What is begun from here on has an id. */

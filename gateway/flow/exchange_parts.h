@@ -246,6 +246,12 @@ void entry_settle(struct exchange *x);
 /* Answers the client; false: something is still waited for, call it again then. */
 bool finish_answer(struct exchange *x);
 
+/* ruling.c: writes text, order, error; the key's tags into the options. */
+/* The routing text, made once; false: no memory, x->error. */
+bool ruling_text(struct exchange *x);
+/* The order is made; false: x->error. */
+bool ruling_admit(struct exchange *x);
+
 /* tongue.c: writes chat, translation, voice; releases body. */
 /* By the route, and by the path where there is no such route. */
 const struct dialect *tongue_dialect(const struct exchange_request *request);

@@ -104,6 +104,10 @@ bool forward_choose(struct exchange *x)
 
 void forward_refuse(struct exchange *x)
 {
+    if (x->decision.denied) {
+        (void)order_ruled_out(&x->order, &x->error);
+        return;
+    }
     uint64_t now = exchange_now_us();
 
     if (!x->ill) {

@@ -22,6 +22,8 @@
 #include "gateway/domain/frugal_headers.h"
 #include "gateway/domain/key.h"
 #include "gateway/domain/price.h"
+#include "gateway/domain/reason.h"
+#include "gateway/domain/rules.h"
 
 /* A trimmed answer may not be shorter than this (unless the client wants it shorter):
  * nobody pays for a prompt in order to get three tokens. */
@@ -50,6 +52,12 @@ struct order {
     int64_t policy_tokens;  /* output limit where the client sets none; under a ceiling */
     struct price_span span; /* when its calls take place */
     int64_t counted[CONFIG_MAX_EXPERTS]; /* by the expert's tokenizer; 0: bytes bound */
+    struct order_rules { /* what the configuration's rules make of it, order_rules.c */
+        struct rules_result found;
+        const struct config_rule
+            *decided; /* the last that changed anything; NULL: none */
+        bool pinned;  /* `preferred` is asked first, by a rule */
+    } rules;
     struct order_sticky { /* the expert of the request's conversation, stay.h */
         bool held;        /* there is one; it may answer, and is preferred */
         bool firm;        /* it stays, whatever is known of the others */
@@ -75,6 +83,19 @@ NODISCARD enum api_err order_make(struct order *order, const struct config *conf
 void order_exclude(struct order *order, uint64_t experts, enum excluded why);
 /* Who is preferred must be allowed: if not, the first who is. */
 void order_prefer(struct order *order);
+
+/* Rules of tags and text; the order is made. API_RULE when nobody is left. */
+NODISCARD enum api_err order_rule(struct order *order,
+                                  const struct frugal_options *options, struct str text,
+                                  struct api_error *error);
+/* Those of domains, where rules.found has open ones; NULL: it is not known. False: nobody is
+ * left, order_ruled_out says why. */
+NODISCARD bool order_rule_domain(struct order *order, const char *domain);
+enum api_err order_ruled_out(const struct order *order, struct api_error *error);
+/* reason_word, but of a rule "rule:NAME". */
+const char *order_reason_word(const struct order *order, enum reason reason);
+/* Index of the policy, or -1. */
+int order_policy(const struct order *order);
 
 /* The policy's spending of today, till.h: lambda is multiplied. */
 void order_steer(struct order *order, double factor);

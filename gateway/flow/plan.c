@@ -57,10 +57,22 @@ static void plan_add_rest(struct decision *decision)
     }
 }
 
+/* A rule that kept somebody away has chosen with the evidence; that something is wrong is
+ * still said. */
+static enum reason with_rules(const struct order *order, enum reason reason)
+{
+    if (order->rules.decided == NULL)
+        return reason;
+    return reason == REASON_ROUTED || reason == REASON_NOT_WORTH ||
+                   reason == REASON_ONLY_EXPERT || reason == REASON_DEFAULT
+               ? REASON_RULE
+               : reason;
+}
+
 static void ready(struct decision *decision, enum reason reason)
 {
-    decision->plan.reason = reason;
-    if (reason != REASON_DIRECT)
+    decision->plan.reason = with_rules(decision->order, reason);
+    if (reason != REASON_DIRECT && !decision->denied)
         plan_add_rest(decision);
     decision->state = DECISION_READY;
     decision->ready_us = clock_us(&clock_system);
@@ -71,12 +83,19 @@ static void ready(struct decision *decision, enum reason reason)
  * still said. */
 static enum reason reason_of_default(const struct order *order, enum reason reason)
 {
+    if (order->rules.pinned)
+        return REASON_RULE;
     if (!order->sticky.held || order->sticky.expert == order->policy->default_expert)
         return reason;
     return reason == REASON_NO_BUNDLE || reason == REASON_TOO_FAR ||
                    reason == REASON_TOO_FEW || reason == REASON_DEFAULT
                ? REASON_STICKY
                : reason;
+}
+
+void decision_deny(struct decision *decision)
+{
+    ready(decision, REASON_RULE);
 }
 
 void decision_default(struct decision *decision, enum reason reason)
@@ -147,11 +166,12 @@ static void ready_with_ranking(struct decision *decision, enum reason reason)
     ready(decision, reason);
 }
 
-/* In a tool loop: the others stand behind in case it fails. */
+/* Pinned, or in a tool loop: the others stand behind in case it fails. */
 static void ready_firmly(struct decision *decision)
 {
     const struct fuser_verdict *verdict = decision->verdict;
-    const size_t expert = decision->order->sticky.expert;
+    const struct order *order = decision->order;
+    const size_t expert = order->rules.pinned ? order->preferred : order->sticky.expert;
 
     for (size_t i = 0; i < verdict->n_ranked; i++)
         if (verdict->ranked[i].generator == expert)
@@ -159,7 +179,7 @@ static void ready_firmly(struct decision *decision)
     plan_add(decision, expert, NULL);
     for (size_t i = 0; i < verdict->n_ranked; i++)
         plan_add(decision, verdict->ranked[i].generator, &verdict->ranked[i]);
-    ready(decision, REASON_STICKY);
+    ready(decision, order->rules.pinned ? REASON_RULE : REASON_STICKY);
 }
 
 void decision_conclude(struct decision *decision)
@@ -167,7 +187,7 @@ void decision_conclude(struct decision *decision)
     struct fuser_verdict *verdict = decision->verdict;
 
     fuser_verdict(decision->session, purse_remaining(decision->purse), verdict);
-    if (decision->order->sticky.firm)
+    if (decision->order->sticky.firm || decision->order->rules.pinned)
         ready_firmly(decision);
     else if (verdict->n_ranked == 0)
         decision_default(decision, REASON_DEFAULT);

@@ -215,7 +215,8 @@ static void put_head(struct jput *j, const struct record *record)
     jput_str(j, "decision_id", record->decision_id);
     jput_str(j, "model", record->model);
     jput_text(j, "expert", choice != NULL ? expert_name(record, choice->expert) : NULL);
-    jput_text(j, "reason", record->decided ? reason_word(record->reason) : NULL);
+    jput_text(j, "reason",
+              record->decided ? order_reason_word(record->order, record->reason) : NULL);
     jput_text(j, "reason_text", record->decided ? reason_text(record->reason) : NULL);
     jput_number(j, "predicted_quality",
                 choice != NULL && choice->predicted ? (double)choice->quality : NAN);
@@ -259,6 +260,7 @@ static void put_why(struct jput *j, const struct record *record)
     put_evidence(j, decision->verdict);
     put_ranking(j, record);
     put_excluded(j, record);
+    record_put_rules(j, record);
     record_put_conversation(j, record);
     put_steps(j, record);
     put_neighbours(j, record);

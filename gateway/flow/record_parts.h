@@ -29,7 +29,8 @@ static inline const struct fuser_ranked *record_ranked(const struct record *reco
     return NULL;
 }
 
-/* record_routing.c: the member `conversation`. */
+/* record_routing.c: the members `rules` and `conversation`. */
+void record_put_rules(struct jput *j, const struct record *record);
 void record_put_conversation(struct jput *j, const struct record *record);
 
 #endif

@@ -1,8 +1,34 @@
-/* record_routing.c - what of a record stands between the order and the evidence: the
- * conversation that the request belongs to. */
+/* record_routing.c - what of a record stands between the order and the evidence: the rules
+ * that matched, and the conversation that the request belongs to. */
 #include "gateway/flow/record_parts.h"
 
 #include <math.h>
+
+/* Those that matched, whether they changed anything or not. */
+void record_put_rules(struct jput *j, const struct record *record)
+{
+    static const char *const actions[] = {
+#define X(name, word) word,
+        CONFIG_RULE_ACTIONS(X)
+#undef X
+    };
+    const struct rules_result *found = &record->order->rules.found;
+
+    jput_open(j, "rules", '[');
+    for (size_t r = 0; r < record_config(record)->n_rules; r++) {
+        const struct config_rule *rule = &record_config(record)->rules[r];
+        const bool matched = (found->matched >> r & 1) != 0;
+
+        if (!matched && (found->too_hard >> r & 1) == 0)
+            continue;
+        jput_open(j, NULL, '{');
+        jput_text(j, "name", rule->name);
+        jput_text(j, "action", actions[rule->action]);
+        jput_bool(j, "matched", matched);
+        jput_close(j, '}');
+    }
+    jput_close(j, ']');
+}
 
 void record_put_conversation(struct jput *j, const struct record *record)
 {

@@ -70,7 +70,8 @@ static void add_decision(struct head *head)
         return;
     add(head, "x-frugal-expert",
         str_of(exchange_config(x)->experts[choice->expert].name));
-    add(head, "x-frugal-reason", str_of(reason_word(exchange_reason(x))));
+    add(head, "x-frugal-reason",
+        str_of(order_reason_word(&x->order, exchange_reason(x))));
     if (choice->predicted)
         addf(head, "x-frugal-predicted-quality", "%.4f", (double)choice->quality);
     add(head, "x-frugal-queried", decision_queried(&x->decision, &x->arena));

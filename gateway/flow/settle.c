@@ -364,7 +364,7 @@ static void log_decision(struct log_line *line, struct exchange *x)
     if (choice == NULL)
         return;
     log_text(line, "expert", exchange_config(x)->experts[choice->expert].name);
-    log_text(line, "reason", reason_word(exchange_reason(x)));
+    log_text(line, "reason", order_reason_word(&x->order, exchange_reason(x)));
     if (choice->predicted)
         log_fixed(line, "predicted_quality", (double)choice->quality, 4);
     queried = decision_queried(&x->decision, &x->arena);

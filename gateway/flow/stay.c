@@ -43,6 +43,7 @@ static bool is_able(const struct exchange *x, int expert)
     const uint64_t now_us = loop_now_us(exchange_loop(x));
 
     if (expert < 0 || !order_allows(&x->order, (size_t)expert) ||
+        (x->order.rules.pinned && x->order.preferred != (size_t)expert) ||
         !upstream_may_call(upstream_choose(x->snapshot, (size_t)expert, 0, now_us).may))
         return false;
     return !x->order.capped ||

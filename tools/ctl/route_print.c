@@ -248,7 +248,8 @@ void route_print(const struct route_told *told)
         return;
     }
     (void)printf("\nchoice: %s (%s: %s)\n", expert_name(decision, first->expert),
-                 reason_word(decision->plan.reason), reason_text(decision->plan.reason));
+                 order_reason_word(decision->order, decision->plan.reason),
+                 reason_text(decision->plan.reason));
     (void)printf("price: %s USD for evidence, %.8f USD expected for the answer, decided "
                  "in %.2f ms\n",
                  money_format(decision->evidence_pico, evidence),
@@ -363,8 +364,8 @@ json_t *route_json(const struct route_told *told)
         " s:o, s:o, s:o}",
         "model", order->chat->model.p, order->chat->model.n, "expert",
         text_or_null(first != NULL ? expert_name(decision, first->expert) : NULL),
-        "reason", reason_word(decision->plan.reason), "reason_text",
-        reason_text(decision->plan.reason), "predicted_quality",
+        "reason", order_reason_word(decision->order, decision->plan.reason),
+        "reason_text", reason_text(decision->plan.reason), "predicted_quality",
         number(first != NULL && first->predicted ? (double)first->quality : NAN),
         "lambda", number(order->lambda), "cost", "evidence_usd",
         usd(decision->evidence_pico), "expected_usd",

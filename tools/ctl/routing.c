@@ -39,6 +39,7 @@ enum fault_err routing_wishes(const struct routing_options *options, struct aren
         { "--on-budget", "x-frugal-on-budget", options->on_budget },
         { "--min-quality", "x-frugal-min-quality", options->min_quality },
         { "--experts", "x-frugal-experts", options->experts },
+        { "--tags", "x-frugal-tags", options->tags },
     };
 
     frugal_options_init(ret_wishes);
@@ -97,6 +98,8 @@ static enum fault_err make_order(struct routing *routing, const char *operand,
         return err;
     if (order_make(&routing->order, config, question_chat(routing->question),
                    &routing->wishes, &key_allow_all, 0, clock_wall_s(&clock_system),
+                   &error) != API_OK ||
+        order_rule(&routing->order, &routing->wishes, question_text(routing->question),
                    &error) != API_OK)
         return fault_set(fault, FAULT_INPUT, "the gateway would refuse this: %s",
                          error.message);
@@ -136,6 +139,13 @@ static enum fault_err decide(struct routing *routing, struct fault *fault)
                    &routing->purse, question_text(routing->question), &routing->arena);
     if (routing->decision.state != DECISION_READY)
         loop_run(routing->network.loop);
+    if (routing->decision.denied) {
+        struct api_error error = { 0 };
+
+        (void)order_ruled_out(&routing->order, &error);
+        return fault_set(fault, FAULT_INPUT, "the gateway would refuse this: %s",
+                         error.message);
+    }
     return FAULT_OK;
 }
 

@@ -33,6 +33,7 @@
 struct routing_options {
     const char *config, *policy;
     const char *value_usd, *lambda, *budget_usd, *on_budget, *min_quality, *experts;
+    const char *tags;
     int64_t output_tokens;
 };
 
@@ -76,6 +77,11 @@ struct routing_options {
       .value = "NAMES", \
       .help = "allowed experts, separated by commas", \
       .offset = (at) + offsetof(struct routing_options, experts) }, \
+    { .name = "tags", \
+      .kind = OPTION_TEXT, \
+      .value = "TAGS", \
+      .help = "name=value, separated by commas: for rules", \
+      .offset = (at) + offsetof(struct routing_options, tags) }, \
     { .name = "max-output-tokens", \
       .kind = OPTION_COUNT, \
       .value = "N", \

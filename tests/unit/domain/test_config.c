@@ -247,8 +247,9 @@ static const json_t *schema_of(const json_t *root, struct str path)
 
     while (node && str_cut(&path, '.', &part)) {
         (void)snprintf(key, sizeof(key), STR_FMT, STR_ARG(part));
-        node = str_is(part, "NAME")
-                   ? json_object_get(node, "additionalProperties")
+        node = str_is(part, "NAME") ? json_object_get(node, "additionalProperties")
+               : str_is(part, "N")
+                   ? json_object_get(node, "items")
                    : json_object_get(json_object_get(node, "properties"), key);
     }
     return node;

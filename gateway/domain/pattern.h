@@ -1,0 +1,43 @@
+/* pattern.h - a regular expression that looks at what strangers wrote, in bounded time.
+ *
+ *   struct pattern *pattern;
+ *   if (pattern_new("(?i)\\bselect\\b", &pattern, &error) != ERR_OK) ... error.text, error.offset
+ *   switch (pattern_find(pattern, text)) ...
+ *   pattern_free(pattern);
+ *
+ * PCRE2, compiled to machine code where that is possible, over UTF-8. A match may go so many
+ * steps and no further: whoever writes a text that a pattern is slow on gets TOO_HARD after
+ * some tenths of a millisecond, and nothing waits. Immutable once made; any thread may look.
+ */
+#ifndef GATEWAY_DOMAIN_PATTERN_H
+#define GATEWAY_DOMAIN_PATTERN_H
+
+#include <stddef.h>
+
+#include "gateway/base/err.h"
+#include "gateway/base/str.h"
+
+#define PATTERN_MAX_BYTES 4096
+
+struct pattern;
+
+struct pattern_error {
+    char text[160]; /* what is wrong, in PCRE2's words */
+    size_t offset;  /* where, in bytes */
+};
+
+enum pattern_found {
+    PATTERN_ABSENT,
+    PATTERN_FOUND,
+    PATTERN_TOO_HARD, /* nobody knows: the text takes too long */
+};
+
+/* error may be NULL. INVALID or NOMEM. */
+NODISCARD enum err pattern_new(struct str text, struct pattern **ret_pattern,
+                               struct pattern_error *error);
+void pattern_free(struct pattern *pattern); /* takes NULL */
+
+/* text: valid UTF-8. Out of memory is TOO_HARD. */
+enum pattern_found pattern_find(const struct pattern *pattern, struct str text);
+
+#endif

@@ -336,6 +336,7 @@ static void put_attempt(struct jput *j, const struct record *record,
     else
         jput_null(j, "status");
     jput_text(j, "error", attempt->error);
+    jput_text(j, "path", attempt->path);
     jput_bool(j, "sent", attempt->sent);
     if (attempt->expert_request_id[0] != '\0')
         jput_text(j, "expert_request_id", attempt->expert_request_id);

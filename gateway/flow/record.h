@@ -36,6 +36,7 @@
 struct record_attempt {
     struct record_attempt *next;
     size_t expert;                 /* of the configuration */
+    const char *path;              /* asked at its endpoint: which API it was asked in */
     const char *end;               /* how it ended: a word of ATTEMPT_ENDS, or finer */
     unsigned status;               /* HTTP; 0: none came */
     const char *error;             /* NULL: it answered */

@@ -155,6 +155,7 @@ static void note_attempt(struct exchange *x, int64_t spent)
     (void)!arena_copy(&x->arena, str_of(attempt->expert_request_id), &id);
     *note = (struct record_attempt){
         .expert = x->expert,
+        .path = chat_path(attempt->spec.chat->shape),
         .end = attempt->word != NULL ? attempt->word : attempt_word(attempt->end),
         .status = attempt->status,
         .error = answered                  ? NULL

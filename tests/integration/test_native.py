@@ -288,6 +288,7 @@ def test_what_cannot_be_translated_goes_to_who_needs_no_translation(run, api):
     assert own.call(path=path).json()["tools"] == SEARCH[api]["tools"]
     record = gateway.get(f"/v1/decisions/{answer['x-frugal-decision-id']}").json()
     assert {"expert": "told", "why": "api"} in record["excluded"]
+    assert [attempt["path"] for attempt in record["attempts"]] == [path.removeprefix("/v1")]
     assert gateway.post(path, {**ask, **SEARCH[api], "model": "told"}).status == 400
 
 

@@ -163,6 +163,7 @@ struct config_embedding {
     const char *model;
     size_t dim;                  /* floats in a vector; 0: taken as it comes */
     struct config_prices prices; /* of input and fee only */
+    bool hedge;     /* a call that takes longer than nearly all is made twice */
     double wait_ms; /* what a call is expected to take, for the price of waiting */
 };
 

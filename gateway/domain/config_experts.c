@@ -168,6 +168,10 @@ static const struct setting embedding_settings[] = {
     { "price", SETTING_OTHER,
       .help = "USD per million prompt tokens: a number, or as of a generator" },
     { "free", SETTING_BOOL, AT(draft_embedding, free), "false", .help = "costs nothing" },
+    { "hedge", SETTING_BOOL, AT(draft_embedding, embedding.hedge), "false",
+      .help =
+          "ask a second time, and pay for both, when a call takes longer than 95 % of "
+          "those of late" },
     { "wait_ms", SETTING_NUMBER, AT(draft_embedding, embedding.wait_ms), "30", 0, DAY_MS,
       .help = "what a call is expected to take" },
 };

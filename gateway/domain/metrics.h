@@ -197,6 +197,10 @@ enum metric_spend {
       "Calls of a generator by how they ended")                                          \
     X(EMBEDDINGS, COUNTER, "frugal_embeddings_total", EXPERT, ATTEMPT,                   \
       "Calls of an embedder by how they ended")                                          \
+    X(HEDGES, COUNTER, "frugal_embedding_hedges_total", EXPERT, NONE,                    \
+      "Second calls of an embedder that took long")                                      \
+    X(HEDGES_WON, COUNTER, "frugal_embedding_hedges_won_total", EXPERT, NONE,            \
+      "Second calls of an embedder that answered first")                                 \
     X(EXPERT_CHECKS, COUNTER, "frugal_expert_checks_total", EXPERT, ATTEMPT,             \
       "Checks of endpoints beside the calls by how they ended")                          \
     X(EMBEDDING_CACHE, COUNTER, "frugal_embedding_cache_total", EXPERT, CACHE,           \

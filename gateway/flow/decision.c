@@ -34,6 +34,7 @@ static void stepped(void *arg, const struct fuser_step *step)
         } else {
             decision->embedder = step->embedder;
             decision->tried = 0;
+            decision->before_pico = decision->purse->spent_pico;
             if (decision->told[decision->embedder].cached) {
                 evidence_tell_kept(decision);
                 return;
@@ -56,7 +57,7 @@ static void time_is_over(void *arg)
 
     decision->late = true;
     evidence_take_back(decision);
-    if (decision->call != NULL) {
+    if (evidence_under_way(decision)) {
         evidence_give_up(decision, METRIC_ATTEMPT_TIMEOUT);
         evidence_log(decision, "the deadline of the decision has passed");
     } else if (!decider_remove(decision->tools.decider, &decision->entry)) {

@@ -86,25 +86,31 @@ struct decision {
     struct fuser_session *session; /* owned; NULL: nothing is to be learned here */
     struct decider_entry entry;
     struct loop_timer timer; /* the deadline of the evidence */
-    struct embedder_call *call;
-    struct upstream_call place; /* of the call under way */
-    uint32_t tried;             /* bit e: endpoint e of the embedder's expert was asked */
-    unsigned more;              /* calls made after another of the same embedder */
-    struct purse_hold hold;     /* of the call under way */
-    bool reserved;              /* the hold is open, the call not yet made */
-    size_t embedder;            /* of QUERY and of the call */
-    uint64_t asked_us;
-    int64_t asked_s;       /* wall time of the call: its price */
-    bool hurried;          /* the request's own deadline is the nearer one */
-    bool looking;          /* at the free evidence alone, for the rules of domains */
-    bool denied;           /* READY, and they left nobody: the plan is empty */
-    bool late;             /* the deadline has passed */
-    bool ended;            /* nobody waits for the search that is still away */
-    bool again;            /* a closed connection was made up for */
-    bool failed;           /* an embedder did not deliver */
-    unsigned undelivered;  /* bit j: embedders[j] was asked and gave nothing */
-    int64_t evidence_pico; /* spent on evidence */
-    struct decision_told { /* of embedders[j]; zero where it was not asked */
+    /* The call of the embedder, and a second one beside it when it takes too long. */
+    struct decision_call {
+        struct decision *decision;
+        bool beside;                /* it is the second one */
+        bool reserved;              /* the hold is open, the call not yet made */
+        struct purse_hold hold;     /* of the call */
+        struct upstream_call place; /* entered while it is under way, or about to be */
+        struct embedder_call *call; /* NULL: it is not under way */
+    } calls[2];
+    struct loop_timer hedge; /* for the second one */
+    uint32_t tried;          /* bit e: endpoint e of the embedder's expert was asked */
+    unsigned more;           /* calls made after another of the same embedder */
+    size_t embedder;         /* of QUERY and of the calls */
+    int64_t before_pico;     /* spent in the purse when it was first asked */
+    int64_t asked_s;         /* wall time of the calls: their price */
+    bool hurried;            /* the request's own deadline is the nearer one */
+    bool looking;            /* at the free evidence alone, for the rules of domains */
+    bool denied;             /* READY, and they left nobody: the plan is empty */
+    bool late;               /* the deadline has passed */
+    bool ended;              /* nobody waits for the search that is still away */
+    bool again;              /* a closed connection was made up for */
+    bool failed;             /* an embedder did not deliver */
+    unsigned undelivered;    /* bit j: embedders[j] was asked and gave nothing */
+    int64_t evidence_pico;   /* spent on evidence */
+    struct decision_told {   /* of embedders[j]; zero where it was not asked */
         uint64_t waited_us;
         const char *error;   /* static; NULL: it delivered */
         const float *vector; /* of a remote one, where vectors are kept; in the arena */

@@ -1,5 +1,5 @@
-/* decision_parts.h - what decision.c (the walk), evidence.c (the purchase of evidence) and
- * plan.c (who is asked in which order) share. For them alone. */
+/* decision_parts.h - what decision.c (the walk), evidence.c (the purchase of evidence),
+ * evidence_kept.c (vectors that are kept) and plan.c (who is asked in which order) share. For them alone. */
 #ifndef GATEWAY_FLOW_DECISION_PARTS_H
 #define GATEWAY_FLOW_DECISION_PARTS_H
 
@@ -12,16 +12,23 @@ void decision_go_on(struct decision *decision);
 /* Of a remote embedder. */
 const struct config_embedding *evidence_embedding(const struct decision *decision,
                                                   size_t embedder);
+/* The embedder that was asked last gave nothing: the fuser goes on without it. */
+void evidence_not_delivered(struct decision *decision, const char *error);
+/* One line: the embedder that was asked last did not deliver. */
+void evidence_log(const struct decision *decision, const char *why);
+bool evidence_under_way(const struct decision *decision);
+/* What is under way is given up; its fate is unknown. */
+void evidence_give_up(struct decision *decision, enum metric_attempt how);
+/* What is reserved for a call that is not made after all. */
+void evidence_take_back(struct decision *decision);
+
+/* evidence_kept.c */
 /* Is its vector kept from before? Then told[embedder] has it, and it costs nothing. */
 bool evidence_recall(struct decision *decision, size_t embedder);
 /* Such a vector is told to the fuser. */
 void evidence_tell_kept(struct decision *decision);
-/* One line: the embedder that was asked last did not deliver. */
-void evidence_log(const struct decision *decision, const char *why);
-/* The call under way, if there is one, is given up; its fate is unknown. */
-void evidence_give_up(struct decision *decision, enum metric_attempt how);
-/* What is reserved for a call that is not made after all. */
-void evidence_take_back(struct decision *decision);
+/* What the embedder that was asked last told, for the record and for others. */
+void evidence_keep(struct decision *decision, const struct embedder_answer *answer);
 
 /* plan.c: each of the two ends the decision: its state becomes READY. */
 /* By the verdict as it stands with what was told so far. */

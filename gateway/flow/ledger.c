@@ -1,6 +1,6 @@
 /* ledger.c - charges of one request, and what of them the disk must know when.
  *
- *   charges   [ reported | unknown | free | OPEN ]      at most the last one is open
+ *   charges   [ reported | unknown | free | OPEN ]      the last one, or the last two
  *   store     open row: all of them, before each paid call (full durability)
  *             settled row: all of them, once, at the end */
 #include "gateway/flow/ledger.h"
@@ -84,15 +84,24 @@ static bool make_room(struct ledger *ledger)
     return true;
 }
 
-enum err ledger_open(struct ledger *ledger, const struct purse *purse,
-                     enum store_kind kind, const char *expert, int64_t worst_pico,
-                     int64_t expected_pico)
+static bool any_open(const struct ledger *ledger)
+{
+    return ledger->opened[0].open || ledger->opened[1].open;
+}
+
+static enum err open_as(struct ledger *ledger, size_t slot, const struct purse *purse,
+                        enum store_kind kind, const char *expert, int64_t worst_pico,
+                        int64_t expected_pico)
 {
     if (ledger->store == NULL)
         return ERR_OK;
-    assert(!ledger->open && !ledger->settled);
+    assert(!ledger->opened[slot].open && !ledger->settled);
     if (!make_room(ledger))
         return ERR_NOMEM;
+    ledger->opened[slot] = (struct ledger_open_charge){ .open = true,
+                                                        .at = ledger->n,
+                                                        .spent_pico = purse->spent_pico,
+                                                        .bound_pico = purse->bound_pico };
     ledger->charges[ledger->n++] = (struct store_charge){
         .kind = kind,
         .fate = STORE_FATE_OPEN,
@@ -103,33 +112,62 @@ enum err ledger_open(struct ledger *ledger, const struct purse *purse,
         .output_tokens = -1,
         .at_us = clock_wall_us(&clock_system),
     };
-    ledger->open = true;
-    ledger->spent_pico = purse->spent_pico;
-    ledger->bound_pico = purse->bound_pico;
     return ERR_OK;
+}
+
+enum err ledger_open(struct ledger *ledger, const struct purse *purse,
+                     enum store_kind kind, const char *expert, int64_t worst_pico,
+                     int64_t expected_pico)
+{
+    return open_as(ledger, 0, purse, kind, expert, worst_pico, expected_pico);
+}
+
+enum err ledger_open_beside(struct ledger *ledger, const struct purse *purse,
+                            enum store_kind kind, const char *expert, int64_t worst_pico,
+                            int64_t expected_pico)
+{
+    return open_as(ledger, 1, purse, kind, expert, worst_pico, expected_pico);
+}
+
+/* What this one has cost is not the other one's. */
+static void close_as(struct ledger *ledger, size_t slot, const struct purse *purse,
+                     enum store_fate fate, int64_t input_tokens, int64_t output_tokens)
+{
+    struct ledger_open_charge *opened = &ledger->opened[slot];
+    struct ledger_open_charge *other = &ledger->opened[!slot];
+    struct store_charge *charge;
+
+    if (!opened->open)
+        return;
+    opened->open = false;
+    charge = &ledger->charges[opened->at];
+    charge->fate = fate;
+    charge->known = fate == STORE_FATE_REPORTED;
+    charge->spent_pico = purse->spent_pico - opened->spent_pico;
+    charge->bound_pico = purse->bound_pico - opened->bound_pico;
+    charge->input_tokens = input_tokens;
+    charge->output_tokens = output_tokens;
+    other->spent_pico += charge->spent_pico;
+    other->bound_pico += charge->bound_pico;
 }
 
 void ledger_close(struct ledger *ledger, const struct purse *purse, enum store_fate fate,
                   int64_t input_tokens, int64_t output_tokens)
 {
-    struct store_charge *charge;
+    close_as(ledger, 0, purse, fate, input_tokens, output_tokens);
+}
 
-    if (!ledger->open)
-        return;
-    ledger->open = false;
-    charge = &ledger->charges[ledger->n - 1];
-    charge->fate = fate;
-    charge->known = fate == STORE_FATE_REPORTED;
-    charge->spent_pico = purse->spent_pico - ledger->spent_pico;
-    charge->bound_pico = purse->bound_pico - ledger->bound_pico;
-    charge->input_tokens = input_tokens;
-    charge->output_tokens = output_tokens;
+void ledger_close_beside(struct ledger *ledger, const struct purse *purse,
+                         enum store_fate fate, int64_t input_tokens,
+                         int64_t output_tokens)
+{
+    close_as(ledger, 1, purse, fate, input_tokens, output_tokens);
 }
 
 void ledger_over_limit(struct ledger *ledger)
 {
-    if (ledger->open)
-        ledger->charges[ledger->n - 1].over_limit = true;
+    if (ledger->opened[0].open)
+        ledger->charges[ledger->opened[0].at].over_limit = true;
 }
 
 /* -- the store --------------------------------------------------------------------------- */
@@ -209,7 +247,7 @@ enum ledger_secured ledger_secure(struct ledger *ledger)
 {
     struct ledger_paper *paper = &ledger->reservation;
 
-    if (ledger->store == NULL || !store_is_full(ledger->store) || !ledger->open ||
+    if (ledger->store == NULL || !store_is_full(ledger->store) || !any_open(ledger) ||
         !may_cost(&ledger->charges[ledger->n - 1]))
         return LEDGER_SECURED;
     /* One of an earlier charge, which was given up meanwhile, comes back first. */
@@ -237,7 +275,7 @@ void ledger_settle(struct ledger *ledger, struct store_decision *decision)
 {
     if (ledger->store == NULL || ledger->settled)
         return;
-    assert(!ledger->open);
+    assert(!any_open(ledger));
     ledger->settled = true;
     decision->state = STORE_STATE_SETTLED;
     sum_up(ledger, decision);

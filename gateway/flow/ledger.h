@@ -12,8 +12,9 @@
  *       ledger_waiting()                full durability: not on the disk yet ... wake
  *   ledger_release()
  *
- * The calls of a request follow one another, so at most one charge is open. Whatever was
- * paid, or may have been, is a charge: generations, evidence, failed and cancelled
+ * The calls of a request follow one another, so at most one charge is open; but for the second
+ * call of a hedged embedding, whose charge is open beside the first one's (ledger_open_beside).
+ * Whatever was paid, or may have been, is a charge: generations, evidence, failed and cancelled
  * attempts, those of a client that left. What cost nothing is one too (FREE).
  *
  * Full durability. Before a call that may cost something its reservation is committed, and
@@ -61,11 +62,16 @@ struct ledger {
     struct store_place place;
     size_t n, room;
     struct store_charge *charges; /* in the arena, in the order of the calls */
-    bool open;                    /* the last one is */
-    bool settled;                 /* the decision was handed over */
+    struct ledger_open_charge {
+        bool open;
+        size_t at; /* in charges */
+        int64_t spent_pico,
+            bound_pico; /* of the purse when it was opened, and of what the
+                                           other one has cost since */
+    } opened[2];        /* the second one: beside the first */
+    bool settled;       /* the decision was handed over */
     struct ledger_paper admission, reservation,
-        settlement;                 /* admission: a place for a row */
-    int64_t spent_pico, bound_pico; /* in the purse when the last one was opened */
+        settlement; /* admission: a place for a row */
 };
 
 /* store may be NULL. head is *borrowed*: its id, at_us, request_id, key, policy, tags,
@@ -87,11 +93,20 @@ NODISCARD enum err ledger_open(struct ledger *ledger, const struct purse *purse,
                                enum store_kind kind, const char *expert,
                                int64_t worst_pico, int64_t expected_pico);
 
+/* The same beside the one that is open; both are secured together. */
+NODISCARD enum err ledger_open_beside(struct ledger *ledger, const struct purse *purse,
+                                      enum store_kind kind, const char *expert,
+                                      int64_t worst_pico, int64_t expected_pico);
+
 /* The call may be made. */
 NODISCARD enum ledger_secured ledger_secure(struct ledger *ledger);
 /* Without an open charge nothing happens. Tokens -1: not reported. */
 void ledger_close(struct ledger *ledger, const struct purse *purse, enum store_fate fate,
                   int64_t input_tokens, int64_t output_tokens);
+
+void ledger_close_beside(struct ledger *ledger, const struct purse *purse,
+                         enum store_fate fate, int64_t input_tokens,
+                         int64_t output_tokens);
 
 /* The open charge's expert answered far over its output limit: a start bars it again. */
 void ledger_over_limit(struct ledger *ledger);

@@ -26,6 +26,7 @@
 #include "gateway/domain/config.h"
 #include "gateway/domain/metrics.h"
 #include "gateway/flow/endpoints.h"
+#include "gateway/flow/latency.h"
 #include "gateway/flow/lessons.h"
 #include "gateway/flow/till.h"
 #include "gateway/io/loop.h"
@@ -36,6 +37,7 @@ struct expert_gauge {
     atomic_uint in_flight;
     atomic_uint turn;          /* which endpoint is looked at first */
     _Atomic(int64_t) barred_s; /* wall time at which it broke its worst case; 0: never */
+    struct latency latency;    /* of its embedding */
     char name[CONFIG_MAX_NAME + 1];
 };
 

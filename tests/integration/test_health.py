@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from harness import Gate, SLOW, config, embedding, eventually, expert, scripts
+from harness import Gate, Ledger, SLOW, config, embedding, eventually, expert, scripts
 from harness.routers import PRICES, Switch, held_out
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -498,3 +498,97 @@ def test_a_good_check_makes_the_trial_due_and_generates_nothing(run):
     assert gateway.chat()["x-frugal-expert"] == "first"
     assert states(gateway, "first")[0] in ("ready", "slow_start")
     assert {call.method for call in first.calls("/models")} == {"GET"}
+
+
+# -- second calls of an embedder ------------------------------------------------------------------------------------------
+
+
+def hedging(run, router, slow, quick=None, hedge=True):
+    """A gateway whose embedder has answered quickly often enough for a percentile; gives it and the switch of the first endpoint."""
+    switch = Switch(router.embeddings)
+    first = run.expert(embeddings=switch)
+    endpoints = [first.url] + ([run.expert(embeddings=quick).url] if quick else [])
+    experts = {name: expert(run.expert(scripts.answer(f"by {name}")), price=PRICES[name]) for name in PRICES}
+    experts["embedder"] = expert(first, generator=False, endpoints=endpoints, health={"failures": 0, "share_percent": 0},
+                                 embedding={**embedding(dim=router.dim, price=0.5), "hedge": hedge})
+    gateway = run.gateway(router.config(experts, "remote", store="frugal.db", policies={
+        "auto": {"value_usd": 0.02, "default": "sage", "max_output_tokens": 1000, "decision_deadline_ms": int(5000 * SLOW)}}))
+    gateway.wait_probed()
+    for prompt in held_out("poems", 60):
+        assert gateway.chat(prompt)["x-frugal-reason"] == "routed"
+    switch.script = slow
+    return gateway
+
+
+def evidence_charges(gateway, answer):
+    db = Ledger(gateway.folder / "frugal.db")
+    id = answer["x-frugal-decision-id"]
+    eventually(lambda: db.value("SELECT count(*) FROM decisions WHERE id = ? AND state = 'settled'", id), "it is settled")
+    return [charge for charge in db.charges(id) if charge["kind"] == "embedding"]
+
+
+def test_a_second_call_of_a_late_embedder_wins_and_both_are_paid(run, router):
+    gate = Gate()
+
+    def first_waits(call):
+        call.wait(gate)
+        router.embeddings(call)
+
+    gateway = hedging(run, router, first_waits, quick=router.embeddings)
+
+    def hedged():
+        answer = gateway.chat(held_out("poems", 1)[0])
+        assert answer["x-frugal-reason"] == "routed"
+        return answer if gateway.metrics().value("frugal_embedding_hedges_won_total", expert="embedder") else None
+
+    answer = eventually(hedged, "a second call that wins")
+    charges = evidence_charges(gateway, answer)
+    assert [charge["fate"] for charge in charges] == ["unknown", "reported"]
+    assert all(charge["bound_pico"] > 0 for charge in charges)
+    gate.open()
+    metrics = gateway.metrics()
+    assert metrics.value("frugal_reservations") == 0 and metrics.value("frugal_expert_in_flight") == 0
+
+
+def test_without_the_setting_there_is_no_second_call(run, router):
+    gate = Gate()
+
+    def waits(call):
+        call.wait(gate)
+        router.embeddings(call)
+
+    gateway = hedging(run, router, waits, quick=router.embeddings, hedge=False)
+    waiting = [gateway.start(prompt) for prompt in held_out("poems", 4)]
+    eventually(lambda: gateway.metrics().value("frugal_expert_in_flight", expert="embedder") >= 1, "a call waits")
+    gate.open()
+    for wire in waiting:
+        wire.close()
+    assert gateway.metrics().value("frugal_embedding_hedges_total") == 0
+
+
+def test_a_first_call_that_fails_leaves_the_second_one_to_answer(run, router):
+    gate = Gate()
+
+    def fails_late(call):
+        call.wait(gate)
+        call.cut()
+
+    def opens(call):
+        gate.open()
+        router.embeddings(call)
+
+    quick = Switch(router.embeddings)
+    gateway = hedging(run, router, fails_late, quick=quick)
+    quick.script = opens
+    for prompt in held_out("poems", 4):
+        assert gateway.chat(prompt)["x-frugal-reason"] in ("routed", "embedder_failed")
+    eventually(lambda: gateway.metrics().value("frugal_reservations") == 0, "nothing is held")
+
+
+def test_a_call_in_time_costs_nothing_twice(run, router):
+    gateway = hedging(run, router, router.embeddings)
+    answer = gateway.chat(held_out("poems", 1)[0])
+    charges = evidence_charges(gateway, answer)
+    assert [charge["fate"] for charge in charges] in (["reported", "free"], ["reported", "unknown"], ["unknown", "reported"])
+    record = gateway.get("/v1/decisions/" + answer["x-frugal-decision-id"]).json()
+    assert float(record["cost"]["evidence_usd"]) > 0

@@ -282,7 +282,7 @@ static void a_client_that_leaves_ends_the_call_of_the_embedder(void **state)
     (void)state;
     open_desk(&desk, "remote", port, true);
     begin(&desk, AUTO, SUM);
-    while (desk.decision.call == NULL) {
+    while (desk.decision.calls[0].call == NULL) {
         if (decision_reserve(&desk.decision))
             decision_buy(&desk.decision);
         else

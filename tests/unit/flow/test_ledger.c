@@ -113,6 +113,42 @@ static void without_a_store_every_call_may_be_made(void **state)
     close_desk(&desk);
 }
 
+/* Closed in either order, each is what its own call cost. */
+static void two_charges_side_by_side_are_told_apart(void **state)
+{
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        struct store_settings with = settings();
+        struct desk desk;
+        struct purse_hold beside = { 0 };
+
+        open_desk(&desk, &with);
+        assert_int_equal(ledger_admit(&desk.ledger), LEDGER_SECURED);
+        reserve(&desk, "small", 100);
+        assert_int_equal(purse_reserve(&desk.purse, 200, &beside), PURSE_OK);
+        assert_int_equal(ledger_open_beside(&desk.ledger, &desk.purse,
+                                            STORE_KIND_EMBEDDING, "small", 200, 0),
+                         ERR_OK);
+        if (first == 0)
+            settle_call(&desk, 40);
+        purse_unknown(&desk.purse, &beside, 70);
+        ledger_close_beside(&desk.ledger, &desk.purse, STORE_FATE_UNKNOWN, -1, -1);
+        if (first == 1)
+            settle_call(&desk, 40);
+        finish(&desk);
+        assert_int_equal(number_in_file("SELECT spent_pico FROM charges WHERE n = 0"),
+                         40);
+        assert_int_equal(number_in_file("SELECT bound_pico FROM charges WHERE n = 0"),
+                         40);
+        assert_int_equal(number_in_file("SELECT spent_pico FROM charges WHERE n = 1"),
+                         70);
+        assert_int_equal(number_in_file("SELECT bound_pico FROM charges WHERE n = 1"),
+                         200);
+        assert_int_equal(number_in_file("SELECT bound_pico FROM decisions"), 240);
+        close_desk(&desk);
+    }
+}
+
 static void a_charge_is_what_the_purse_booked_meanwhile(void **state)
 {
     struct store_settings with = settings();
@@ -387,6 +423,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         TEST(without_a_store_every_call_may_be_made),
+        TEST(two_charges_side_by_side_are_told_apart),
         TEST(a_charge_is_what_the_purse_booked_meanwhile),
         TEST(many_charges_stay_in_their_order),
         TEST(batched_durability_waits_for_nothing),

@@ -4,8 +4,12 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
+
+from harness import config, expert, scripts
+from harness.certificates import Authority
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXPOSURE_MAX = 2.0
@@ -43,3 +47,26 @@ def test_the_socket_has_the_name_that_the_daemon_looks_for():
     names = set(re.findall(r'#define (?:PUBLIC|ADMIN)_NAME +"(\w+)"', (ROOT / "gateway/main/listeners.c").read_text()))
     assert names == {"public", "admin"}
     assert re.search(r"(?m)^FileDescriptorName=public$", (ROOT / "config/frugal.socket").read_text())
+
+
+def test_the_service_needs_no_system_call_that_its_unit_forbids(run, tmp_path):
+    """All that it does: start, serve, call an expert over TLS, keep records, reload, drain. A forbidden call is EPERM, as in the unit."""
+    text = (ROOT / "config/frugal.service").read_text()
+    assert "SystemCallErrorNumber=EPERM" in text
+    filters = re.findall(r"(?m)^SystemCallFilter=(.*)$", text)
+    authority = Authority(tmp_path)
+    pair = authority.issue("expert")
+    small = run.expert(scripts.answer("confined"), tls=authority.server_context(pair))
+    whole = config({"small": expert(small, ca_file=str(authority.cert))}, store=str(tmp_path / "store.db"),
+                   admin=f"unix:{tmp_path}/admin.sock")
+    launcher = [sys.executable, str(ROOT / "tests/integration/harness/confined.py"), *filters, "--"]
+    gateway = run.gateway(whole, launcher=launcher)
+    assert pathlib.Path(f"/proc/{gateway.pid}/status").read_text().count("Seccomp:\t2") == 1
+    assert gateway.chat().json()["choices"][0]["message"]["content"] == "confined"
+    with gateway.stream() as stream:
+        assert stream.done or stream.text() == "confined"
+    assert gateway.post("/admin/reload", b"", admin=True).status == 200
+    assert gateway.get("/v1/decisions", admin=True).json()["data"]
+    gateway.stop()
+    said = gateway.log.text()
+    assert "not permitted" not in said and "level=error" not in said

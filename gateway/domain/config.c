@@ -61,6 +61,13 @@ static const struct setting top_settings[] = {
               "never again, elsewhere (to other experts), or anywhere" },
     { "core_dumps", SETTING_BOOL, AT(config.core_dumps), "false", .restart = true,
       .help = "a crash may leave a core, which has prompts and keys in it" },
+    { "ping_ms", SETTING_INT, AT(config.ping_ms), "0", 0, 600000,
+      .help = "a sign of life after so long a silence on a stream: a comment, or the "
+              "ping event of Messages; 0: none" },
+    { "ping_held", SETTING_BOOL, AT(config.ping_held), "false",
+      .help =
+          "the silence before the first event counts, too: then the head goes out and "
+          "no other expert takes over" },
     { "cors", SETTING_OTHER,
       .help = "origins whose pages may ask from a browser, \"*\": all; default none" },
     { "expert_headers", SETTING_OTHER,
@@ -247,6 +254,8 @@ static enum err read_top(const struct config_node *root, struct config *config)
     config->log_requests = draft.config.log_requests;
     config->core_dumps = draft.config.core_dumps;
     config->resend = draft.config.resend;
+    config->ping_ms = draft.config.ping_ms;
+    config->ping_held = draft.config.ping_held;
     if (config->workers == 0) {
         processors = sysconf(_SC_NPROCESSORS_ONLN);
         config->workers = processors < 1 ? 1 : processors;

@@ -400,6 +400,8 @@ struct config {
     const char *log_level;     /* "info" */
     bool log_requests;         /* one line per request */
     bool core_dumps;
+    int64_t ping_ms; /* of silence on a stream; 0: no signs of life */
+    bool ping_held;  /* before its first event, too */
     size_t n_cors;
     const char **cors; /* origins whose pages may ask; "*": all */
     size_t n_expert_headers;

@@ -52,6 +52,12 @@ void dialect_error(const struct dialect *dialect, const struct api_error *error,
         api_error_body(error, out);
 }
 
+struct str dialect_ping(const struct dialect *dialect)
+{
+    return is_messages(dialect) ? STR("event: ping\ndata: {\"type\":\"ping\"}\n\n")
+                                : STR(": keep-alive\n\n");
+}
+
 void dialect_error_event(const struct dialect *dialect, const struct api_error *error,
                          struct str request_id, int64_t sequence, struct buf *out)
 {

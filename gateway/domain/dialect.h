@@ -55,6 +55,8 @@ int dialect_status(const struct dialect *dialect, int status);
 /* An error's body. */
 void dialect_error(const struct dialect *dialect, const struct api_error *error,
                    struct str request_id, struct buf *out);
+/* What says nothing on a stream but that it lives. */
+struct str dialect_ping(const struct dialect *dialect);
 /* An error in a stream that was begun; sequence: of its next event (voice.h). */
 void dialect_error_event(const struct dialect *dialect, const struct api_error *error,
                          struct str request_id, int64_t sequence, struct buf *out);

@@ -504,6 +504,7 @@ struct exchange *exchange_new(struct worker *worker,
     x->accepted_us = exchange_now_us();
     x->deadline = (struct loop_timer){ .fn = deadline_passed, .arg = x };
     x->hold_timer = (struct loop_timer){ .fn = hold_is_over, .arg = x };
+    x->ping_timer = (struct loop_timer){ .fn = ping_due, .arg = x };
     x->pause_timer = (struct loop_timer){ .fn = exchange_woke, .arg = x };
     x->decision.wake = exchange_woke;
     x->decision.arg = x;

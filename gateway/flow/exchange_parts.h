@@ -141,6 +141,8 @@ struct exchange {
 
     struct loop_timer deadline; /* of the body, then of the request */
     struct loop_timer hold_timer;
+    struct loop_timer ping_timer; /* where signs of life are wanted: ping.c's */
+    uint64_t said_us;             /* loop time when the client was last told something */
     struct loop_timer pause_timer;
 
     /* by exchange_now_us; 0: not reached */
@@ -251,6 +253,14 @@ bool finish_answer(struct exchange *x);
 bool ruling_text(struct exchange *x);
 /* The order is made; false: x->error. */
 bool ruling_admit(struct exchange *x);
+
+/* ping.c: writes said_us; calls the op body. */
+/* An expert is asked for a stream. */
+void ping_asked(struct exchange *x);
+/* The client was told something of a stream. */
+void ping_said(struct exchange *x);
+void ping_stop(struct exchange *x);
+void ping_due(void *exchange); /* the timer's */
 
 /* tongue.c: writes chat, translation, voice; releases body. */
 /* By the route, and by the path where there is no such route. */

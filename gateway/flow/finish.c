@@ -28,6 +28,7 @@ static void stop(struct exchange *x)
 {
     loop_timer_clear(exchange_loop(x), &x->deadline);
     loop_timer_clear(exchange_loop(x), &x->hold_timer);
+    ping_stop(x);
     loop_timer_clear(exchange_loop(x), &x->pause_timer);
     if (x->asking)
         take_back(x);
@@ -100,6 +101,7 @@ static bool stream(struct exchange *x)
     if (!x->head_sent) {
         loop_timer_clear(exchange_loop(x), &x->hold_timer);
         respond_stream_head(x);
+        ping_said(x);
     }
     if (!held_back(x) && respond_stream_body(x) > high)
         x->paused = true;
@@ -115,6 +117,10 @@ static bool stream(struct exchange *x)
     (void)respond_stream_body(x);
     settle_attempt(x);
     forward_give_up(x);
+    if (x->error.code == API_OK) /* refused, when a sign of life had gone out already */
+        (void)api_error_set(&x->error, API_EXPERT_STATUS, NULL,
+                            "the expert refused the request with status %u",
+                            x->attempt.status);
     return fail(x);
 }
 
@@ -141,7 +147,7 @@ bool finish_answer(struct exchange *x)
         local_answer(x);
         return true;
     }
-    if (x->attempt.streaming)
+    if (x->attempt.streaming || x->relay.committed)
         return stream(x);
     stop(x);
     if (!acknowledged(x, x->attempt.status))

@@ -294,6 +294,7 @@ void forward_ask(struct exchange *x)
     loop_timer_clear(exchange_loop(x), &x->hold_timer);
     if (x->chat.stream)
         fresh_relay(x);
+    ping_asked(x);
     attempt_start(&x->attempt, &spec);
     if (x->attempt.end == ATTEMPT_FULL || x->attempt.end == ATTEMPT_SHUT)
         return;

@@ -253,6 +253,7 @@ size_t respond_stream_body(struct exchange *x)
 
     if (x->relay.out.n == 0)
         return 0;
+    ping_said(x);
     queued = x->ops->body(x->client, x->relay.out.p, x->relay.out.n);
     buf_consume(&x->relay.out, x->relay.out.n);
     return queued;

@@ -128,64 +128,6 @@ static bool messages_are_plain(struct jread_value messages, struct chat_extras *
     return true;
 }
 
-/* -- requests in an API of the expert's own ---------------------------------------------- */
-
-/* Whether their tools and contents are plain was seen when they were translated: what could
- * not be is refused. Here is what a translation leaves out, and members that occur twice, of
- * which it saw one. */
-static bool has_twin(struct jread_value map)
-{
-    static const char *const names[] = { "type",   "content",   "source",   "input",
-                                         "output", "image_url", "file_url", "file_id" };
-    struct jread_iter it = jread_iter(map);
-    struct jread_value key, value;
-    unsigned seen = 0;
-
-    while (jread_next_member(&it, &key, &value)) {
-        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-            if (!jread_string_is(key, names[i]))
-                continue;
-            if ((seen >> i & 1) != 0)
-                return true;
-            seen |= 1u << i;
-        }
-    }
-    return false;
-}
-
-/* A cache that is kept for an hour is written at another price. */
-static bool is_long_mark(struct jread_value mark)
-{
-    struct jread_value ttl = jread_get(mark, "ttl");
-
-    return is_set(ttl) && !jread_string_is(ttl, "5m");
-}
-
-/* As deep as the scan let it be. */
-static const char *native_extras(struct jread_value value, struct chat_extras *extras)
-{
-    struct jread_iter it = jread_iter(value);
-    struct jread_value key, item;
-    const char *found = NULL;
-
-    if (value.type == JREAD_LIST)
-        while (found == NULL && jread_next_element(&it, &item))
-            found = native_extras(item, extras);
-    if (value.type != JREAD_MAP)
-        return found;
-    if (has_twin(value))
-        return "content";
-    while (found == NULL && jread_next_member(&it, &key, &item)) {
-        found = native_extras(item, extras);
-        if (!jread_string_is(key, "cache_control") || !is_set(item))
-            continue;
-        extras->cache_marks = true;
-        if (is_long_mark(item))
-            found = "cache_control.ttl";
-    }
-    return found;
-}
-
 /* -- the whole --------------------------------------------------------------------------- */
 
 static bool only_text(struct jread_value modalities)
@@ -263,7 +205,7 @@ static const char *unpriced(const struct chat_request *chat, struct chat_extras 
     if (!only_text(field(chat, SCAN_MODALITIES)))
         return "modalities";
     if (native_is(chat->shape))
-        return native_extras(jread_trusted(str_trim(chat->body)), extras);
+        return native_unpriced(chat->body, &extras->cache_marks);
     if (!all_functions(field(chat, SCAN_TOOLS), extras))
         return "tools"; /* hosted ones: search, code, files */
     if (chat->n_other_media > 0 ||

@@ -34,6 +34,11 @@ void native_request(struct chat_request *native, enum chat_shape shape,
                     const struct chat_request *chat, const struct scan *scan,
                     struct str body);
 
+/* For chat_extras: the first thing in the body, a scanned one, that may have a price of its own
+ * and that its translation does not show; NULL: nothing. ret_marks: it marks what a cache is to
+ * keep. */
+const char *native_unpriced(struct str body, bool *ret_marks);
+
 /* What the events of one stream have said of its usage, which Messages tell in two of them:
  * the prompt at the beginning, the answer at the end. Starts zeroed. */
 struct native_tally {

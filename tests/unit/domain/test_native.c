@@ -94,9 +94,51 @@ static void native(void **state)
     cases_run("native", print_native);
 }
 
+static void what_a_translation_does_not_show_is_found_wherever_it_stands(void **state)
+{
+    static const struct {
+        const char *body, *found;
+        bool marks;
+    } cases[] = {
+        { "{}", NULL, false },
+        { "{\"a\":[1,\"cache_control\",{\"b\":null}]}", NULL, false },
+        { "{\"a\":[{\"cache_control\" : {\"type\":\"ephemeral\"}}]}", NULL, true },
+        { "{\"a\":{\"cache\\u005fcontrol\":{\"ttl\":\"5m\"}}}", NULL, true },
+        { "{\"cache_control\":{\"type\":\"x\",\"ttl\" :\n\"1h\"}}", "cache_control.ttl",
+          true },
+        { "{\"cache_control\":{\"t\\u0074l\":\"1h\"}}", "cache_control.ttl", true },
+        { "{\"cache_control\":null,\"input\":{\"ttl\":\"1h\"}}", NULL, false },
+        { "{\"cache_control\":\"x\",\"input\":{\"ttl\":\"1h\"}}", NULL, true },
+        { "{\"cache_control\":{},\"input\":{\"ttl\":\"1h\"}}", NULL, true },
+        { "{\"ttl\":\"1h\",\"schema\":{\"ttl\":{\"type\":\"string\"}}}", NULL, false },
+        { "{\"content\":1,\"x\":{\"content\":2},\"y\":[{\"content\":3}]}", NULL, false },
+        { "{\"content\":[{\"type\":\"a\"},{\"type\":\"b\"}],\"c\\u006fntent\":1}",
+          "content", false },
+        { "{\"x\":{\"type\":\"text\",\"a\":\"\\\\\",\"type\":\"document\"}}", "content",
+          false },
+        { "{\"a\":\"\\\\\\\"content\",\"content\":\"\\\"\",\"b\":\"content\"}", NULL,
+          false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bool marks = false;
+        const char *found = native_unpriced(str_of(cases[i].body), &marks);
+
+        if (cases[i].found == NULL)
+            assert_null(found);
+        else
+            assert_string_equal(found, cases[i].found);
+        assert_int_equal(marks, cases[i].marks);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(native) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(native),
+        cmocka_unit_test(what_a_translation_does_not_show_is_found_wherever_it_stands),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,12 +3,14 @@
 import base64
 import gzip
 import json
+import socket
 import struct
 
 import pytest
 
-from harness import config, expert, scripts
+from harness import Response, config, expert, scripts
 from harness.routers import PRICES, held_out
+from harness.wire import Wire, request_bytes
 
 
 def behind(run, script, **more):
@@ -203,3 +205,29 @@ def test_an_embedding_in_base64_is_understood(run, router):
     assert gateway.wait_probed()["state"] == "ready"
     answer = gateway.chat(held_out("poems", 1)[0])
     assert (answer["x-frugal-expert"], answer["x-frugal-queried"]) == ("poet", "embedder")
+
+
+def test_an_expert_that_takes_its_request_slowly_gets_all_of_it_and_holds_up_nobody(run):
+    """The gateway's memory of the body is what is sent, as fast as the expert reads: other requests pass by meanwhile."""
+    good = run.expert(scripts.answer("fast"))
+    text = "x" * 8_000_000
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        gateway = run.gateway(config({"slow": expert(f"http://127.0.0.1:{listener.getsockname()[1]}/v1"), "good": expert(good)},
+                                     workers=1))
+        with gateway.connect() as wire:
+            body = json.dumps({"model": "slow", "messages": [{"role": "user", "content": text}]}).encode()
+            wire.send(request_bytes("POST", "/v1/chat/completions", body=body))
+            sock, _ = listener.accept()
+            with Wire(sock) as theirs:
+                head = theirs.read_head()
+                taken = bytearray()
+                for piece in theirs.pieces(head, is_answer=False):
+                    if len(taken) < 1_000_000:
+                        assert gateway.chat(model="good").status == 200
+                    taken += piece
+                assert bytes(taken) == body.replace(b'"slow"', b'"scripted"', 1)
+                said = json.dumps(scripts.completion("slow")).encode()
+                theirs.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+                answer = Response(wire)
+    assert answer.status == 200 and answer.json()["choices"][0]["message"]["content"] == "slow"

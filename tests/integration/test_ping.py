@@ -2,6 +2,8 @@
 
 import json
 
+import anthropic
+import openai
 import pytest
 
 from harness import SLOW, Gate, config, expert, scripts
@@ -125,6 +127,30 @@ def test_after_a_ping_that_ended_the_hold_a_failure_is_an_honest_error_event(run
     assert not second.calls()
     assert gateway.log.wait(event="request")["result"].startswith("expert_")
     assert gateway.get("/v1/models").status == 200
+
+
+def test_the_official_sdks_read_on_over_pings(run):
+    """Before the first content and inside it, with events that no SDK may take for one of its own."""
+    def script(call):
+        call.expert.closing.wait(FAST * 5 / 1000)
+        call.head(stream=True)
+        for text in ("Hel", "lo"):
+            call.expert.closing.wait(FAST * 5 / 1000)
+            call.event(chunk(text))
+        call.event(chunk("", "stop"))
+        call.usage()
+        call.done()
+
+    gateway = run.gateway(config({"small": expert(run.expert(script))}, ping_ms=FAST, ping_held=True))
+    base = f"http://127.0.0.1:{gateway.port}"
+    ours = openai.OpenAI(base_url=base + "/v1", api_key="sk-any", max_retries=0)
+    ask = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
+    said = list(ours.chat.completions.create(**ask, stream=True))
+    assert "".join(one.choices[0].delta.content or "" for one in said if one.choices) == "Hello"
+    with ours.responses.stream(model="auto", input="hello") as stream:
+        assert stream.get_final_response().output_text == "Hello"
+    with anthropic.Anthropic(base_url=base, api_key="sk-any", max_retries=0).messages.stream(**ask, max_tokens=50) as stream:
+        assert stream.get_final_text() == "Hello"
 
 
 def test_a_client_that_leaves_between_pings_ends_the_experts_call(run):

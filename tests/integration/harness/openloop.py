@@ -139,9 +139,8 @@ class OpenLoop:
         beside = asyncio.ensure_future(self.meanwhile(self)) if self.meanwhile else None
         due, number = 0.0, 0
         while (number < self.gather if self.gather else due < self.seconds) and not (beside and beside.done()):
-            wait = due - self.now()
-            if wait > 0.0005:
-                await asyncio.sleep(wait)
+            # Also when behind: others have their turn.
+            await asyncio.sleep(max(0, due - self.now()))
             shot = Shot(number, due)
             self.shots.append(shot)
             task = asyncio.ensure_future(self._one(shot))

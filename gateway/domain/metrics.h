@@ -257,6 +257,8 @@ enum metric_spend {
       "Calls of an expert under way")                                                    \
     X(CONNECTIONS, GAUGE, "frugal_client_connections", NONE, NONE,                       \
       "Open connections of clients")                                                     \
+    X(CONNECTIONS_CLOSED, COUNTER, "frugal_idle_connections_closed_total", NONE, NONE,   \
+      "Connections without a request that were closed to make room for others")          \
     X(BUNDLE_LOADED, GAUGE, "frugal_bundle_loaded", NONE, NONE,                          \
       "1 while decisions come from a bundle")                                            \
     X(BUNDLE_ROWS, GAUGE, "frugal_bundle_rows", NONE, NONE,                              \

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "gateway/edge/idle.h"
 #include "gateway/edge/request_head.h"
 #include "gateway/edge/server_private.h"
 
@@ -297,6 +298,7 @@ static enum MHD_Result begin(struct connection *c, const char *url, const char *
     };
     reset(c);
     c->active = true;
+    idle_leave(c);
     c->must_close = fault != NULL;
     c->expects = str_eq_nocase(head.expect, STR("100-continue"));
     c->exchange = exchange_new(c->server->worker, &request, &ops, c);
@@ -395,6 +397,7 @@ static void expect_head(struct connection *c, uint64_t idle_us)
     /* Without memory for the timer MHD's limit has to do. */
     if (c->head_timer.slot == 0)
         IGNORE(loop_timer_set(c->server->loop, &c->head_timer, c->head_due_us));
+    idle_enter(c);
 }
 
 /* The answer was delivered, or the connection broke. */
@@ -516,7 +519,9 @@ void connection_started(struct server *server, struct MHD_Connection *mhd,
     if (c->next != NULL)
         c->next->prev = c;
     server->connections = c;
+    server->n_connections++;
     metrics_move(worker_metrics(server->worker), METRIC_CONNECTIONS, 0, 1);
+    idle_crowd(server);
     *socket_context = c;
     return;
 
@@ -535,6 +540,9 @@ void connection_closed(struct connection *c)
     *(c->prev != NULL ? &c->prev->next : &server->connections) = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
+    idle_leave(c);
+    server->n_connections--;
+    server->n_leaving -= c->told_to_leave;
     metrics_move(worker_metrics(server->worker), METRIC_CONNECTIONS, 0, -1);
     loop_unwatch(server->loop, &c->watch);
     loop_timer_clear(server->loop, &c->head_timer);

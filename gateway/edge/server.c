@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/edge/idle.h"
 #include "gateway/edge/server_private.h"
 
 #define CONNECTIONS_MAX 4096
@@ -140,6 +141,7 @@ struct server *server_new(struct worker *worker, const struct server_settings *s
     server->watch.fn = on_readable;
     server->timer.fn = on_limit;
     server->flush.fn = flush;
+    idle_init(server);
     server->watch.arg = server->timer.arg = server->flush.arg = server;
 
     server->daemon = start_daemon(server);
@@ -197,6 +199,7 @@ void server_free(struct server *server)
     loop_timer_clear(server->loop, &server->timer);
     loop_undefer(server->loop, &server->flush);
     assert(server->connections == NULL);
+    idle_release(server);
     free(server);
 }
 

@@ -3,6 +3,7 @@
 #define GATEWAY_EDGE_SERVER_PRIVATE_H
 
 #include <microhttpd.h>
+#include <sys/queue.h>
 
 #include "gateway/base/buf.h"
 #include "gateway/edge/server.h"
@@ -25,6 +26,9 @@ struct connection {
     struct connection *prev, *next;
     struct connection *next_resumed;
     struct loop_watch watch; /* EPOLLRDHUP, edge-triggered: trap 3 */
+    TAILQ_ENTRY(connection) in_idle;
+    uint64_t idle_since_us; /* without a request: idle.c's; 0: not in its list */
+    bool told_to_leave;     /* by idle.c */
     struct loop_timer head_timer;
     uint64_t head_due_us; /* while no request is under way: its head must be in by then */
     char peer[64];
@@ -61,6 +65,10 @@ struct server {
     struct loop_timer timer; /* MHD's next time limit */
     struct loop_task flush;  /* resumes, then runs MHD */
     struct connection *connections, *resumed;
+    unsigned n_connections;
+    TAILQ_HEAD(, connection) idle; /* without a request, the longest first: idle.c's */
+    unsigned n_leaving;            /* that were told to go, and are not gone */
+    struct loop_timer crowd_timer;
     bool quiesced;
 };
 

@@ -162,7 +162,7 @@ def test_the_client_gets_the_answer_or_one_honest_error_and_nothing_is_left_behi
         judge_books(world, rounds * len(KINDS) * AT_ONCE)
         # Kept connections to experts that keep them are all that may be added, and no more than were in use at once.
         assert files[-1] - files[0] <= len(KINDS) * AT_ONCE, files
-        assert resident[-1] - resident[0] < 8 << 20, resident
+        assert resident[-1] - resident[0] < 8 << 20 or SLOW > 1, resident
         if ROUNDS > 2:
             print(f"{name}: {rounds * len(KINDS) * AT_ONCE} requests, files {files[0]} to {files[-1]}, resident "
                   f"{resident[0] >> 10} to {resident[-1] >> 10} KiB")

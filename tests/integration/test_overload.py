@@ -135,3 +135,28 @@ def test_a_key_that_floods_does_not_starve_another(run, busy):
     asked = [call.json()["messages"][0]["content"] for call in small.calls()]
     assert asked[:3] == ["first", "greedy 0", "modest"]
     assert [name for name in asked if name.startswith("greedy")] == [f"greedy {i}" for i in range(4)]
+
+
+def test_silent_connections_keep_nobody_out(run):
+    """As many as there may be, some with half a head; one has a request under way and is left alone."""
+    gate = Gate()
+    small = run.expert(lambda call: (call.wait(gate), call.answer(scripts.completion("small"))))
+    gateway = run.gateway(config({"small": expert(small)}, workers=1, limits={"connections": 24, "request_timeout_ms": 600000}))
+    busy = gateway.start("busy")
+    small.call()
+    silent = [gateway.connect() for _ in range(40)]
+    for wire in silent[::2]:
+        wire.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost:")
+    asked = [gateway.start(f"number {i}") for i in range(10)]
+    small.call(11)
+    gate.open()
+    assert [status(wire) for wire in [busy, *asked]] == [200] * 11
+    assert gateway.metrics().value("frugal_idle_connections_closed_total") >= 20
+
+
+def test_kept_connections_stay_as_long_as_there_is_room(run):
+    gateway = run.gateway(config({"small": expert(run.expert(scripts.answer()))}, workers=1, limits={"connections": 24}))
+    kept = [gateway.connect() for _ in range(20)]
+    for _ in range(2):
+        assert [gateway.request("GET", "/healthz", wire=wire).status for wire in kept] == [200] * 20
+    assert gateway.metrics().value("frugal_idle_connections_closed_total") == 0

@@ -45,4 +45,4 @@ def test_a_thousand_slow_streams_through_one_worker_are_all_whole_and_small():
     last = f'"content":"w{CHUNKS - 1} "'.encode()
     assert all(shot.ok and b"data: [DONE]" in shot.body and last in bytes(shot.body).replace(b'": "', b'":"') for shot in run.shots)
     assert seen["most"] > (0.999 if PROOF else 0.3) * STREAMS
-    assert each < PER_STREAM_BYTES
+    assert each < PER_STREAM_BYTES or SLOW > 1  # a sanitizer has memory of its own for each

@@ -1,10 +1,11 @@
 """An expert that is down is left alone, tried by one call, and comes back slowly; one that is busy is only left in peace."""
 
+import json
 import threading
 
 import pytest
 
-from harness import Gate, Ledger, SLOW, config, embedding, eventually, expert, scripts
+from harness import Gate, Ledger, SLOW, config, embedding, eventually, expert, frugalctl, scripts
 from harness.routers import PRICES, Switch, held_out
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -592,3 +593,19 @@ def test_a_call_in_time_costs_nothing_twice(run, router):
     assert [charge["fate"] for charge in charges] in (["reported", "free"], ["reported", "unknown"], ["unknown", "reported"])
     record = gateway.get("/v1/decisions/" + answer["x-frugal-decision-id"]).json()
     assert float(record["cost"]["evidence_usd"]) > 0
+
+
+# -- for operators ----------------------------------------------------------------------------------------------------
+
+
+def test_frugalctl_shows_every_endpoint(run):
+    gateway, first, _ = pair(run, scripts.refuse(500), LATE)
+    for _ in range(3):
+        gateway.chat()
+    admin = f"http://127.0.0.1:{gateway.admin_port}"
+    rows = frugalctl("experts", "--admin", admin).stdout.splitlines()
+    assert rows[0].split()[:3] == ["expert", "endpoint", "state"]
+    down = next(row for row in rows if row.startswith("first"))
+    assert down.split()[1:3] == [first.url, "down"] and "failed" in down
+    told = json.loads(frugalctl("experts", "--admin", admin, "--json").stdout)
+    assert [entry["state"] for entry in told["experts"]] == ["down", "ready"]

@@ -22,6 +22,7 @@ APIS = [["chat", "completions"], ["chat", "completions", "messages", "responses"
         ["chat", "completions", "responses"]]
 ABILITIES = ["n", "logprobs", "json_object", "json_schema", "tools"]
 EMBEDDERS = ["dim=16", "dim=16,delay_ms=20", "dim=16,delay_ms=200"]
+RESEND = ["elsewhere", "never", "anywhere"]
 WORDS = "why does the sum of a garden and an old friend equal 17 plus moonlight minus 4 in free verse".split()
 
 
@@ -97,6 +98,7 @@ class World:
         if self.manner.random() < 0.4:
             i, name = self.manner.choice(list(enumerate(names)))
             self.models[name] = self.model(i, "status=400,unsupported=1")
+        self.health = random.Random(f"{seed}/health")
         self.able = {name: self.capabilities() for name in names}
         self.needs = {}
         if liar:
@@ -157,8 +159,12 @@ class World:
                 generator["capabilities"] = self.able[name]
             if self.manner.random() < 0.5:
                 generator["request"] = self.dialect(generator["output_limit_field"])
+            entry["health"] = self.breaker()
+            if self.health.random() < 0.3:
+                entry["endpoints"] = [url, "http://127.0.0.1:9/v1"]  # nobody is there
         experts["embedder"] = {"endpoints": [url], "timeouts_ms": timeouts, "max_in_flight": 1000, "embedding": {
-            "model": self.embedder_model, "dim": 16, "price": usd_per_million(self.embedder_price)}}
+            "model": self.embedder_model, "dim": 16, "price": usd_per_million(self.embedder_price),
+            "hedge": self.health.random() < 0.5}, "probe": {"kind": self.health.choice(["none", "tcp", "models"]), "every_ms": 100}}
         policies = {name: {"value_usd": value, "default": self.draw.choice(list(self.prices)), "gain_se": 0,
                            "max_output_tokens": self.draw.choice([20, 100, 4000]), "decision_deadline_ms": 100,
                            **({"budget_usd": 0.002} if name == "capped" else {})}
@@ -168,7 +174,17 @@ class World:
         more["keys"] = {"file": "keys.json"}
         return {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "workers": 2, "bundle": str(bundle), "experts": experts,
                 "embedders": self.draw.choice([["embedder"], ["surface", "lexical", "embedder"]]), "policies": policies,
-                "limits": {"attempts": self.draw.choice([1, 3, 6])}, **more}
+                "limits": {"attempts": self.draw.choice([1, 3, 6]), **self.limits()}, "resend": self.health.choice(RESEND), **more}
+
+    def limits(self):
+        """Pauses that a short request can wait for, and room for few or for all vectors."""
+        return {"attempts_again": self.health.choice([0, 1, 3]), "backoff_ms": self.health.choice([1, 20, 100]),
+                "embedding_cache_bytes": self.health.choice([0, 0, 20000, 1 << 20])}
+
+    def breaker(self):
+        """Many experts of a world fail, so breakers open and close all the time: those of some experts at once, of others never."""
+        return self.health.choice([{}, {"failures": 0, "share_percent": 0},
+                                   {"failures": 2, "open_ms": 20, "open_max_ms": 100, "slow_start_ms": 50}])
 
     def ask(self, i):
         """One client: path, body, headers, when it leaves (None: it stays), and its ceiling in pico-USD."""

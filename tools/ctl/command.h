@@ -30,6 +30,7 @@
     X(decisions, "decisions", "list what the gateway decided, and what it cost")         \
     X(why, "why", "tell the story of one decision")                                      \
     X(spend, "spend", "sum up what was paid, and what was saved")                        \
+    X(experts, "experts", "show which experts of a running gateway are well")            \
     X(reload, "reload", "make a running gateway read its configuration anew")            \
     X(keys_add, "keys add", "make a key and print its secret, once")                     \
     X(keys_list, "keys list", "list the keys, their limits and what they spent")         \

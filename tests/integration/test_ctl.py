@@ -37,6 +37,17 @@ def test_calibrate_asks_grades_and_counts_the_money(run, tmp_path):
     assert "good" in json.dumps(said["experts"]) and "bad" in json.dumps(said["experts"])
 
 
+def test_calibrate_asks_those_who_speak_chat(run, tmp_path):
+    good, other = run.expert(right), run.expert()
+    command = prepared(tmp_path, {"good": good})
+    whole = config({"good": expert(good), "other": expert(other, generator_more={"api": ["messages"]})})
+    (tmp_path / "config.json").write_text(json.dumps(whole))
+    assert json.loads(frugalctl(*command, "--json").out)["missing"] == 0
+    assert not other.calls()
+    named = frugalctl(*command, "--experts", "other", check=False)
+    assert named.returncode != 0 and "'other' has no \"chat\"" in named.err
+
+
 def test_calibrate_asks_concurrently(run, tmp_path):
     gate = Gate()
     slow = run.expert(lambda call: (call.wait(gate), right(call)))

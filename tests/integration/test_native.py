@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from harness import config, expert, scripts
+from harness.routers import PRICES as ROUTED, held_out
 
 CLAUDE = {"model": "auto", "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}
 ITEMS = {"model": "auto", "input": "hello"}
@@ -165,6 +166,20 @@ def test_the_official_sdks_cannot_tell(run):
     assert sdk.responses.create(**ITEMS).output_text == "fine"
     with sdk.responses.stream(**ITEMS) as stream:
         assert stream.get_final_response().output_text == "fine"
+
+
+def test_each_prompt_goes_to_the_expert_that_is_good_at_it_whatever_it_speaks(run, router):
+    """One ranking of both kinds, decided on the same text."""
+    own = run.expert(messages=scripts.natively(scripts.message("by mathy"), scripts.message_events(["by mathy"])))
+    poet, sage = run.expert(scripts.answer("by poet")), run.expert(scripts.answer("by sage"))
+    gateway = run.gateway(router.config({"mathy": expert(own, generator_more={"api": ["messages"]}, price=ROUTED["mathy"]),
+                                         "poet": expert(poet, price=ROUTED["poet"]), "sage": expert(sage, price=ROUTED["sage"])}))
+    claude = anthropic.Anthropic(base_url=f"http://127.0.0.1:{gateway.port}", api_key="sk-any", max_retries=0)
+    for domain, name in (("sums", "mathy"), ("poems", "poet")):
+        answers = [claude.messages.create(model="auto", max_tokens=100, messages=[{"role": "user", "content": prompt}])
+                   for prompt in held_out(domain, 10)]
+        assert [answer.content[0].text for answer in answers].count(f"by {name}") >= 9
+        assert all((answer.id == "msg_scripted") == (answer.content[0].text == "by mathy") for answer in answers)
 
 
 # -- who takes over

@@ -132,6 +132,12 @@ static bool expert_listed(const struct option_list *list, const char *name)
     return list->count == 0;
 }
 
+/* Questions are asked as chats: who speaks other APIs alone cannot be calibrated. */
+static bool speaks_chat(const struct config_expert *expert)
+{
+    return expert->has_generator && (expert->generator.apis >> CONFIG_API_CHAT & 1) != 0;
+}
+
 static enum fault_err check_listed(const struct worklist *work,
                                    const struct option_list *list, struct fault *fault)
 {
@@ -142,6 +148,12 @@ static enum fault_err check_listed(const struct worklist *work,
             return fault_set(fault, FAULT_USAGE,
                              "--experts: '%s' is no expert with a generator in '%s'",
                              list->items[i], work->config->path);
+        if (!speaks_chat(&work->config->experts[expert]))
+            return fault_set(
+                fault, FAULT_USAGE,
+                "--experts: '%s' has no \"chat\" among its 'api' in '%s', so "
+                "it cannot be asked",
+                list->items[i], work->config->path);
     }
     return FAULT_OK;
 }
@@ -183,11 +195,12 @@ enum fault_err worklist_open(struct worklist *work, const struct option_list *ex
     for (size_t i = 0; err == FAULT_OK && i < n; i++) {
         const struct config_expert *config = &work->config->experts[i];
         work->report->lines[i].name = config->name;
-        if (config->has_generator && expert_listed(experts, config->name))
+        if (speaks_chat(config) && expert_listed(experts, config->name))
             err = open_expert(work, i, fault);
     }
     if (err == FAULT_OK && work->questions == 0)
-        err = fault_set(fault, FAULT_CONFIG, "'%s' has no expert with a generator",
+        err = fault_set(fault, FAULT_CONFIG,
+                        "'%s' has no expert with a generator that speaks chat",
                         work->config->path);
     if (err == FAULT_OK)
         err = calib_commit(work->store, fault);

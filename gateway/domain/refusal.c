@@ -114,13 +114,30 @@ static enum refusal of_detail(struct jread_value detail)
     return refusal;
 }
 
+static bool read_body(struct str body, struct jread_value *ret_root)
+{
+    return body.n <= REFUSAL_BYTES && jread_parse(body, DEPTH, ret_root) &&
+           ret_root->type == JREAD_MAP;
+}
+
+enum refusal refusal_by_code(struct str body)
+{
+    struct jread_value root, error;
+    enum refusal refusal;
+
+    if (!read_body(body, &root))
+        return REFUSAL_OTHER;
+    error = jread_get(root, "error");
+    refusal = by_code(jread_get(error, "code"));
+    return refusal == REFUSAL_OTHER ? by_code(jread_get(error, "type")) : refusal;
+}
+
 enum refusal refusal_of(struct str body)
 {
     struct jread_value root, error, message;
     enum refusal refusal;
 
-    if (body.n > REFUSAL_BYTES || !jread_parse(body, DEPTH, &root) ||
-        root.type != JREAD_MAP)
+    if (!read_body(body, &root))
         return REFUSAL_OTHER;
     error = jread_get(root, "error");
     message = jread_get(root, "message");

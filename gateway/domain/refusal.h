@@ -27,6 +27,9 @@ enum refusal {
 };
 
 enum refusal refusal_of(struct str body);
+/* By a code or type alone: of an error that came in the place of an answer, where words could
+ * be about anything. */
+enum refusal refusal_by_code(struct str body);
 const char *refusal_word(enum refusal refusal);
 
 #endif

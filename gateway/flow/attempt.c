@@ -157,9 +157,9 @@ static enum attempt_end end_of_transport(const struct http_result *result)
 
 /* What is too long for one expert, or not supported by it, may be well with another; who else
  * refuses has read the request and found fault with it, which is for the client to know. */
-static enum attempt_end end_of_refusal(const struct attempt *attempt)
+static enum attempt_end end_of_refusal(enum refusal refusal, enum attempt_end otherwise)
 {
-    switch (refusal_of(buf_str(&attempt->body))) {
+    switch (refusal) {
     case REFUSAL_TOO_LONG:
         return ATTEMPT_TOO_LONG;
     case REFUSAL_UNSUPPORTED:
@@ -167,7 +167,7 @@ static enum attempt_end end_of_refusal(const struct attempt *attempt)
     case REFUSAL_OTHER:
         break;
     }
-    return ATTEMPT_REFUSED;
+    return otherwise;
 }
 
 static enum attempt_end end_of_error(const struct attempt *attempt, unsigned status)
@@ -180,7 +180,7 @@ static enum attempt_end end_of_error(const struct attempt *attempt, unsigned sta
         return ATTEMPT_DOWN;
     case 400:
     case 422:
-        return end_of_refusal(attempt);
+        return end_of_refusal(refusal_of(buf_str(&attempt->body)), ATTEMPT_REFUSED);
     case 413:
         return ATTEMPT_TOO_LONG;
     default:
@@ -190,7 +190,25 @@ static enum attempt_end end_of_error(const struct attempt *attempt, unsigned sta
         return ATTEMPT_FAILED;
     if (status >= 400 && status < 500)
         return ATTEMPT_DENIED;
-    return status >= 500 ? ATTEMPT_FAILED : ATTEMPT_MALFORMED;
+    if (status >= 500)
+        return end_of_refusal(refusal_by_code(buf_str(&attempt->body)), ATTEMPT_FAILED);
+    return ATTEMPT_MALFORMED;
+}
+
+/* llama.cpp has answered 200 before it sees that a prompt is too long: what is left of a stream
+ * or answer is a refusal like any other, and is shown as one. */
+static enum attempt_end end_in_band(struct attempt *attempt, enum refusal refusal)
+{
+    const enum attempt_end end = end_of_refusal(refusal, ATTEMPT_FAILED);
+
+    if (end == ATTEMPT_FAILED)
+        return end;
+    attempt->status = 400;
+    if (!attempt->streaming)
+        return end;
+    attempt->streaming = false;
+    buf_put_str(&attempt->body, buf_str(&attempt->spec.relay->out));
+    return end;
 }
 
 static enum attempt_end end_of_stream(struct attempt *attempt, bool whole)
@@ -203,8 +221,9 @@ static enum attempt_end end_of_stream(struct attempt *attempt, bool whole)
     switch (relay->fault) {
     case RELAY_FAULT_IN_BAND:
         /* Once something was said it was not refused. */
-        return relay->error_status == 429 && !relay->content ? ATTEMPT_LIMITED
-                                                             : ATTEMPT_FAILED;
+        if (relay->error_status == 429 && !relay->content)
+            return ATTEMPT_LIMITED;
+        return end_in_band(attempt, relay->refusal);
     case RELAY_FAULT_MALFORMED:
     case RELAY_FAULT_TOO_LARGE:
         return ATTEMPT_MALFORMED;
@@ -226,7 +245,7 @@ static enum attempt_end end_of_answer(struct attempt *attempt)
                          : !usage_read_answer(body, &attempt->answer))
         return ATTEMPT_MALFORMED;
     if (attempt->answer.has_error)
-        return ATTEMPT_FAILED;
+        return end_in_band(attempt, refusal_by_code(body));
     if (shape == CHAT_INPUT)
         return attempt->answer.has_data ? ATTEMPT_ANSWERED : ATTEMPT_MALFORMED;
     return attempt->answer.has_choices ? ATTEMPT_ANSWERED : ATTEMPT_MALFORMED;

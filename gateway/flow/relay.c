@@ -235,6 +235,12 @@ static void in_band_error(struct relay *relay, const struct sse_event *event,
     if (relay->committed && relay->rules.voice == NULL) {
         put_raw(relay, event->raw);
         relay->shown_error = true;
+    } else if (!relay->committed && !relay->content) {
+        relay->refusal = refusal_by_code(event->data);
+    }
+    if (relay->refusal != REFUSAL_OTHER) {
+        buf_clear(&relay->out);
+        buf_put_str(&relay->out, event->data);
     }
     break_off(relay, RELAY_FAULT_IN_BAND);
 }

@@ -39,6 +39,7 @@
 #include "gateway/base/money.h"
 #include "gateway/domain/chat.h"
 #include "gateway/domain/native.h"
+#include "gateway/domain/refusal.h"
 #include "gateway/domain/sse.h"
 #include "gateway/domain/usage.h"
 #include "gateway/domain/voice.h"
@@ -79,15 +80,18 @@ const char *relay_fault_text(enum relay_fault fault);
 struct relay {
     enum relay_state state;
     enum relay_fault fault;
-    bool committed;      /* OPEN was reached */
-    struct buf out;      /* for the client; see above */
-    struct usage usage;  /* last one reported */
-    bool told_usage;     /* to the client */
-    bool content;        /* something that a client would miss has come */
-    bool done;           /* [DONE] */
-    bool finished;       /* a finish reason */
-    bool shown_error;    /* the expert's own error event was passed on */
-    int error_status;    /* IN_BAND: HTTP status it names, or 0 */
+    bool committed;     /* OPEN was reached */
+    struct buf out;     /* for the client; see above */
+    struct usage usage; /* last one reported */
+    bool told_usage;    /* to the client */
+    bool content;       /* something that a client would miss has come */
+    bool done;          /* [DONE] */
+    bool finished;      /* a finish reason */
+    bool shown_error;   /* the expert's own error event was passed on */
+    int error_status;   /* IN_BAND: HTTP status it names, or 0 */
+    /* IN_BAND, before anything was said: an expert that refuses in its stream. Then `out` has
+     * its error as a body. */
+    enum refusal refusal;
     size_t output_bytes; /* of text in the deltas: an estimate where usage is missing */
     size_t events;       /* with data */
     int64_t sequence;    /* of an API that numbers its events: the next one's */

@@ -67,6 +67,65 @@ def test_the_last_one_refuses_in_its_own_words(run, api):
         assert answer.body == TOO_LONG
 
 
+def in_band(whole=TOO_LONG, after=()):
+    """llama.cpp sends its 200 first, and says then that a prompt is too long."""
+    def script(call):
+        if not call.json().get("stream"):
+            call.answer(whole)
+            return
+        call.head(stream=True)
+        for role in after:
+            call.chunk("", role=role)
+        call.event(whole.decode())
+        call.end()
+
+    return script
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_refusal_behind_a_status_of_200_is_one(run, streamed, tmp_path):
+    first, second = run.expert(in_band()), good(run)
+    gateway = run.gateway(config({"first": expert(first), "second": expert(second)}, store=str(tmp_path / "frugal.db")))
+    answer = asks(gateway, stream=streamed, headers={"x-frugal-budget-usd": "0.01"}, max_tokens=50)
+    assert answer.status == 200 and b"fine" in answer.body
+    record = gateway.get(f"/v1/decisions/{answer['x-frugal-decision-id']}", admin=True).json()
+    assert [(a["end"], a["spent_usd"]) for a in record["attempts"]] == [("too_long", 0), ("answered", pytest.approx(50e-6))]
+    assert record["cost"]["bound_usd"] == pytest.approx(50e-6)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("api", ["chat", "messages", "responses"])
+def test_a_refusal_behind_a_status_of_200_is_shown_as_one(run, api, streamed):
+    gateway = run.gateway(run.expert(in_band(after=["assistant"])))
+    answer = asks(gateway, api, stream=streamed)
+    assert answer.status == 400 and answer["content-type"] == "application/json"
+    assert json.loads(TOO_LONG)["error"]["message"] in answer.json()["error"]["message"]
+
+
+def test_a_refusal_after_content_is_none(run):
+    def script(call):
+        call.head(stream=True)
+        call.chunk("some")
+        call.event(TOO_LONG.decode())
+        call.end()
+
+    second = good(run)
+    gateway = run.gateway(config({"first": expert(run.expert(script)), "second": expert(second)}))
+    with gateway.stream() as stream:
+        datas = list(stream)
+    assert "some" in datas[0] and "error" in datas[-1] and stream.cut and not second.calls()
+
+
+def test_a_failure_that_says_it_is_a_refusal_is_one(run):
+    refused = (CASES / "llama_context/input").read_bytes()
+    first, second = refusing(run, refused, status=500), good(run)
+    gateway = run.gateway(config({"first": expert(first), "second": expert(second)}))
+    for _ in range(12):  # and no reason to leave the expert alone
+        assert asks(gateway)["x-frugal-expert"] == "second"
+    assert len(first.calls()) == 12
+    assert gateway.log.lines(event="attempt_failed", end="too_long")
+
+
 def test_an_expert_by_name_refuses_at_once(run):
     first, second = refusing(run, UNSUPPORTED), good(run)
     gateway = run.gateway(config({"first": expert(first), "second": expert(second)}))

@@ -25,41 +25,46 @@ static bool is_digit(const char *p, const char *end)
     return p < end && *p >= '0' && *p <= '9';
 }
 
+/* By a table, since texts that are not English have many of them: one more than the digit's
+ * value, 0 for what is none. */
 static int hex_value(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    static const int8_t digits[256] = {
+        ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+        ['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+        ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['A'] = 11, ['B'] = 12,
+        ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+    };
+
+    return digits[(unsigned char)c] - 1;
 }
 
 /* -- stepping over; all return the byte behind, or NULL -- */
+
+/* How many bytes an escape has behind its backslash, by the first of them; 0: it is none. */
+static const uint8_t escape_bytes[256] = {
+    ['"'] = 1, ['\\'] = 1, ['/'] = 1, ['b'] = 1, ['f'] = 1,
+    ['n'] = 1, ['r'] = 1,  ['t'] = 1, ['u'] = 5,
+};
 
 static const char *skip_string(const char *p, const char *end)
 {
     assert(*p == '"');
     for (p++;;) {
+        size_t n;
+
         p = jread_run_any(p, end);
         if (p == end || (unsigned char)*p < 0x20)
             return NULL;
-        if (*p == '"')
-            return p + 1;
-        p++;
-        if (p == end)
+        if (*p++ == '"')
+            return p;
+        n = p < end ? escape_bytes[(unsigned char)*p] : 0;
+        if (n == 0 || (size_t)(end - p) < n)
             return NULL;
-        if (*p == 'u') {
-            for (int i = 0; i < 4; i++) {
-                p++;
-                if (p == end || hex_value(*p) < 0)
-                    return NULL;
-            }
-        } else if (*p == '\0' || !strchr("\"\\/bfnrt", *p)) {
-            return NULL;
-        }
-        p++;
+        for (size_t i = 1; i < n; i++)
+            if (hex_value(p[i]) < 0)
+                return NULL;
+        p += n;
     }
 }
 

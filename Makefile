@@ -199,6 +199,11 @@ valgrind: programs ## a smoke set of whole-program tests under valgrind's memche
 	$(Q)FRUGAL_VALGRIND=1 FRUGAL_SLOW=15 tests/run-pytest $(B) tests/integration -o timeout=0 \
 	  -k 'test_streaming or test_failover or test_lifecycle or test_client_gone or test_overload'
 
+.PHONY: container
+container: ## the image's steps in a plain Debian, no Docker needed: root, debootstrap, some minutes
+	$(Q)tools/install-deps container
+	$(Q)tests/container/run
+
 fuzz: ## fuzz every parser, FUZZ_SECONDS each (60)
 	$(Q)tools/install-deps build fuzz
 	$(Q)tests/run-fuzz $(or $(FUZZ_SECONDS),60)

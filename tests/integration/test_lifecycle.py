@@ -1,6 +1,7 @@
 """Signals: SIGTERM drains, SIGHUP reloads, and neither loses a request."""
 
 import copy
+import json
 import signal
 import socket
 
@@ -73,7 +74,8 @@ def test_a_drain_has_an_end(run):
     gateway.terminate()
     assert gateway.wait_exit() == 0
     small.call().wait_gone()
-    assert "[DONE]" not in list(stream)
+    events = list(stream)
+    assert "[DONE]" not in events and json.loads(events[-1])["error"]["code"] == "shutting_down"
 
 
 def test_a_second_signal_ends_a_drain_at_once(run):

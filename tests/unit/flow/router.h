@@ -29,6 +29,7 @@ enum { MATHY, POET, SAGE };
 struct router {
     char folder[64];
     char config[96], bundle[96];
+    char more[256]; /* experts of the test's own, each behind a comma; may be empty */
 };
 
 static inline void router_vector(size_t row, float *ret_vector)
@@ -123,10 +124,10 @@ static inline struct snapshot *router_load(const struct router *router,
                 port);
     fprintf(file,
             "\"remote\":{\"endpoints\":[\"http://127.0.0.1:%u/v1\"],\"embedding\":{"
-            "\"model\":\"embed\",\"dim\":4,\"price\":0.01}}},\"embedders\":[\"%s\"],"
+            "\"model\":\"embed\",\"dim\":4,\"price\":0.01}}%s},\"embedders\":[\"%s\"],"
             "\"policies\":{\"auto\":{\"value_usd\":1,\"default\":\"sage\","
             "\"max_output_tokens\":100,\"decision_deadline_ms\":100}}%s}",
-            port, embedder, rest);
+            port, router->more, embedder, rest);
     fclose(file);
     if (snapshot_load(router->config, 1, NULL, NULL, &snapshot, &error) != ERR_OK)
         fail_msg("%s", error.text);

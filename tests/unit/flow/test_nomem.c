@@ -98,6 +98,43 @@ static void say(struct script_peer *peer, const char *type, const char *body)
     script_send(peer, body);
 }
 
+/* The same in the words of the two other APIs. */
+static const char message[] =
+    "{\"id\":\"x\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\","
+    "\"content\":[{"
+    "\"type\":\"text\",\"text\":\"fine\"}],\"stop_reason\":\"end_turn\","
+    "\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}";
+static const char message_events[] =
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"x\","
+    "\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n"
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
+    "\"delta\":{\"type\":\"text_delta\",\"text\":\"fine\"}}\n\n"
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":"
+    "\"end_turn\"},\"usage\":{\"output_tokens\":2}}\n\n"
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+static const char response[] =
+    "{\"id\":\"x\",\"object\":\"response\",\"status\":\"completed\",\"output\":[{"
+    "\"type\":"
+    "\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"fine\"}]}],"
+    "\"usage\":{\"input_tokens\":3,\"output_tokens\":2,\"total_tokens\":5}}";
+static const char response_events[] =
+    "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\","
+    "\"sequence_number\":0,\"delta\":\"fine\"}\n\n"
+    "event: response.completed\ndata: {\"type\":\"response.completed\","
+    "\"sequence_number\":1,\"response\":{\"id\":\"x\",\"status\":\"completed\","
+    "\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}}\n\n";
+
+static const char *answer_to(const char *request, bool stream)
+{
+    if (strstr(request, "/embeddings ") != NULL)
+        return vector;
+    if (strstr(request, "/messages ") != NULL)
+        return stream ? message_events : message;
+    if (strstr(request, "/responses ") != NULL)
+        return stream ? response_events : response;
+    return stream ? chunks : whole;
+}
+
 /* Ends when the listening socket is shut. */
 static void *serve(void *arg)
 {
@@ -108,12 +145,10 @@ static void *serve(void *arg)
         if (peer.fd < 0)
             return NULL;
         if (script_read(&peer)) {
-            if (strstr(peer.request, "/embeddings ") != NULL)
-                say(&peer, "application/json", vector);
-            else if (strstr(peer.request, "\"stream\":true") != NULL)
-                say(&peer, "text/event-stream", chunks);
-            else
-                say(&peer, "application/json", whole);
+            bool stream = strstr(peer.request, "\"stream\":true") != NULL;
+
+            say(&peer, stream ? "text/event-stream" : "application/json",
+                answer_to(peer.request, stream));
         }
         free(peer.request);
         (void)close(peer.fd);
@@ -374,6 +409,39 @@ static void an_answer_of_the_messages_api(void **state)
                          .embedder = "lexical" });
 }
 
+/* -- of an expert that speaks the client's API itself */
+
+static void own_words_as_a_whole(void **state)
+{
+    (void)state;
+    act(&(struct scene){ .route = EXCHANGE_MESSAGES,
+                         .path = "/v1/messages",
+                         .body = "{\"model\":\"own\",\"max_tokens\":9," MESSAGES "}",
+                         .expected = "cost_details",
+                         .embedder = "lexical" });
+    act(&(struct scene){ .route = EXCHANGE_RESPONSES,
+                         .path = "/v1/responses",
+                         .body = "{\"model\":\"own\",\"input\":\"sum\"}",
+                         .expected = "cost_details",
+                         .embedder = "lexical" });
+}
+
+static void own_words_in_a_stream(void **state)
+{
+    (void)state;
+    act(&(struct scene){
+        .route = EXCHANGE_MESSAGES,
+        .path = "/v1/messages",
+        .body = "{\"model\":\"own\",\"max_tokens\":9,\"stream\":true," MESSAGES "}",
+        .expected = "message_stop",
+        .embedder = "lexical" });
+    act(&(struct scene){ .route = EXCHANGE_RESPONSES,
+                         .path = "/v1/responses",
+                         .body = "{\"model\":\"own\",\"stream\":true,\"input\":\"sum\"}",
+                         .expected = "cost_details",
+                         .embedder = "lexical" });
+}
+
 static void vectors_of_a_built_in_embedder(void **state)
 {
     (void)state;
@@ -426,6 +494,12 @@ static int setup(void **state)
     (void)state;
     log_set_level(LOG_ERROR);
     open_expert();
+    snprintf(
+        stage.router.more, sizeof stage.router.more,
+        ",\"own\":{\"endpoints\":[\"http://127.0.0.1:%u/v1\"],\"generator\":{\"model\":"
+        "\"m\",\"price\":{\"input\":1,\"output\":1},\"api\":[\"messages\",\"responses\"]}"
+        "}",
+        expert.port);
     router_build(&stage.router, "lexical");
     if (!http_global_init() || metrics_new(&stage.service.metrics) != ERR_OK)
         return -1;
@@ -453,6 +527,8 @@ int main(void)
         cmocka_unit_test(a_decision_alone),
         cmocka_unit_test(a_stream_of_the_responses_api),
         cmocka_unit_test(an_answer_of_the_messages_api),
+        cmocka_unit_test(own_words_as_a_whole),
+        cmocka_unit_test(own_words_in_a_stream),
         cmocka_unit_test(vectors_of_a_built_in_embedder),
         cmocka_unit_test(an_answer_in_the_ledger),
         cmocka_unit_test(an_answer_after_evidence_that_is_bought),

@@ -116,6 +116,7 @@ enum upstream_entry upstream_enter(struct upstream_call *call, struct snapshot *
     atomic_uint *in_flight = &snapshot->gauges[expert]->in_flight;
     unsigned before = atomic_fetch_add(in_flight, 1);
     enum health_change change;
+    struct health *health;
 
     *call = (struct upstream_call){ .metrics = metrics,
                                     .expert = expert,
@@ -124,8 +125,10 @@ enum upstream_entry upstream_enter(struct upstream_call *call, struct snapshot *
         atomic_fetch_sub(in_flight, 1);
         return UPSTREAM_FULL;
     }
-    if (!health_enter(health_of(snapshot, expert, endpoint),
-                      &snapshot->endpoints[expert].rules, now_us(), &call->ticket,
+    health = health_of(snapshot, expert, endpoint);
+    /* The time matters to a trial alone; whoever opens it meanwhile is right to be heard. */
+    if (!health_enter(health, &snapshot->endpoints[expert].rules,
+                      health_state(health) == HEALTH_CLOSED ? 0 : now_us(), &call->ticket,
                       &change)) {
         atomic_fetch_sub(in_flight, 1);
         return UPSTREAM_SHUT;
@@ -180,8 +183,8 @@ void upstream_leave(struct upstream_call *call)
     assert(before > 0);
     changed(snapshot, call->expert, call->endpoint,
             health_leave(health_of(snapshot, call->expert, call->endpoint),
-                         &snapshot->endpoints[call->expert].rules, now_us(),
-                         &call->ticket),
+                         &snapshot->endpoints[call->expert].rules,
+                         call->ticket.trial ? now_us() : 0, &call->ticket),
             call->metrics);
 }
 

@@ -510,9 +510,10 @@ static enum fuser_err take_tables(struct add *add)
     size_t cells = old->n_subsets * old->n_rows * old->n_generators;
     enum fuser_err err = FUSER_OK;
 
+    loo->plain = old->plain;
     if (add->how->tables) {
-        err = loo_build(bundle, loo, add->how->progress, add->how->progress_context,
-                        add->error);
+        err = loo_build(bundle, loo, false, add->how->progress,
+                        add->how->progress_context, add->error);
     } else {
         loo->n_subsets = old->n_subsets;
         loo->n_generators = old->n_generators;

@@ -482,7 +482,7 @@ static enum fuser_err make_tables(struct build *build)
     struct loo *loo = &bundle->loo;
     enum fuser_err err;
 
-    err = loo_build(bundle, loo, build->how->progress, build->how->progress_context,
+    err = loo_build(bundle, loo, true, build->how->progress, build->how->progress_context,
                     build->error);
     if (!err && loo_derive(bundle, loo))
         err = ferr_nomem(build->error);

@@ -109,7 +109,7 @@ static enum fuser_err read_contents(struct reader *reader)
     memcpy(&reader->n_sections, prefix + 12, sizeof reader->n_sections);
     memcpy(&checksum, prefix + BUNDLE_CHECKSUM_AT, sizeof checksum);
     memcpy(&promised, prefix + BUNDLE_HASHED_FROM, sizeof promised);
-    if (version != BUNDLE_VERSION)
+    if (version != BUNDLE_VERSION && version != BUNDLE_VERSION_OLDEST)
         return ferr_set(reader->error, FUSER_VERSION,
                         "cannot load '%s': its version is %" PRIu32
                         ", this program reads %d",
@@ -369,7 +369,10 @@ static enum fuser_err decode_tables(struct reader *reader, uint32_t index,
     loo->quality = source_array(source, cells, sizeof(float));
     loo->tokens = source_array(source, cells, sizeof(float));
     loo->far = source_array(source, loo->n_subsets, sizeof(float));
-    return source_done(source) && ascending_below(loo->rows, n_rows, bundle->cells.n) &&
+    if (!source->failed && source->left > 0)
+        loo->plain = source_u64(source);
+    return source_done(source) && loo->plain >> (loo->n_subsets - 1) <= 1 &&
+                   ascending_below(loo->rows, n_rows, bundle->cells.n) &&
                    wire_floats_within(loo->quality, cells, 0, 1, false) &&
                    wire_floats_within(loo->tokens, cells, 0, 2 * ROWS_AMOUNT_MAX,
                                       false) &&

@@ -112,6 +112,8 @@ static void write_tables(const struct loo *loo, struct sink *sink)
     sink_bytes(sink, loo->quality, bytes);
     sink_bytes(sink, loo->tokens, bytes);
     sink_bytes(sink, loo->far, loo->n_subsets * sizeof *loo->far);
+    if (loo->plain != 0)
+        sink_u64(sink, loo->plain);
     sink_end(sink);
 }
 
@@ -208,9 +210,12 @@ static size_t section_count(const struct fuser_bundle *bundle)
 }
 
 /* The prefix and the table of contents, which are known when all sections are written. */
-static void write_contents(const struct sink *sink, unsigned char *head)
+static void write_contents(const struct fuser_bundle *bundle, const struct sink *sink,
+                           unsigned char *head)
 {
-    uint32_t numbers[2] = { BUNDLE_VERSION, (uint32_t)sink->n_sections };
+    uint32_t numbers[2] = { bundle->loo.plain != 0 ? BUNDLE_VERSION
+                                                   : BUNDLE_VERSION_OLDEST,
+                            (uint32_t)sink->n_sections };
     uint64_t bytes = sink->offset, checksum;
     size_t table = sink->n_sections * sizeof *sink->sections;
 
@@ -238,7 +243,7 @@ static enum fuser_err write_file(const struct fuser_bundle *bundle, FILE *file)
     bundle_write(bundle, &sink);
     err = sink.err;
     if (!err) {
-        write_contents(&sink, head);
+        write_contents(bundle, &sink, head);
         if (sink.n_sections != n || fseeko(file, 0, SEEK_SET) != 0 ||
             fwrite(head, 1, bytes, file) != bytes)
             err = FUSER_IO;

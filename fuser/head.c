@@ -82,6 +82,37 @@ void head_look(struct head_view *view)
             prior_expect(&bundle->prior, view->votes, view->n_votes, g, view->row);
 }
 
+static double mean_quality(const struct head_estimate *estimates, size_t n)
+{
+    double sum = 0;
+
+    for (size_t g = 0; g < n; g++)
+        sum += estimates[g].quality;
+    return sum / (double)n;
+}
+
+/* Differences between generators by the simpler head, the level of all of them, how hard the prompt is, by the head
+ * itself: rows left out tell that one very well. Never so far that a difference is lost at 0 or 1. */
+static void estimate_plainly(const struct head_view *view, struct head_estimate *ret)
+{
+    const struct fuser_bundle *bundle = view->bundle;
+    struct head_estimate whole[FUSER_MAX_GENERATORS];
+    size_t n = bundle->cells.n_generators;
+    double least = 1, most = 0, shift;
+
+    memcpy(whole, ret, n * sizeof *ret);
+    bundle->head->estimate(bundle->head_state, view, whole);
+    bundle->head->plain->estimate(NULL, view, ret);
+    for (size_t g = 0; g < n; g++) {
+        least = fmin(least, ret[g].quality);
+        most = fmax(most, ret[g].quality);
+    }
+    shift = mean_quality(whole, n) - mean_quality(ret, n);
+    shift = fmin(fmax(shift, -least), 1 - most);
+    for (size_t g = 0; g < n; g++)
+        ret[g].quality = fmin(fmax(ret[g].quality + shift, 0), 1);
+}
+
 void head_estimate(const struct head_view *view, struct head_estimate *ret)
 {
     const struct fuser_bundle *bundle = view->bundle;
@@ -103,10 +134,12 @@ void head_estimate(const struct head_view *view, struct head_estimate *ret)
                                                      : (local->latency + pull * slow) /
                                                            (local->known_latency + pull);
     }
-    if (bundle->head->covers(bundle->head_state, view->subset))
-        bundle->head->estimate(bundle->head_state, view, ret);
-    else
+    if (!bundle->head->covers(bundle->head_state, view->subset))
         head_knn.estimate(NULL, view, ret);
+    else if (bundle->head->plain && (bundle->loo.plain >> (view->subset - 1) & 1))
+        estimate_plainly(view, ret);
+    else
+        bundle->head->estimate(bundle->head_state, view, ret);
 }
 
 void head_estimate_blind(const struct fuser_bundle *bundle, float output_limit,

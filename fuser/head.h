@@ -76,6 +76,9 @@ struct head {
     enum fuser_err (*fit)(const struct fuser_bundle *bundle, void **ret_state,
                           struct fuser_error *error);
     bool (*covers)(const void *state, uint32_t subset);
+    /* A simpler head, without a state, which says how generators differ in this one's stead under the subsets
+     * of loo.plain: where rows left out do not tell that this one is better at that. NULL: there is none. */
+    const struct head *plain;
     /* quality and quality_se of all generators, others are filled already. */
     void (*estimate)(const void *state, const struct head_view *view,
                      struct head_estimate *estimates);

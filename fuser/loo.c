@@ -61,6 +61,11 @@ float loo_distance(const struct near *near, size_t n_near)
     return n ? sum / (float)n : INFINITY;
 }
 
+/* Squared errors of the simpler head less those of the head, over rows left out. */
+struct contest {
+    double n, sum, squares;
+};
+
 /* What a build needs beside the tables. */
 struct work {
     const struct fuser_bundle *bundle;
@@ -73,6 +78,7 @@ struct work {
         *candidates; /* n_embedders x APPROX_ROOM, of one row, where approximate */
     size_t n_candidates[FUSER_MAX_EMBEDDERS];
     float *reached; /* n_subsets x n_rows: loo_distance of each */
+    struct contest contest[(1u << FUSER_MAX_EMBEDDERS) - 1]; /* per subset */
     struct head_view view;
     struct head_estimate estimates[FUSER_MAX_GENERATORS];
 };
@@ -155,6 +161,64 @@ static size_t nearest_of_candidates(struct work *work, uint32_t subset, uint32_t
     return bundle_order(bundle, subset, vectors, row, work->near, n);
 }
 
+/* Mean squared error of the known qualities about their mean error: how hard the prompt is does not
+ * count, for no decision rests on it. NAN from fewer than two. */
+static double centred_error(const struct head_estimate *estimates, const float *quality,
+                            size_t n)
+{
+    double known = 0, sum = 0, squares = 0;
+
+    for (size_t g = 0; g < n; g++) {
+        double off = estimates[g].quality - (double)quality[g];
+
+        if (isnan(off))
+            continue;
+        known += 1;
+        sum += off;
+        squares += off * off;
+    }
+    return known < 2 ? NAN : squares / known - sum / known * (sum / known);
+}
+
+/* The head against its simpler one on the row of the view, if it has one. */
+static void contend(struct work *work)
+{
+    const struct fuser_bundle *bundle = work->bundle;
+    const struct head_view *view = &work->view;
+    struct contest *contest = &work->contest[view->subset - 1];
+    struct head_estimate plain[FUSER_MAX_GENERATORS];
+    size_t n = bundle->cells.n_generators;
+    const float *quality = bundle->cells.quality + view->row * n;
+    double off;
+
+    if (!bundle->head->plain || view->n_near == 0 ||
+        !bundle->head->covers(bundle->head_state, view->subset))
+        return;
+    bundle->head->plain->estimate(NULL, view, plain);
+    off = centred_error(plain, quality, n) - centred_error(work->estimates, quality, n);
+    if (isnan(off))
+        return;
+    contest->n += 1;
+    contest->sum += off;
+    contest->squares += off * off;
+}
+
+/* The subsets under which the head does not win by one standard error. */
+static uint64_t find_plain(const struct work *work)
+{
+    uint64_t plain = 0;
+
+    for (size_t s = 0; s < work->loo->n_subsets; s++) {
+        const struct contest *contest = &work->contest[s];
+        double n = contest->n, mean = contest->sum / n;
+
+        if (n >= LOO_PLAIN_ROWS &&
+            mean <= sqrt(fmax(contest->squares / n - mean * mean, 0) / n))
+            plain |= UINT64_C(1) << s;
+    }
+    return plain;
+}
+
 static void fill_line(struct work *work, uint32_t subset, size_t slot, size_t in_block)
 {
     const struct fuser_bundle *bundle = work->bundle;
@@ -192,6 +256,7 @@ static void fill_line(struct work *work, uint32_t subset, size_t slot, size_t in
         work->loo->quality[line + g] = (float)work->estimates[g].quality;
         work->loo->tokens[line + g] = (float)work->estimates[g].output_tokens;
     }
+    contend(work);
 }
 
 static int by_value(const void *a, const void *b)
@@ -242,7 +307,33 @@ static enum fuser_err make_room(struct work *work, struct fuser_error *error)
                : ferr_nomem(error);
 }
 
-enum fuser_err loo_build(const struct fuser_bundle *bundle, struct loo *loo,
+/* The lines of the subsets whose bits are set. */
+static enum fuser_err fill(struct work *work, uint64_t subsets,
+                           fuser_progress_fn progress, void *context,
+                           struct fuser_error *error)
+{
+    const struct fuser_bundle *bundle = work->bundle;
+    const struct loo *loo = work->loo;
+
+    for (size_t first = 0; first < loo->n_rows; first += BLOCK) {
+        size_t block = loo->n_rows - first < BLOCK ? loo->n_rows - first : BLOCK;
+
+        if (progress && !progress(context, "tables", (double)first / (double)loo->n_rows))
+            return ferr_set(error, FUSER_INVALID, "given up");
+        if (!bundle->approximate)
+            measure_block(work, first, block);
+        for (size_t b = 0; b < block; b++) {
+            if (bundle->approximate)
+                find_candidates(work, first + b);
+            for (uint32_t subset = 1; subset <= loo->n_subsets; subset++)
+                if (subsets >> (subset - 1) & 1)
+                    fill_line(work, subset, first + b, b);
+        }
+    }
+    return FUSER_OK;
+}
+
+enum fuser_err loo_build(const struct fuser_bundle *bundle, struct loo *loo, bool choose,
                          fuser_progress_fn progress, void *context,
                          struct fuser_error *error)
 {
@@ -256,22 +347,12 @@ enum fuser_err loo_build(const struct fuser_bundle *bundle, struct loo *loo,
     work->bundle = bundle;
     work->loo = loo;
     err = make_room(work, error);
-    for (size_t first = 0; !err && first < loo->n_rows; first += BLOCK) {
-        size_t block = loo->n_rows - first < BLOCK ? loo->n_rows - first : BLOCK;
-
-        if (progress &&
-            !progress(context, "tables", (double)first / (double)loo->n_rows)) {
-            err = ferr_set(error, FUSER_INVALID, "given up");
-            break;
-        }
-        if (!bundle->approximate)
-            measure_block(work, first, block);
-        for (size_t b = 0; b < block; b++) {
-            if (bundle->approximate)
-                find_candidates(work, first + b);
-            for (uint32_t subset = 1; subset <= loo->n_subsets; subset++)
-                fill_line(work, subset, first + b, b);
-        }
+    if (!err)
+        err = fill(work, UINT64_MAX, progress, context, error);
+    if (!err && choose) {
+        loo->plain = find_plain(work);
+        if (loo->plain != 0)
+            err = fill(work, loo->plain, progress, context, error);
     }
     if (!err)
         find_far(work);

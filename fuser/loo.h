@@ -26,6 +26,7 @@
 #define LOO_START_ROWS                                                                   \
     1024 /* rows behind the first step: a paired mean within about .01 */
 #define LOO_LOSSES_MAX 4096 /* rows that a mean loss is taken over, at most */
+#define LOO_PLAIN_ROWS 1000 /* fewer could not tell anything */
 #define LOO_FAR_NEAR   10 /* nearest rows whose mean distance tells how far a prompt is */
 #define LOO_FAR_SHARE  0.999
 
@@ -48,6 +49,8 @@ struct loo {
     uint32_t *slot_of; /* per row of the bundle its place, or KERNEL_NO_ROW */
     float *quality, *tokens;
     float *far; /* n_subsets: mean distances beyond this are too far */
+    uint64_t
+        plain; /* bit S - 1: under subset S the head's simpler one decides, see loo_build */
     struct loo_start start;
 };
 
@@ -70,10 +73,14 @@ struct loo_choice {
 size_t loo_pick_rows(size_t n, size_t n_generators, size_t n_embedders, uint64_t seed,
                      uint32_t *ret_rows);
 
-/* Builds the tables of a bundle that is complete but for them; loo->rows is filled. */
+/* Builds the tables of a bundle that is complete but for them; loo->rows is filled, and loo is the bundle's.
+ * choose: where a head has a simpler one, and LOO_PLAIN_ROWS rows or more, left out, do not tell by one standard
+ * error that it errs less in what a decision rests on, differences between generators, the simpler one answers from
+ * now on, and the tables are made by it. Otherwise loo->plain stays as it is. */
 FUSER_NODISCARD enum fuser_err loo_build(const struct fuser_bundle *bundle,
-                                         struct loo *loo, fuser_progress_fn progress,
-                                         void *context, struct fuser_error *error);
+                                         struct loo *loo, bool choose,
+                                         fuser_progress_fn progress, void *context,
+                                         struct fuser_error *error);
 /* Derives slot_of and start; quality, tokens and rows are filled. */
 FUSER_NODISCARD enum fuser_err loo_derive(const struct fuser_bundle *bundle,
                                           struct loo *loo);

@@ -72,7 +72,7 @@ def test_where_one_model_is_nearly_best_everywhere_little_is_lost(evaluate):
 def test_routing_beats_random_mixing_of_the_models(evaluate, name):
     said = evaluate(name)
     # where one model is nearly best everywhere there is little to win
-    assert said["aiq_b"] > said["zero_aiq_b"] + (0 if name == "zeroeval_dev" else 0.015)
+    assert said["aiq_b"] > said["zero_aiq_b"] + (0.005 if name == "zeroeval_dev" else 0.015)
 
 
 @pytest.mark.parametrize("name", DEV)
@@ -84,15 +84,8 @@ def test_two_models_in_five_parts(evaluate):
     assert evaluate("routellm_gsm8k", "--fit", "DIR", "--fold", "5")["apgr"] >= 0.615
 
 
-@pytest.mark.xfail(strict=True,
-                   reason="reached: .8207, one standard error is .004; no weights of the heads do better on calib, "
-                          "see docs/RESULTS.md: What does not hold")
 def test_the_pool_of_sixteen_pays_at_every_price(evaluate):
     assert evaluate("zeroeval_dev")["aiq_b"] >= 0.825
-
-
-def test_the_pool_of_sixteen_is_no_worse_than_before(evaluate):
-    assert evaluate("zeroeval_dev")["aiq_b"] >= 0.8205
 
 
 @pytest.mark.parametrize("name", ["llmrouter14_dev", "mmlu_pro_dev"])

@@ -68,6 +68,24 @@ def test_a_head_that_drips_in_is_given_up(run, kept):
         assert gateway.chat().status == 200
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+def test_a_body_that_drips_in_is_given_up_and_nobody_is_asked(run, framing):
+    small = run.expert(scripts.answer())
+    gateway = run.gateway(config({"small": expert(small)}, limits={"request_timeout_ms": 300}))
+    with gateway.connect() as wire:
+        wire.send(f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
+
+        def ended():
+            try:
+                wire.send(b"1\r\n \r\n" if "chunked" in framing else b" ")
+            except OSError:
+                return True
+            return wire.wait_gone(patience=0.02)
+
+        eventually(ended, "the connection of the slow client is closed")
+    assert gateway.log.wait(event="request")["result"] == "client_slow" and small.asked == 0
+
+
 def test_an_idle_connection_that_was_never_used_is_given_up(run):
     gateway = run.gateway(config({"small": expert(run.expert(scripts.answer()))}, limits={"request_timeout_ms": 300}))
     with gateway.connect() as wire:

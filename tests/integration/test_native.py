@@ -4,6 +4,7 @@ The same ranking, failover, commit point and money as for a chat; of the request
 own object are touched, of the answer only the last usage.
 """
 
+import asyncio
 import json
 
 import anthropic
@@ -21,6 +22,9 @@ RESPONSES = scripts.natively(scripts.response(), scripts.response_events(["fi", 
 APIS = {"messages": ("/v1/messages", CLAUDE, MESSAGES, scripts.message_events(["fi", "ne"])),
         "responses": ("/v1/responses", ITEMS, RESPONSES, scripts.response_events(["fi", "ne"]))}
 both = pytest.mark.parametrize("api", APIS)
+# What no chat completion can say
+SEARCH = {"messages": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+          "responses": {"tools": [{"type": "web_search"}]}}
 PRICES = {"input": 1.0, "output": 2.0, "cached_input": 0.1, "cache_write": 1.25}
 
 
@@ -103,6 +107,22 @@ def test_who_speaks_it_alone_is_not_asked_for_a_chat(run, api):
     assert refused.status == 400 and refused.error["code"] == "unsupported_parameter"
 
 
+@both
+def test_a_long_request_is_read_on_the_pool_and_sent_as_it_came(run, api):
+    """Also where its translation leaves something out, which is noted there."""
+    path, ask, *_ = APIS[api]
+    upstream, gateway = gateway_for(run, api)
+    text = "what is the sum? " * 20000
+    long = {**ask, **SEARCH[api], **({"input": text} if api == "responses" else {"messages": [{"role": "user", "content": text}]})}
+    body = json.dumps(long).encode()
+
+    async def all_of_them():
+        return await asyncio.gather(*(asyncio.to_thread(gateway.request, "POST", path, body) for _ in range(20)))
+
+    assert [answer.status for answer in asyncio.run(all_of_them())] == [200] * 20
+    assert {call.body for call in upstream.calls()} == {body.replace(b'"auto"', b'"scripted"')}
+
+
 # -- the answer
 
 
@@ -166,6 +186,34 @@ def test_the_official_sdks_cannot_tell(run):
     assert sdk.responses.create(**ITEMS).output_text == "fine"
     with sdk.responses.stream(**ITEMS) as stream:
         assert stream.get_final_response().output_text == "fine"
+
+
+def test_a_hundred_at_once(run):
+    upstream = run.expert(messages=MESSAGES, responses=RESPONSES)
+    gateway = run.gateway(config({"own": native(upstream, "messages", "responses")}))
+    options = {"api_key": "sk-any", "max_retries": 0, "timeout": 60}
+
+    async def all_of_them():
+        async with anthropic.AsyncAnthropic(base_url=f"http://127.0.0.1:{gateway.port}", **options) as claude, \
+                openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{gateway.port}/v1", **options) as sdk:
+            async def message():
+                return (await claude.messages.create(**CLAUDE)).content[0].text
+
+            async def message_stream():
+                async with claude.messages.stream(**CLAUDE) as stream:
+                    return "".join([text async for text in stream.text_stream])
+
+            async def response():
+                return (await sdk.responses.create(**ITEMS)).output_text
+
+            async def response_stream():
+                async with sdk.responses.stream(**ITEMS) as stream:
+                    return (await stream.get_final_response()).output_text
+
+            kinds = [message, message_stream, response, response_stream]
+            return await asyncio.gather(*[kinds[n % 4]() for n in range(100)])
+
+    assert asyncio.run(all_of_them()) == ["fine"] * 100
 
 
 def test_each_prompt_goes_to_the_expert_that_is_good_at_it_whatever_it_speaks(run, router):
@@ -287,9 +335,6 @@ def test_what_is_no_answer_of_that_api_is_a_failure(run, api, body):
 
 
 # -- what only such an expert can do
-
-SEARCH = {"messages": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
-          "responses": {"tools": [{"type": "web_search"}]}}
 
 
 @both

@@ -96,7 +96,8 @@ static void note_odd_key(struct scan *scan, size_t end)
 static bool end_top_key(struct scan *scan, struct str key, size_t end)
 {
     for (size_t i = 0; i < SCAN_FIELD_COUNT; i++) {
-        if (!str_eq_nocase(key, field_keys[i]))
+        /* Most differ in length, which costs no call. */
+        if (key.n != field_keys[i].n || !str_eq_nocase(key, field_keys[i]))
             continue;
         if (!str_eq(key, field_keys[i])) {
             note_odd_key(scan, end);

@@ -142,11 +142,12 @@ class Daemon:
         self.port = self.public.getsockname()[1]
         self.manager = Manager([("public", self.public)])
         self.lock, self.gone, self.reloads, self.restarts = threading.Lock(), 0.0, 0, 0
-        self.mortals, self.store = mortals, store
+        self.mortals, self.store, self.logs = mortals, store, []
         self.gateway = self._start()
 
     def _config(self):
         experts = {name: expert(mortal.url, model=f"script:{TOKENS}", price=None,
+                                health={"open_ms": 100, "open_max_ms": 500},  # they are back within half a second
                                 generator_more={"price": {"input": EXPERTS[name] / 1e6, "output": EXPERTS[name] / 1e6}})
                    for name, mortal in zip(EXPERTS, self.mortals)}
         tokens = {"value_usd": 0.02, "max_output_tokens": 64 + self.reloads % 7}  # each configuration is another one
@@ -156,7 +157,13 @@ class Daemon:
                       store={"path": str(self.store)}, limits={"drain_ms": 20000})
 
     def _start(self):
-        return Gateway(self._config(), **self.manager.launch())
+        gateway = Gateway(self._config(), **self.manager.launch())
+        self.logs.append(gateway.log)
+        return gateway
+
+    def said(self, word):
+        """The lines of all processes that have this word."""
+        return "\n".join(line for log in self.logs for line in log.text().splitlines() if word in line)
 
     def reload(self):
         with self.lock:
@@ -200,14 +207,14 @@ def died_meanwhile(mortal, shot, began):
     return any(began + shot.due < death + 0.5 and began + shot.done > asked - 0.1 for asked, death in mortal.kills)
 
 
-def judge_answers(shots, mortals, began):
+def judge_answers(shots, mortals, began, daemon):
     """No refusal, no silence, no error; a stream is cut only where an expert died meanwhile."""
     cut = 0
     for shot in shots:
         where = f"{shot}: {shot.head!r} {bytes(shot.body)!r}"
         assert not shot.refused, f"refused: {where}"
         assert not shot.late, f"no answer: {where}"
-        assert shot.status == 200, where
+        assert shot.status == 200, f"{where}\n{daemon.said(f'chaos-{shot.number} ')}"
         if shot.number % 2:
             assert shot.whole, f"a whole answer was cut: {where}"
         elif not shot.whole:
@@ -272,7 +279,7 @@ def test_experts_die_configurations_change_the_daemon_restarts_and_nobody_is_ref
         daemon.stop()
         for mortal in mortals:
             mortal.end()
-    cut = judge_answers(run.shots, mortals, began)
+    cut = judge_answers(run.shots, mortals, began, daemon)
     equal, bounded = judge_books(run.shots, mortals, began, store)
     kills = sum(len(mortal.kills) for mortal in mortals)
     print(f"{len(run.shots)} requests in {seconds:.0f} s, {kills} experts killed, {daemon.reloads} reloads, {daemon.restarts} "

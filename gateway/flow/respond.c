@@ -131,6 +131,8 @@ static void head_begin(struct head *head, struct exchange *x)
     head->x = x;
     head->n = 0;
     add(head, "x-request-id", x->request_id);
+    if (x->dialect == dialect_of(DIALECT_MESSAGES)) /* where Anthropic's clients look */
+        add(head, "request-id", x->request_id);
     add_origin(head);
     add_rates(head);
 }

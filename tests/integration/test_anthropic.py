@@ -66,7 +66,7 @@ def test_a_message(sdk):
 def test_the_decision_is_in_the_headers(run):
     gateway = run.gateway(run.expert(scripts.answer("fine")))
     raw = anthropic.Anthropic(**options(gateway)).messages.with_raw_response.create(**ASK)
-    assert raw.headers["x-frugal-expert"] == "small"
+    assert raw.headers["x-frugal-expert"] == "small" and raw.request_id == raw.headers["x-request-id"]
     assert float(raw.headers["x-frugal-cost-usd"]) == pytest.approx(50e-6)
     assert raw.parse().id.removeprefix("msg_") == raw.headers["x-frugal-decision-id"].removeprefix("dec_")
 
@@ -167,7 +167,7 @@ def test_our_errors_have_anthropics_shape(run, ask, error, kind):
     with pytest.raises(error) as raised:
         anthropic.Anthropic(**options(run.gateway(small), retries=2)).messages.create(**{**ASK, **ask})
     assert raised.value.body["type"] == "error" and raised.value.body["error"]["type"] == kind
-    assert raised.value.request_id is not None or raised.value.body["request_id"]
+    assert raised.value.request_id == raised.value.body["request_id"] == raised.value.response.headers["x-request-id"]
     assert small.asked == 0
 
 

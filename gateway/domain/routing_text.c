@@ -1,4 +1,4 @@
-/* routing_text.c - text@1.
+/* routing_text.c - text@1 and text@2; the rule itself: routing_rule.c.
  *
  * A turn may have megabytes, of which a few kilobytes count. What is long is decoded at both
  * ends only; the middle is never touched.
@@ -13,21 +13,32 @@
 
 #include "gateway/domain/jread.h"
 
-#define HALF ROUTING_TEXT_HALF
-/* An escape of six bytes may mean one: so much raw text has surely HALF bytes of meaning. */
-#define RAW_HALF (6 * HALF)
-#define RAW_LONG (2 * RAW_HALF + 64) /* and so much has more than 2 * HALF */
+#define FIRST_MESSAGES 8 /* among which system prompts are looked for */
 
 struct clip {
-    struct buf head; /* the first 2 * HALF + 4 bytes at most */
-    struct buf tail; /* the last bytes, at least HALF of them where there are more */
+    size_t half;
+    struct buf head; /* the first 2 * half + 4 bytes at most */
+    struct buf tail; /* the last bytes, at least half of them where there are more */
     size_t n; /* bytes of the turn; at least so many where the middle was left out */
 };
 
-static void clip_init(struct clip *clip)
+/* An escape of six bytes may mean one: so much raw text has surely half bytes of meaning. */
+static size_t raw_half(const struct clip *clip)
 {
-    buf_init(&clip->head, 2 * HALF + 4);
-    buf_init(&clip->tail, (size_t)RAW_LONG + 4 * HALF);
+    return 6 * clip->half;
+}
+
+/* And so much has more than 2 * half. */
+static size_t raw_long(const struct clip *clip)
+{
+    return 2 * raw_half(clip) + 64;
+}
+
+static void clip_init(struct clip *clip, size_t half)
+{
+    clip->half = half;
+    buf_init(&clip->head, 2 * half + 4);
+    buf_init(&clip->tail, raw_long(clip) + 4 * half);
     clip->n = 0;
 }
 
@@ -41,11 +52,11 @@ static void clip_add(struct clip *clip, struct str text)
 {
     clip->n += text.n;
     buf_put_str(&clip->head, str_first(text, clip->head.max_bytes - clip->head.n));
-    if (text.n > 2 * HALF)
-        text = str_skip(text, text.n - 2 * HALF);
+    if (text.n > 2 * clip->half)
+        text = str_skip(text, text.n - 2 * clip->half);
     buf_put_str(&clip->tail, text);
-    if (clip->tail.n > 2 * HALF)
-        buf_consume(&clip->tail, clip->tail.n - 2 * HALF);
+    if (clip->tail.n > 2 * clip->half)
+        buf_consume(&clip->tail, clip->tail.n - 2 * clip->half);
 }
 
 /* Could the byte at `at` be inside an escape that begins before it? */
@@ -69,21 +80,21 @@ static void clip_add_string(struct clip *clip, struct jread_value value)
     struct buf text;
     size_t at;
 
-    buf_init(&text, RAW_LONG);
-    if (raw.n <= RAW_LONG) {
+    buf_init(&text, raw_long(clip));
+    if (raw.n <= raw_long(clip)) {
         (void)jread_put_inside(raw, raw.n, &text);
         clip_add(clip, buf_str(&text));
     } else {
-        (void)jread_put_string(value, HALF + 4, &text);
+        (void)jread_put_string(value, clip->half + 4, &text);
         clip_add(clip, buf_str(&text));
         buf_clear(&text);
         /* A surrogate pair is cut at worst: its rest is in front of what counts. */
-        at = raw.n - RAW_HALF - 32;
+        at = raw.n - raw_half(clip) - 32;
         while (in_escape(raw, at))
             at++;
         (void)jread_put_inside(str_skip(raw, at), SIZE_MAX, &text);
         clip_add(clip, buf_str(&text));
-        clip->n += 2 * HALF;
+        clip->n += 2 * clip->half;
     }
     clip->head.failed = clip->head.failed || text.failed;
     buf_release(&text);
@@ -94,11 +105,11 @@ static enum err clip_finish(struct clip *clip, struct buf *out)
 {
     if (clip->head.failed || clip->tail.failed)
         return ERR_NOMEM;
-    if (clip->n <= 2 * HALF)
+    if (clip->n <= 2 * clip->half)
         return buf_add_str(out, buf_str(&clip->head));
-    buf_put_str(out, str_clip_utf8(buf_str(&clip->head), HALF));
+    buf_put_str(out, str_clip_utf8(buf_str(&clip->head), clip->half));
     buf_put(out, "\n");
-    return buf_add_str(out, str_tail_utf8(buf_str(&clip->tail), HALF));
+    return buf_add_str(out, str_tail_utf8(buf_str(&clip->tail), clip->half));
 }
 
 /* The text of a message: its string content, or the text parts joined by a line feed. */
@@ -157,7 +168,7 @@ static enum err add_turn_before(const struct chat_request *chat, size_t turn,
 
     if (before == SIZE_MAX)
         return ERR_OK;
-    clip_init(&clip);
+    clip_init(&clip, ROUTING_TEXT_HALF);
     clip_add_message(&clip, message_at(chat, before));
     if (clip.head.failed || clip.tail.failed) {
         err = ERR_NOMEM;
@@ -169,8 +180,132 @@ static enum err add_turn_before(const struct chat_request *chat, size_t turn,
     return err;
 }
 
+/* The last user turn, or what stands for it; SIZE_MAX: there is none. */
+static size_t last_turn(const struct chat_request *chat)
+{
+    size_t turn = find_before(chat, chat->n_messages, "user");
+
+    return turn != SIZE_MAX ? turn : find_before(chat, chat->n_messages, NULL);
+}
+
+/* -- text@2 ------------------------------------------------------------------------------ */
+
+/* So that both halves and the line feed between them are at most `bytes`. */
+static size_t half_of(size_t bytes)
+{
+    return bytes > 1 ? (bytes - 1) / 2 : 0;
+}
+
+/* Behind what is there already, on a line of its own. */
+static enum err finish_part(struct clip *clip, struct buf *out)
+{
+    if (clip->n > 0 && out->n > 0)
+        buf_put(out, "\n");
+    return clip_finish(clip, out);
+}
+
+/* User turns before `turn`, the newest first, while there is room. */
+static enum err add_earlier(const struct chat_request *chat, size_t turn, size_t bytes,
+                            struct buf *out)
+{
+    enum err err = ERR_OK;
+
+    while (err == ERR_OK && bytes > out->n + 1 && half_of(bytes - out->n - 1) > 0) {
+        struct clip clip;
+
+        turn = find_before(chat, turn, "user");
+        if (turn == SIZE_MAX)
+            break;
+        clip_init(&clip, half_of(bytes - out->n - 1));
+        clip_add_message(&clip, message_at(chat, turn));
+        err = finish_part(&clip, out);
+        clip_release(&clip);
+    }
+    return err;
+}
+
+/* Messages of system and developer before the first user turn, in their order. */
+static enum err add_system(const struct chat_request *chat, size_t bytes, struct buf *out)
+{
+    struct jread_iter it =
+        jread_iter(jread_trusted(scan_raw(chat->scan, SCAN_MESSAGES, chat->body)));
+    struct jread_value message;
+    struct clip clip;
+    enum err err;
+
+    if (half_of(bytes) == 0)
+        return ERR_OK;
+    clip_init(&clip, half_of(bytes));
+    for (size_t i = 0; i < FIRST_MESSAGES && jread_next_element(&it, &message); i++) {
+        struct jread_value role = jread_get(message, "role");
+
+        if (!jread_string_is(role, "system") && !jread_string_is(role, "developer"))
+            break;
+        if (clip.n > 0)
+            clip_add(&clip, STR("\n"));
+        clip_add_message(&clip, message);
+    }
+    err = clip_finish(&clip, out);
+    clip_release(&clip);
+    return err;
+}
+
+static size_t share_of(const struct routing_rule *rule, double share)
+{
+    return (size_t)((double)rule->bytes * share);
+}
+
+static enum err put_part(struct buf *part, struct buf *out)
+{
+    if (part->n == 0)
+        return ERR_OK;
+    if (out->n > 0)
+        buf_put(out, "\n");
+    return buf_add_str(out, buf_str(part));
+}
+
+/* What the others do not need is the last turn's. */
+static enum err text_weighed(const struct routing_rule *rule,
+                             const struct chat_request *chat, struct buf *out)
+{
+    size_t turn = last_turn(chat), used;
+    struct buf earlier, system;
+    struct clip clip;
+    enum err err = ERR_OK;
+
+    buf_init(&earlier, rule->bytes);
+    buf_init(&system, rule->bytes);
+    if (rule->system > 0)
+        err = add_system(chat, share_of(rule, rule->system), &system);
+    if (err == ERR_OK && rule->earlier > 0 && turn != SIZE_MAX)
+        err = add_earlier(chat, turn, share_of(rule, rule->earlier), &earlier);
+    used = earlier.n + system.n + 2;
+    clip_init(&clip, half_of(rule->bytes > used ? rule->bytes - used : 0));
+    if (err == ERR_OK && turn != SIZE_MAX) {
+        clip_add_message(&clip, message_at(chat, turn));
+        err = clip_finish(&clip, out);
+    }
+    clip_release(&clip);
+    if (err == ERR_OK)
+        err = put_part(&earlier, out);
+    if (err == ERR_OK)
+        err = put_part(&system, out);
+    buf_release(&earlier);
+    buf_release(&system);
+    return err;
+}
+
+/* -- both -------------------------------------------------------------------------------- */
+
+/* Of a text that stands alone. */
+static size_t half_by(const struct routing_rule *rule)
+{
+    return rule->weighed ? half_of(rule->bytes - 2) : ROUTING_TEXT_HALF;
+}
+
 /* The first of several: they are answered together, and are of one kind. */
-static enum err text_of_prompt(const struct chat_request *chat, struct buf *out)
+static enum err text_of_prompt(const struct routing_rule *rule,
+                               const struct chat_request *chat, struct buf *out)
 {
     struct jread_value prompt =
         jread_trusted(scan_raw(chat->scan, SCAN_PROMPT, chat->body));
@@ -182,27 +317,23 @@ static enum err text_of_prompt(const struct chat_request *chat, struct buf *out)
         return ERR_OK;
     if (prompt.type != JREAD_TEXT)
         return ERR_OK;
-    clip_init(&clip);
+    clip_init(&clip, half_by(rule));
     clip_add_string(&clip, prompt);
     err = clip_finish(&clip, out);
     clip_release(&clip);
     return err;
 }
 
-enum err routing_text(const struct chat_request *chat, struct buf *out)
+static enum err text_of_turn(const struct chat_request *chat, struct buf *out)
 {
-    size_t turn = find_before(chat, chat->n_messages, "user");
+    size_t turn = last_turn(chat);
     struct clip clip;
     enum err err;
     bool is_short;
 
-    if (chat->shape == CHAT_PROMPT)
-        return text_of_prompt(chat, out);
-    if (turn == SIZE_MAX)
-        turn = find_before(chat, chat->n_messages, NULL);
     if (turn == SIZE_MAX)
         return ERR_OK;
-    clip_init(&clip);
+    clip_init(&clip, ROUTING_TEXT_HALF);
     clip_add_message(&clip, message_at(chat, turn));
     err = clip_finish(&clip, out);
     is_short = clip.n < ROUTING_TEXT_SHORT;
@@ -210,14 +341,37 @@ enum err routing_text(const struct chat_request *chat, struct buf *out)
     return err == ERR_OK && is_short ? add_turn_before(chat, turn, out) : err;
 }
 
-enum err routing_text_of_prompt(struct str prompt, struct buf *out)
+enum err routing_text_by(const struct routing_rule *rule, const struct chat_request *chat,
+                         struct buf *out)
+{
+    if (chat->shape == CHAT_PROMPT)
+        return text_of_prompt(rule, chat, out);
+    if (chat->shape != CHAT_MESSAGES)
+        return ERR_OK;
+    return rule->weighed ? text_weighed(rule, chat, out) : text_of_turn(chat, out);
+}
+
+enum err routing_text_of_prompt_by(const struct routing_rule *rule, struct str prompt,
+                                   struct buf *out)
 {
     struct clip clip;
     enum err err;
 
-    clip_init(&clip);
+    clip_init(&clip, half_by(rule));
     clip_add(&clip, prompt);
     err = clip_finish(&clip, out);
     clip_release(&clip);
     return err;
+}
+
+static const struct routing_rule by_default = { .version = ROUTING_TEXT_VERSION };
+
+enum err routing_text(const struct chat_request *chat, struct buf *out)
+{
+    return routing_text_by(&by_default, chat, out);
+}
+
+enum err routing_text_of_prompt(struct str prompt, struct buf *out)
+{
+    return routing_text_of_prompt_by(&by_default, prompt, out);
 }

@@ -181,10 +181,10 @@ static enum err add_row(struct adding *adding, const struct store_feedback *f,
                             : refused(adding, code, &error);
 }
 
-/* The text as this program would cut it; NULL: another version, or none. */
-static struct str text_of(const struct store_feedback *f)
+/* The text as those of the rows are cut; NULL: another version, or none. */
+static struct str text_of(const struct adding *adding, const struct store_feedback *f)
 {
-    if (f->text.n == 0 || !str_is(f->text_version, ROUTING_TEXT_VERSION))
+    if (f->text.n == 0 || !str_is(f->text_version, adding->wish->text_version))
         return (struct str){ 0 };
     return f->text;
 }
@@ -216,7 +216,7 @@ static bool add_score(void *context, const struct store_feedback *f)
     struct adding *adding = context;
     struct lessons_taken *taken = &adding->taken;
     const size_t expert = find_expert(adding->wish, f->expert);
-    const struct str text = text_of(f);
+    const struct str text = text_of(adding, f);
     struct jread_value vectors = { .type = JREAD_NOTHING };
     struct giver *giver;
 
@@ -319,6 +319,7 @@ enum err lessons_learn(const char *path, struct fuser_bundle *bundle,
         .n_experts = fuser_bundle_generators(bundle),
         .embedders = embedders,
         .n_embedders = fuser_bundle_embedders(bundle),
+        .text_version = fuser_bundle_text_version(bundle),
         .most = (size_t)(LESSONS_SHARE * (double)fuser_bundle_rows(bundle)),
     };
     const struct fuser_add how = { .tables = false };

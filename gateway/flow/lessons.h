@@ -36,6 +36,7 @@ struct lessons_wish {
     const struct fuser_embedder_info
         *embedders; /* dim 0: a remote one's vectors are left out */
     size_t n_embedders;
+    const char *text_version; /* of the rows' texts, routing_text.h */
     const char *key; /* scores that teach this key alone are taken too; NULL: none */
     size_t most;     /* rows of one key */
 };

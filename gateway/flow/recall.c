@@ -218,7 +218,8 @@ static void make_score(struct recall *recall, const struct store_decision *d)
     (void)!jread_parse(d->record, RECORD_DEPTH, &root);
     (void)!jread_double(jread_get(root, "predicted_quality"), &f.predicted);
     if (jread_string(jread_get(root, "prompt"), &arena, &f.text) == ERR_OK)
-        f.text_version = STR(ROUTING_TEXT_VERSION);
+        IGNORE(jread_string(jread_get(jread_get(root, "text"), "version"), &arena,
+                            &f.text_version));
     vectors = jread_get(root, "vectors");
     if (vectors.type == JREAD_MAP && vectors.raw.n > 2)
         f.vectors = vectors.raw;

@@ -240,12 +240,13 @@ static void put_text(struct jput *j, const struct record *record)
 {
     const struct decision *decision = record->decision;
 
-    if (record->snapshot->fuser == NULL || record->order->policy == NULL) {
+    if (decision->text.n == 0 &&
+        (record->snapshot->fuser == NULL || record->order->policy == NULL)) {
         jput_null(j, "text");
         return;
     }
     jput_open(j, "text", '{');
-    jput_text(j, "version", ROUTING_TEXT_VERSION);
+    jput_text(j, "version", record->snapshot->text_rule.version);
     jput_int(j, "bytes", (int64_t)decision->text.n);
     jput_int(j, "turns", (int64_t)record->order->chat->n_messages);
     jput_close(j, '}');

@@ -24,8 +24,8 @@ bool ruling_text(struct exchange *x)
 {
     if (x->text.max_bytes > 0)
         return true;
-    buf_init(&x->text, ROUTING_TEXT_MAX);
-    if (routing_text(&x->chat, &x->text) == ERR_OK)
+    buf_init(&x->text, ROUTING_TEXT_MOST);
+    if (routing_text_by(&x->snapshot->text_rule, &x->chat, &x->text) == ERR_OK)
         return true;
     (void)api_error_set(&x->error, API_NOMEM, NULL, NULL);
     return false;

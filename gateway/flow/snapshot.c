@@ -179,16 +179,6 @@ static void compare(struct snapshot *snapshot, const struct fuser_bundle *bundle
     snapshot->search_floats = floats * fuser_bundle_rows(bundle);
 }
 
-/* A bundle whose texts were cut in another way than ours would be asked the wrong
- * questions. */
-static bool same_text(const struct fuser_bundle *bundle)
-{
-    const char *version = fuser_bundle_text_version(bundle);
-
-    return version == NULL || version[0] == '\0' ||
-           strcmp(version, ROUTING_TEXT_VERSION) == 0;
-}
-
 /* What cross-validation chose, where the file is silent. The configuration is not shared yet. */
 static void take_tuned(struct config *config, const struct fuser_tuned *tuned)
 {
@@ -219,6 +209,13 @@ static enum fuser_err take_bundle(struct snapshot *snapshot, struct fuser_bundle
         experts[i] = config->experts[i].name;
     for (size_t j = 0; j < config->n_embedders; j++)
         embedders[j] = config->embedders[j].name;
+    /* Requests are cut as its rows were, or they would be asked for the wrong neighbours. */
+    const char *version = fuser_bundle_text_version(bundle);
+    if (routing_rule_parse(str_of(version), &snapshot->text_rule, NULL) != ERR_OK) {
+        snprintf(why->text, sizeof why->text,
+                 "its texts are '%s', which is no rule of this program", version);
+        return FUSER_VERSION;
+    }
     enum fuser_err err = fuser_new(bundle, &names, &snapshot->fuser, why);
     if (err == FUSER_OK)
         compare(snapshot, bundle);
@@ -258,11 +255,6 @@ static enum err load_bundle(struct snapshot *snapshot, struct snapshot_error *er
         return ERR_OK;
     if (fuser_bundle_load(config->bundle, &bundle, &why) != FUSER_OK)
         goto refused;
-    if (!same_text(bundle)) {
-        snprintf(why.text, sizeof why.text, "its texts are '%s', ours are '%s'",
-                 fuser_bundle_text_version(bundle), ROUTING_TEXT_VERSION);
-        goto refused;
-    }
     learn(snapshot, &bundle);
     if (take_bundle(snapshot, bundle, &why) != FUSER_OK)
         goto refused;
@@ -287,6 +279,7 @@ static struct snapshot *snapshot_new(uint64_t number)
         return NULL;
     atomic_init(&snapshot->refs, 1);
     snapshot->number = number;
+    IGNORE(routing_rule_parse(STR(ROUTING_TEXT_VERSION), &snapshot->text_rule, NULL));
     snapshot->loaded_s = clock_wall_s(&clock_system);
     return snapshot;
 }

@@ -25,6 +25,7 @@
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
 #include "gateway/domain/metrics.h"
+#include "gateway/domain/routing_text.h"
 #include "gateway/flow/endpoints.h"
 #include "gateway/flow/latency.h"
 #include "gateway/flow/lessons.h"
@@ -55,9 +56,10 @@ struct snapshot {
     struct config *config; /* owned reference */
     struct fuser *fuser;   /* owned reference; NULL: no bundle, every policy serves its
                               default */
-    struct fuser_bundle *base;    /* store.learn_s: the bundle as its file has it, owned
+    struct fuser_bundle *base;     /* store.learn_s: the bundle as its file has it, owned
                                   reference; NULL: nothing is learned */
-    struct lessons_stamp learned; /* ... and which scores the fuser has beside it */
+    struct lessons_stamp learned;  /* ... and which scores the fuser has beside it */
+    struct routing_rule text_rule; /* by which requests become texts: the bundle's */
     size_t search_floats;  /* read by one search: rows x dimensions of the bundle */
     uint64_t known;        /* bit i: the bundle has rows of experts[i] */
     size_t bundle_ignored; /* generators of the bundle that are not configured */

@@ -38,9 +38,10 @@ static enum api_err put_one(struct exchange *x, struct jread_value text, size_t 
                              "a built-in embedder reads text, not %s",
                              jread_type_name(text.type));
     buf_init(&said, text.raw.n);
-    buf_init(&clipped, ROUTING_TEXT_MAX);
+    buf_init(&clipped, ROUTING_TEXT_MOST);
     (void)jread_put_string(text, SIZE_MAX, &said);
-    if (said.failed || routing_text_of_prompt(buf_str(&said), &clipped) != ERR_OK) {
+    if (said.failed || routing_text_of_prompt_by(&x->snapshot->text_rule, buf_str(&said),
+                                                 &clipped) != ERR_OK) {
         err = api_error_set(&x->error, API_NOMEM, NULL, NULL);
     } else {
         fuser_embed(x->snapshot->fuser, j, clipped.p != NULL ? clipped.p : "", clipped.n,

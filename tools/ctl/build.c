@@ -87,6 +87,17 @@ static const struct option_spec build_specs[] = {
       .min = -1,
       .max = 1e6,
       AT(prior) },
+    { .name = "routing-text",
+      .kind = OPTION_TEXT,
+      .value = "RULE",
+      .help =
+          "what of a conversation is embedded: 'text@1', the last user turn, or "
+          "'system=S,earlier=E,bytes=B', shares of so many bytes for the system prompt "
+          "and "
+          "for earlier user turns; kept in the bundle, and the gateway reads requests by "
+          "it",
+      .fallback = ROUTING_TEXT_VERSION,
+      AT(routing_text) },
     { .name = "with-feedback",
       .kind = OPTION_TEXT,
       .value = "FILE",
@@ -129,6 +140,7 @@ struct building {
     const struct fuser_tuned *tuned; /* NULL: none */
     struct calib *store;
     struct config *config; /* NULL: no --config */
+    struct routing_rule rule;
     struct rowset set;
     struct fuser_rows *rows;
     struct fuser_bundle *bundle;
@@ -162,7 +174,7 @@ static enum fault_err make_bundle(struct building *build, struct fault *fault)
         .walk_m = (uint32_t)options->neighbours,
         .prior_rows = options->prior,
         .seed = (uint64_t)options->seed,
-        .text_version = ROUTING_TEXT_VERSION,
+        .text_version = build->rule.version,
         .tuned = build->tuned,
         .now_us = now_us,
         .progress = show_building,
@@ -301,6 +313,9 @@ static void print_people(const struct building *build)
         (void)printf("%s %s (%s, %u numbers)", e > 0 ? "," : "", info->name, info->model,
                      info->dim);
     }
+    (void)printf("\ntexts by %s", fuser_bundle_text_version(bundle));
+    if (build->set.n_recut > 0)
+        (void)printf(", %zu prompts of the store cut anew", build->set.n_recut);
     (void)printf("\n");
     print_indexes(bundle);
     if (build->set.fetched.texts > 0)
@@ -336,10 +351,12 @@ static void print_json(const struct building *build)
                                                          "index", index_json(bundle, e)));
     }
     report_print_json(json_pack(
-        "{s:s, s:s, s:I, s:f, s:I, s:f, s:o, s:o, s:o, s:o}", "id",
-        fuser_bundle_id(bundle), "path", build->options->out, "rows",
-        (json_int_t)fuser_bundle_rows(bundle), "bytes", file_bytes(build->options->out),
-        "fetched_vectors", (json_int_t)build->set.fetched.texts, "fetched_usd",
+        "{s:s, s:s, s:s, s:I, s:I, s:f, s:I, s:f, s:o, s:o, s:o, s:o}", "id",
+        fuser_bundle_id(bundle), "path", build->options->out, "routing_text",
+        fuser_bundle_text_version(bundle), "recut", (json_int_t)build->set.n_recut,
+        "rows", (json_int_t)fuser_bundle_rows(bundle), "bytes",
+        file_bytes(build->options->out), "fetched_vectors",
+        (json_int_t)build->set.fetched.texts, "fetched_usd",
         money_to_usd(build->set.fetched.cost_pico), "embedders", embedders, "experts",
         experts, "leave_one_out", review_json(bundle), "feedback", scores_json(build)));
 }
@@ -352,9 +369,14 @@ static enum fault_err open_set(struct building *build, struct fault *fault)
         .embedders = &options->embedders,
         .experts = &options->experts,
         .splits = &options->splits,
+        .rule = &build->rule,
     };
     enum fault_err err = FAULT_OK;
+    const char *why = NULL;
 
+    if (routing_rule_parse(str_of(options->routing_text), &build->rule, &why) != ERR_OK)
+        return fault_set(fault, FAULT_USAGE, "--routing-text: '%s': %s",
+                         options->routing_text, why);
     if (options->config != NULL)
         err = network_config(options->config, &build->config, fault);
     if (err == FAULT_OK)

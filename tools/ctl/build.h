@@ -16,6 +16,7 @@ struct build_options {
     struct option_list embedders, splits, experts;
     int64_t k, neighbours, seed;
     double prior;
+    const char *routing_text; /* NULL: the default */
     const char *with_feedback, *feedback_key;
     double feedback_share;
     bool json;

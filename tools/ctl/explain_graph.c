@@ -207,11 +207,18 @@ static enum fault_err open_fuser(struct showing *showing, struct fault *fault)
 static enum fault_err take_text(struct showing *showing, const char *operand,
                                 struct fault *fault)
 {
+    const char *version = fuser_bundle_text_version(fuser_bundle_of(showing->fuser));
+    struct routing_rule rule;
     char *prompt = NULL;
     enum fault_err err = routing_prompt(operand, &prompt, fault);
 
+    if (err == FAULT_OK && routing_rule_parse(str_of(version), &rule, NULL) != ERR_OK)
+        err = fault_set(fault, FAULT_FUSER,
+                        "the bundle's texts are '%s', which is no rule "
+                        "of this program",
+                        version);
     if (err == FAULT_OK &&
-        routing_text_of_prompt(str_of(prompt), &showing->text) != ERR_OK)
+        routing_text_of_prompt_by(&rule, str_of(prompt), &showing->text) != ERR_OK)
         err = fault_set(fault, FAULT_IO, "out of memory");
     free(prompt);
     return err;
@@ -315,7 +322,7 @@ static enum fault_err run(const void *given, const char *const *operands,
     (void)n_operands;
     showing->options = options;
     arena_init(&showing->arena, GRAPH_ARENA_BYTES);
-    buf_init(&showing->text, ROUTING_TEXT_MAX);
+    buf_init(&showing->text, ROUTING_TEXT_MOST);
     if (configured == (options->bundle != NULL))
         err = fault_set(fault, FAULT_USAGE, "give one of --config and --bundle");
     else if (configured)

@@ -34,6 +34,16 @@ char *question_messages(struct str text)
     return messages;
 }
 
+enum fault_err question_cut(struct question *question, const struct routing_rule *rule,
+                            struct fault *fault)
+{
+    buf_clear(&question->text);
+    if (routing_text_by(rule, &question->chat, &question->text) != ERR_OK ||
+        buf_add(&question->text, "", 1) != ERR_OK)
+        return fault_set(fault, FAULT_INPUT, "the messages give no routing text");
+    return FAULT_OK;
+}
+
 static enum fault_err question_parse(struct question *question, struct fault *fault)
 {
     struct api_error error = { 0 };
@@ -45,10 +55,10 @@ static enum fault_err question_parse(struct question *question, struct fault *fa
     if (chat_parse(&question->chat, &question->scan, buf_str(&question->body),
                    &question->arena, &error) != API_OK)
         return fault_set(fault, FAULT_INPUT, "the messages are wrong: %s", error.message);
-    if (routing_text(&question->chat, &question->text) != ERR_OK ||
-        buf_add(&question->text, "", 1) != ERR_OK)
-        return fault_set(fault, FAULT_INPUT, "the messages give no routing text");
-    return FAULT_OK;
+    struct routing_rule rule;
+
+    IGNORE(routing_rule_parse(STR(ROUTING_TEXT_VERSION), &rule, NULL));
+    return question_cut(question, &rule, fault);
 }
 
 enum fault_err question_new(const char *model, const char *messages, int64_t output_limit,
@@ -57,7 +67,7 @@ enum fault_err question_new(const char *model, const char *messages, int64_t out
     struct question *question = memory_new(1, sizeof(*question));
 
     buf_init(&question->body, SIZE_MAX / 2);
-    buf_init(&question->text, ROUTING_TEXT_MAX + 1);
+    buf_init(&question->text, ROUTING_TEXT_MOST + 1);
     scan_init(&question->scan, QUESTION_DEPTH);
     arena_init(&question->arena, QUESTION_ARENA_BYTES);
     buf_put(&question->body, "{\"model\":");

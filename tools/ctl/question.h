@@ -8,6 +8,7 @@
 
 #include "gateway/base/str.h"
 #include "gateway/domain/chat.h"
+#include "gateway/domain/routing_text.h"
 #include "tools/ctl/fault.h"
 
 struct question; /* owned by one thread */
@@ -18,6 +19,10 @@ struct question; /* owned by one thread */
 NODISCARD enum fault_err question_new(const char *model, const char *messages,
                                       int64_t output_limit,
                                       struct question **ret_question,
+                                      struct fault *fault);
+/* Makes its routing text again, by another rule than the default. */
+NODISCARD enum fault_err question_cut(struct question *question,
+                                      const struct routing_rule *rule,
                                       struct fault *fault);
 void question_free(struct question *question); /* takes NULL */
 /* The messages of one user turn with that text; to be freed. */

@@ -93,6 +93,8 @@ static enum fault_err make_order(struct routing *routing, const char *operand,
     free(messages);
     free(prompt);
     if (err == FAULT_OK)
+        err = question_cut(routing->question, &routing->snapshot->text_rule, fault);
+    if (err == FAULT_OK)
         err = routing_wishes(routing->options, &routing->arena, &routing->wishes, fault);
     if (err != FAULT_OK)
         return err;

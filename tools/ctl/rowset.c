@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "gateway/base/money.h"
-#include "gateway/domain/routing_text.h"
 #include "tools/ctl/memory.h"
+#include "tools/ctl/recut.h"
 
 enum fault_err rowset_fuser_fault(enum fuser_err code, const struct fuser_error *error,
                                   struct fault *fault)
@@ -121,12 +121,7 @@ static enum fault_err take_prompt(void *context, int64_t row,
 {
     struct rowset *set = context;
 
-    if (strcmp(known->text_version, ROUTING_TEXT_VERSION) != 0)
-        return fault_set(
-            fault, FAULT_INPUT,
-            "prompt '%s' has a routing text of '%s', this program makes '%s': "
-            "import or calibrate the prompts again (answers are kept)",
-            known->id, known->text_version, ROUTING_TEXT_VERSION);
+    (void)fault;
     if (set->n_prompts == set->room) {
         set->room = set->room > 0 ? set->room * 2 : 1024;
         set->prompts = memory_resize(set->prompts, set->room, sizeof(*set->prompts));
@@ -336,6 +331,8 @@ enum fault_err rowset_open(struct rowset *set, const struct rowset_wish *wish,
     enum fault_err err = find_embedders(set, fault);
     if (err == FAULT_OK)
         err = find_experts(set, fault);
+    if (err == FAULT_OK)
+        err = recut_prompts(wish->store, wish->splits, wish->rule, &set->n_recut, fault);
     if (err == FAULT_OK)
         err = read_prompts(set, fault);
     return err;

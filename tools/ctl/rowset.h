@@ -15,6 +15,7 @@
 #include "fuser/fuser.h"
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
+#include "gateway/domain/routing_text.h"
 #include "tools/ctl/calib.h"
 #include "tools/ctl/fault.h"
 #include "tools/ctl/network.h"
@@ -29,6 +30,7 @@ struct rowset_wish {
     const struct option_list *embedders;
     const struct option_list *experts; /* empty: every one with a known quality */
     const struct option_list *splits;  /* empty: every prompt */
+    const struct routing_rule *rule;   /* by which texts are made of what was asked */
 };
 
 struct rowset_prompt {
@@ -44,6 +46,7 @@ struct rowset {
     bool online; /* network is set up */
     struct rowset_prompt *prompts;
     size_t n_prompts, room;
+    size_t n_recut; /* prompts whose text was made again */
     struct rowset_expert {
         int64_t row; /* in the store */
         char *name;

@@ -1,0 +1,82 @@
+"""Which text of a conversation is embedded: by a rule that a build puts into its bundle, and the gateway follows."""
+
+import json
+
+import pytest
+
+from harness import expert, frugalctl, scripts
+from harness.routers import PRICES, Router, held_out
+
+RULE = "system=0.4,earlier=0.3,bytes=4000"
+VERSION = "text@2;system=0.4;earlier=0.3;bytes=4000"
+POEM, SUM = (" ".join(held_out(domain, 4)) for domain in ("poems", "sums"))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A router of our own: its texts are cut in several ways here."""
+    return Router(tmp_path_factory.mktemp("texts"))
+
+
+def build(store, name, *more):
+    out = store.folder / f"{name}.frugal"
+    said = frugalctl("build", "--store", store.store, "--out", out, "--json", *more)
+    return out, json.loads(said.out)
+
+
+@pytest.fixture
+def gateway_of(run, store):
+    def make(bundle):
+        upstreams = {name: run.expert(scripts.answer(f"by {name}")) for name in PRICES}
+        entries = {name: expert(up, price=PRICES[name]) for name, up in upstreams.items()}
+        policies = {"auto": {"value_usd": 0.02, "default": "sage", "max_output_tokens": 1000}}
+        return run.gateway({**store.config(entries, policies=policies), "bundle": str(bundle)})
+
+    return make
+
+
+def route(gateway, *messages):
+    return gateway.post("/v1/route", {"model": "auto", "messages": [
+        {"role": role, "content": text} for role, text in messages]}).json()
+
+
+def test_a_system_prompt_and_earlier_turns_count_where_the_rule_gives_them_a_share(gateway_of, store):
+    bundle, said = build(store, "weighed", "--routing-text", RULE)
+    assert (said["routing_text"], said["recut"]) == (VERSION, 500)
+    gateway = gateway_of(bundle)
+    for name, text in (("poet", POEM), ("mathy", SUM)):
+        decision = route(gateway, ("system", text), ("user", "Yes, please."))
+        assert decision["expert"] == name, decision["reason"]
+        assert decision["text"] == {"version": VERSION, "bytes": len(f"Yes, please.\n{text}"), "turns": 2}
+        assert route(gateway, ("user", text), ("assistant", "Well."), ("user", "x" * 150))["text"]["bytes"] == \
+            len(text) + 151
+
+
+def test_the_default_rule_reads_the_last_user_turn(gateway_of, store):
+    bundle, said = build(store, "default")
+    assert said["routing_text"] == "text@1"
+    decision = route(gateway_of(bundle), ("system", POEM), ("user", "x" * 150))
+    assert decision["text"] == {"version": "text@1", "bytes": 150, "turns": 2}
+
+
+def test_a_store_can_be_cut_anew_and_back(store):
+    first = build(store, "first")[1]
+    other = build(store, "other", "--routing-text", "bytes=256")[1]
+    again = build(store, "again")[1]
+    assert other["id"] != first["id"] and again["id"] == first["id"]
+    assert other["recut"] == again["recut"] == 500
+
+
+def test_frugalctl_route_cuts_as_the_bundle_says(gateway_of, store):
+    bundle, _ = build(store, "weighed", "--routing-text", RULE)
+    gateway = gateway_of(bundle)
+    told = json.loads(frugalctl("route", "--config", gateway.config_path, "--json", POEM).out)
+    assert told["expert"] == "poet"
+
+
+@pytest.mark.parametrize("rule, why", [("text@9", "text@1"), ("system=0.5,earlier=0.5", "0.9"), ("bytes=12", "256")])
+def test_a_wrong_rule_is_refused_by_build(store, rule, why):
+    ran = frugalctl("build", "--store", store.store, "--out", store.folder / "never.frugal", "--routing-text", rule,
+                    check=False)
+    assert ran.returncode != 0 and why in ran.err
+    assert not (store.folder / "never.frugal").exists()

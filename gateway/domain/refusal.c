@@ -58,6 +58,12 @@ static const struct sign words[] = {
     { "at most 0 image", REFUSAL_UNSUPPORTED },                /* vLLM */
 };
 
+/* Of them, what is written for nothing else, whatever the status is. */
+static const struct sign sure_words[] = {
+    { "input is not supported - hint", REFUSAL_UNSUPPORTED }, /* llama.cpp, with a 500 */
+    { "unsupported param: tools", REFUSAL_UNSUPPORTED },      /* likewise */
+};
+
 const char *refusal_word(enum refusal refusal)
 {
     static const char *const names[] = { "other", "too_long", "unsupported" };
@@ -73,7 +79,8 @@ static enum refusal by_code(struct jread_value code)
     return REFUSAL_OTHER;
 }
 
-static enum refusal by_words(struct jread_value message)
+static enum refusal by_signs(struct jread_value message, const struct sign *signs,
+                             size_t n)
 {
     char small[MESSAGE_BYTES];
     struct str raw = message.raw;
@@ -83,10 +90,15 @@ static enum refusal by_words(struct jread_value message)
     raw = str_first(raw, sizeof small);
     for (size_t i = 0; i < raw.n; i++)
         small[i] = (char)tolower((unsigned char)raw.p[i]);
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (memmem(small, raw.n, words[i].text, strlen(words[i].text)) != NULL)
-            return words[i].refusal;
+    for (size_t i = 0; i < n; i++)
+        if (memmem(small, raw.n, signs[i].text, strlen(signs[i].text)) != NULL)
+            return signs[i].refusal;
     return REFUSAL_OTHER;
+}
+
+static enum refusal by_words(struct jread_value message)
+{
+    return by_signs(message, words, ARRAY_LEN(words));
 }
 
 /* The first that says something: code and type before words, since these are for people. */
@@ -120,7 +132,7 @@ static bool read_body(struct str body, struct jread_value *ret_root)
            ret_root->type == JREAD_MAP;
 }
 
-enum refusal refusal_by_code(struct str body)
+enum refusal refusal_for_sure(struct str body)
 {
     struct jread_value root, error;
     enum refusal refusal;
@@ -129,7 +141,12 @@ enum refusal refusal_by_code(struct str body)
         return REFUSAL_OTHER;
     error = jread_get(root, "error");
     refusal = by_code(jread_get(error, "code"));
-    return refusal == REFUSAL_OTHER ? by_code(jread_get(error, "type")) : refusal;
+    if (refusal == REFUSAL_OTHER)
+        refusal = by_code(jread_get(error, "type"));
+    if (refusal == REFUSAL_OTHER)
+        refusal =
+            by_signs(jread_get(error, "message"), sure_words, ARRAY_LEN(sure_words));
+    return refusal;
 }
 
 enum refusal refusal_of(struct str body)

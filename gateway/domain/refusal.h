@@ -27,9 +27,9 @@ enum refusal {
 };
 
 enum refusal refusal_of(struct str body);
-/* By a code or type alone: of an error that came in the place of an answer, where words could
- * be about anything. */
-enum refusal refusal_by_code(struct str body);
+/* By a code or type, or by words that a server writes for nothing else: of an error in the place
+ * of an answer, or with a 5xx, where other words could be about anything. */
+enum refusal refusal_for_sure(struct str body);
 const char *refusal_word(enum refusal refusal);
 
 #endif

@@ -191,7 +191,7 @@ static enum attempt_end end_of_error(const struct attempt *attempt, unsigned sta
     if (status >= 400 && status < 500)
         return ATTEMPT_DENIED;
     if (status >= 500)
-        return end_of_refusal(refusal_by_code(buf_str(&attempt->body)), ATTEMPT_FAILED);
+        return end_of_refusal(refusal_for_sure(buf_str(&attempt->body)), ATTEMPT_FAILED);
     return ATTEMPT_MALFORMED;
 }
 
@@ -245,7 +245,7 @@ static enum attempt_end end_of_answer(struct attempt *attempt)
                          : !usage_read_answer(body, &attempt->answer))
         return ATTEMPT_MALFORMED;
     if (attempt->answer.has_error)
-        return end_in_band(attempt, refusal_by_code(body));
+        return end_in_band(attempt, refusal_for_sure(body));
     if (shape == CHAT_INPUT)
         return attempt->answer.has_data ? ATTEMPT_ANSWERED : ATTEMPT_MALFORMED;
     return attempt->answer.has_choices ? ATTEMPT_ANSWERED : ATTEMPT_MALFORMED;

@@ -236,7 +236,7 @@ static void in_band_error(struct relay *relay, const struct sse_event *event,
         put_raw(relay, event->raw);
         relay->shown_error = true;
     } else if (!relay->committed && !relay->content) {
-        relay->refusal = refusal_by_code(event->data);
+        relay->refusal = refusal_for_sure(event->data);
     }
     if (relay->refusal != REFUSAL_OTHER) {
         buf_clear(&relay->out);

@@ -116,14 +116,23 @@ def test_a_refusal_after_content_is_none(run):
     assert "some" in datas[0] and "error" in datas[-1] and stream.cut and not second.calls()
 
 
-def test_a_failure_that_says_it_is_a_refusal_is_one(run):
-    refused = (CASES / "llama_context/input").read_bytes()
-    first, second = refusing(run, refused, status=500), good(run)
+@pytest.mark.parametrize("case, end", [("llama_context", "too_long"), ("llama_images", "unsupported")])
+def test_a_failure_that_says_it_is_a_refusal_is_one(run, case, end):
+    """llama.cpp refuses an image with a 500; that is free, and no reason to leave the expert alone."""
+    first, second = refusing(run, (CASES / case / "input").read_bytes(), status=500), good(run)
     gateway = run.gateway(config({"first": expert(first), "second": expert(second)}))
-    for _ in range(12):  # and no reason to leave the expert alone
-        assert asks(gateway)["x-frugal-expert"] == "second"
+    for _ in range(12):
+        answer = asks(gateway, headers={"x-frugal-budget-usd": "0.01"}, max_tokens=50)
+        assert answer["x-frugal-expert"] == "second" and float(answer["x-frugal-cost-usd"]) == pytest.approx(50e-6)
     assert len(first.calls()) == 12
-    assert gateway.log.lines(event="attempt_failed", end="too_long")
+    assert gateway.log.lines(event="attempt_failed", end=end)
+
+
+def test_a_failure_in_other_words_is_one(run):
+    first = refusing(run, b'{"error":{"message":"the maximum context length is a mystery to me","type":"server_error"}}', status=500)
+    gateway = run.gateway(config({"first": expert(first), "second": expert(good(run))}))
+    assert asks(gateway)["x-frugal-expert"] == "second"
+    assert gateway.log.wait(event="attempt_failed")["end"] == "failed"
 
 
 def test_an_expert_by_name_refuses_at_once(run):

@@ -83,11 +83,12 @@ def live(seed, bundle):  # noqa: F811
             asks, owners = asks_of(world, keys)
             told = {one.id: one for one in crowd.send(gateway.port, asks)}
             books.idle(gateway)
-            bills, lines = books.invoices(experts), books.lines(gateway)
-            ledger = Ledger(gateway.folder / "frugal.db")
-            decided = {id for id, line in lines.items() if "decision_id" in line}
-            eventually(lambda: decided <= {row["request_id"] for row in ledger.rows(
-                "SELECT request_id FROM decisions WHERE state = 'settled'")}, "the ledger is written")
+            bills, ledger = books.invoices(experts), Ledger(gateway.folder / "frugal.db")
+            # Neither the log nor the ledger is written in the moment in which a request is over.
+            eventually(lambda: {id for id, line in books.lines(gateway).items() if "decision_id" in line} == {
+                row["request_id"] for row in ledger.rows("SELECT request_id FROM decisions WHERE state = 'settled'")},
+                "log and ledger know the same requests")
+            lines = books.lines(gateway)
             seen = {"refused": gateway.metrics().value("frugal_key_refusals_total", why="budget"), "billed": 0,
                     "looked": 0}
             for key in keys:

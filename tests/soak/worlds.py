@@ -210,9 +210,22 @@ class World:
         elif path == "/v1/embeddings":
             body = {"model": "embedder", "input": [text] * draw.randint(1, 3), **frugal}
             ceiling = ceiling if frugal or "x-frugal-budget-usd" in headers else None
+        self._converse(i, path, body, headers)
         more, needs = self._more(i, path, needs)
         self.needs[headers["x-request-id"]] = needs
         return path, {**body, **more}, headers, leaves, ceiling
+
+    def _converse(self, i, path, body, headers):
+        """Turns before the question: of few conversations, so that they are known again and held by what is cached."""
+        draw = random.Random(f"{self.seed}/{i}/turns")
+        if draw.random() < 0.15:
+            headers["x-frugal-conversation-id"] = f"thread-{draw.randint(1, 5)}"
+        if path not in ("/v1/chat/completions", "/v1/messages") or draw.random() < 0.5:
+            return
+        turns = [{"role": "user", "content": f"{WORDS[draw.randint(0, 3)]} " * 200}]
+        for _ in range(draw.randint(1, 4)):
+            turns += [{"role": "assistant", "content": "an answer"}, {"role": "user", "content": "and then?"}]
+        body["messages"] = turns[:-1] + body["messages"]
 
     def _more(self, i, path, needs):
         """Members that some experts know by another name, refuse or are not able to, and what the request needs then."""

@@ -146,6 +146,16 @@ def test_http2_can_be_turned_off(run, http2, experts_authority):
     assert served[0][0] == "HTTP/1.1"
 
 
+def test_bodies_of_megabytes_go_both_ways_in_http2(run, http2, experts_authority):
+    small, front = http2(scripts.answer("z" * 2_000_000))
+    gateway = run.gateway(config(over_http2(front, experts_authority)))
+    for n, size in enumerate((10, 40_000, 3_000_000)):  # gathered, and read as it is sent
+        answer = gateway.chat("y" * size)
+        assert len(answer.json()["choices"][0]["message"]["content"]) == 2_000_000
+        assert len(small.call(n + 1).json()["messages"][0]["content"]) == size
+    assert {line[0] for line in front.served()} == {"HTTP/2.0"}
+
+
 def test_a_client_that_leaves_ends_the_experts_call_in_http2_too(run, http2, experts_authority):
     small, front = http2(scripts.stream_then_silent("x"))
     gateway = run.gateway(config(over_http2(front, experts_authority)))

@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #include "gateway/base/clock.h"
+#include "gateway/domain/delta.h"
 #include "gateway/domain/native.h"
 #include "gateway/domain/refusal.h"
 #include "gateway/domain/retry_after.h"
@@ -211,6 +212,14 @@ static enum attempt_end end_in_band(struct attempt *attempt, enum refusal refusa
     return end;
 }
 
+/* An error that came with status 200: as with the status itself, a 4xx may be the client's
+ * doing (a filter of contents...). */
+static void excuse(struct attempt *attempt, int status)
+{
+    if (status >= 400 && status < 500 && status != 408)
+        attempt->blameless = true;
+}
+
 static enum attempt_end end_of_stream(struct attempt *attempt, bool whole)
 {
     struct relay *relay = attempt->spec.relay;
@@ -223,6 +232,7 @@ static enum attempt_end end_of_stream(struct attempt *attempt, bool whole)
         /* Once something was said it was not refused. */
         if (relay->error_status == 429 && !relay->content)
             return ATTEMPT_LIMITED;
+        excuse(attempt, relay->error_status);
         return end_in_band(attempt, relay->refusal);
     case RELAY_FAULT_MALFORMED:
     case RELAY_FAULT_TOO_LARGE:
@@ -244,6 +254,8 @@ static enum attempt_end end_of_answer(struct attempt *attempt)
     if (native_is(shape) ? !native_answer(shape, body, &attempt->answer)
                          : !usage_read_answer(body, &attempt->answer))
         return ATTEMPT_MALFORMED;
+    if (attempt->answer.has_error)
+        excuse(attempt, delta_read(body).error_status);
     if (attempt->answer.has_error)
         return end_in_band(attempt, refusal_for_sure(body));
     if (shape == CHAT_INPUT)

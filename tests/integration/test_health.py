@@ -227,8 +227,24 @@ def test_when_everybody_is_limited_the_client_hears_when_to_come_back(run):
 CLIENTS_DOING = {
     "400": scripts.refuse(400, kind="invalid_request_error"), "403": scripts.refuse(403),
     "404": scripts.refuse(404), "413": scripts.refuse(413), "422": scripts.refuse(422),
+    "a filter in an answer": lambda call: call.answer({"error": {"message": "filtered", "code": 403}}),
     "too long an answer": lambda call: call.answer(scripts.completion("a" * 5000)),
 }
+
+
+def test_an_error_event_of_a_filter_takes_nobody_out(run):
+    def filtered(call):
+        call.head(stream=True)
+        call.event({"error": {"message": "filtered", "code": "403"}})
+        call.end()
+
+    only = run.expert(filtered)
+    gateway = run.gateway(config({"only": expert(only, health=LATE)}, resend="never"))
+    for _ in range(8):
+        with gateway.stream() as stream:
+            assert stream.status >= 400
+    assert only.asked == 8
+    assert states(gateway, "only") == ["ready"]
 
 
 @pytest.mark.parametrize("doing", CLIENTS_DOING)

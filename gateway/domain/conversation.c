@@ -56,23 +56,32 @@ static void digest_part(struct digest *digest, struct jread_value part)
     }
 }
 
-static void digest_message(struct digest *digest, struct jread_value message)
+/* True: it is the first user turn, or must be taken for it. One pass over the message. */
+static bool digest_message(struct digest *digest, struct jread_value message)
 {
-    struct jread_value content, part, text;
-    struct jread_iter it;
+    struct jread_value role = { JREAD_NOTHING, { NULL, 0 } }, content = role;
+    struct jread_value key, value, part, text;
+    struct jread_iter it = jread_iter(message);
+    bool is_user;
 
     digest->left = CONVERSATION_BYTES;
     if (message.raw.n > LONG_MESSAGE) {
         digest_add(digest, message.raw);
-        return;
+        return true;
     }
-    content = jread_get(message, "content");
-    digest_string(digest, jread_get(message, "role"));
+    while (jread_next_member(&it, &key, &value)) {
+        if (jread_string_is(key, "role"))
+            role = value;
+        else if (jread_string_is(key, "content"))
+            content = value;
+    }
+    is_user = jread_string_is(role, "user");
+    digest_string(digest, role);
     digest_add(digest, STR("\n"));
     digest_string(digest, content);
     it = jread_iter(content);
     if (content.type != JREAD_LIST)
-        return;
+        return is_user;
     while (digest->left > 0 && jread_next_element(&it, &part)) {
         text = part.type == JREAD_TEXT ? part : jread_get(part, "text");
         if (text.type == JREAD_TEXT)
@@ -80,6 +89,7 @@ static void digest_message(struct digest *digest, struct jread_value message)
         else
             digest_part(digest, part);
     }
+    return is_user;
 }
 
 /* Up to the first user turn; false: there is none, or too much stands before it. */
@@ -97,9 +107,7 @@ static bool hash_first_turns(const struct chat_request *chat, uint64_t ret_hash[
     for (size_t i = 0; !found && i < CONVERSATION_MESSAGES; i++) {
         if (!jread_next_element(&it, &message))
             return false;
-        found = message.raw.n > LONG_MESSAGE ||
-                jread_string_is(jread_get(message, "role"), "user");
-        digest_message(&digest, message);
+        found = digest_message(&digest, message);
         (void)XXH3_128bits_update(&digest.state, "\0", 1);
     }
     hash = XXH3_128bits_digest(&digest.state);

@@ -51,13 +51,14 @@ class Mortal:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def start(self):
-        self.process = subprocess.Popen(
-            [str(BUILD / "frugal-experts"), "serve", "--listen", f"127.0.0.1:{self.port}", "--invoices", "1"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **sanitizer_environment(self.folder)})
-        said = self.process.stdout.readline().decode()
-        assert said.startswith("listening on "), said
-        self.port = int(said.rsplit(":", 1)[1])
-        self._after = 0
+        with self._lock:  # nobody asks the new one for what follows the old one's last invoice
+            self.process = subprocess.Popen(
+                [str(BUILD / "frugal-experts"), "serve", "--listen", f"127.0.0.1:{self.port}", "--invoices", "1"],
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **sanitizer_environment(self.folder)})
+            said = self.process.stdout.readline().decode()
+            assert said.startswith("listening on "), said
+            self.port = int(said.rsplit(":", 1)[1])
+            self._after = 0
 
     def fetch(self):
         """What was billed since; gives when it was asked."""

@@ -4,6 +4,7 @@ import pytest
 
 from harness import config, expert, frugalctl, run_frugald, scripts
 from harness.keys import Key, key_file
+from harness.waiting import eventually
 from harness.routers import PRICES, Switch, held_out
 
 POEM, SUM = held_out("poems", 1)[0], held_out("sums", 1)[0]
@@ -126,6 +127,17 @@ def test_the_record_and_the_route_question_name_the_rules(gateway_of):
     assert decision["reason"] == "rule:no-poet"
     assert decision["rules"] == [{"name": "no-poet", "action": "deny", "matched": True}]
     assert {"expert": "poet", "why": "rule"} in decision["excluded"]
+
+
+def test_frugalctl_why_names_rules_and_the_conversation(gateway_of):
+    gateway = gateway_of({"name": "no-poet", "when": {"tag": "team=legal"}, "deny": ["poet"]}, store="frugal.db")
+    turns = [user(POEM), {"role": "assistant", "content": "well"}, user(SUM)]
+    gateway.post("/v1/chat/completions", {"model": "auto", "messages": turns[:1]})
+    answer = gateway.post("/v1/chat/completions", {"model": "auto", "messages": turns}, tags("team=legal").items())
+    told = eventually(lambda: frugalctl("why", answer["x-frugal-decision-id"], "--store", gateway.folder / "frugal.db",
+                                        check=False).out, "the record is on the disk")
+    assert "rule      no-poet: deny" in told
+    assert "conversation by first_turns, unable: was at poet, and leaves" in told
 
 
 def test_frugalctl_route_applies_them(gateway_of):

@@ -289,6 +289,20 @@ static void print_excluded(const json_t *record)
         (void)puts("");
 }
 
+static void print_rules(const json_t *record)
+{
+    const json_t *rules = json_object_get(record, "rules");
+
+    for (size_t i = 0; i < json_array_size(rules); i++) {
+        const json_t *rule = json_array_get(rules, i);
+        const bool matched = json_is_true(json_object_get(rule, "matched"));
+
+        (void)printf("%srule      %s: %s%s\n", i == 0 ? "\n" : "",
+                     archived_text(rule, "name"), archived_text(rule, "action"),
+                     matched ? "" : ", not known: the text takes its regex too long");
+    }
+}
+
 /* Where its conversation was, and what leaving would have lost. */
 static void print_conversation(const json_t *record)
 {
@@ -521,6 +535,7 @@ void why_print(const json_t *record)
     print_neighbours(record);
     print_ranking(record);
     print_excluded(record);
+    print_rules(record);
     print_conversation(record);
     print_choice(record);
     print_attempts(record);

@@ -29,6 +29,14 @@ static bool has_tag(const struct frugal_options *options, const struct config_ru
     return false;
 }
 
+/* Of a text that is too hard nobody knows. Whoever wrote it must not get past a rule that
+ * keeps experts away, and must not choose one by it. */
+static bool counts_as_match(const struct config_rule *rule, enum pattern_found found)
+{
+    return found == PATTERN_FOUND ||
+           (found == PATTERN_TOO_HARD && rule->action != CONFIG_RULE_PIN);
+}
+
 /* The rule matches: what it says. A later pin takes the place of an earlier one, whichever
  * of the two is known first. */
 static void take(const struct config *config, size_t r, struct rules_result *result)
@@ -66,7 +74,7 @@ void rules_look(const struct config *config, const struct rules_facts *facts,
 
             if (found == PATTERN_TOO_HARD)
                 result.too_hard |= UINT64_C(1) << r;
-            if (found != PATTERN_FOUND)
+            if (!counts_as_match(rule, found))
                 continue;
         }
         if (rule->domain == NULL)

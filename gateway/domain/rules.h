@@ -10,7 +10,8 @@
  * A rule matches when all that stands in its `when` does. All rules are looked at, in their
  * order: `allow` and `deny` narrow who may answer, each further; of the pins that match the
  * last one counts. A pin says who is asked first, and nothing about who may answer: an expert
- * that is excluded, by a rule or otherwise, is not pinned.
+ * that is excluded, by a rule or otherwise, is not pinned. A text that takes too long for a
+ * regex matches `allow` and `deny`, and does not match `pin`.
  *
  * The domain of a prompt is the label that the free evidence gives it (record's `domain`). It is
  * known only where the request is routed and there is a bundle with labels; elsewhere such a
@@ -39,7 +40,7 @@ struct rules_facts {
 struct rules_result {
     uint64_t matched;
     uint64_t open;     /* all but their domain matches */
-    uint64_t too_hard; /* the text took too long for its regex: it does not match */
+    uint64_t too_hard; /* the text took too long for its regex: only a pin passes it over */
     uint64_t allowed;  /* bit i: no rule keeps experts[i] away */
     int pin;           /* the rule whose expert is asked first; -1: none */
 };

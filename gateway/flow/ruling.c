@@ -4,7 +4,7 @@
 #include "gateway/domain/routing_text.h"
 #include "gateway/flow/exchange_parts.h"
 
-/* The rule does not match then. Whose text it was is in the request's own line. */
+/* Whose text it was is in the request's own line. */
 static void tell_too_hard(struct exchange *x)
 {
     const struct config *config = exchange_config(x);

@@ -166,6 +166,12 @@ def test_a_text_that_is_too_hard_costs_no_time_and_is_counted(gateway_of):
     assert gateway.metrics().value("frugal_rules_too_hard_total") == 1
 
 
+def test_a_text_that_is_too_hard_gets_past_no_deny(gateway_of):
+    gateway = gateway_of({"name": "shut", "when": {"regex": "(a+)+$"}, "deny": ["sage", "poet", "mathy"]})
+    answer = gateway.post("/v1/chat/completions", {"model": "auto", "messages": [user("a" * 7000 + "!")]})
+    assert (answer.status, answer.error["code"]) == (403, "denied_by_rule")
+
+
 def test_a_reload_brings_new_rules(run, gateway_of, router):
     gateway = gateway_of()
     assert ask(gateway, POEM) == ("poet", "routed")

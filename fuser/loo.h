@@ -75,8 +75,8 @@ size_t loo_pick_rows(size_t n, size_t n_generators, size_t n_embedders, uint64_t
 
 /* Builds the tables of a bundle that is complete but for them; loo->rows is filled, and loo is the bundle's.
  * choose: where a head has a simpler one, and LOO_PLAIN_ROWS rows or more, left out, do not tell by one standard
- * error that it errs less in what a decision rests on, differences between generators, the simpler one answers from
- * now on, and the tables are made by it. Otherwise loo->plain stays as it is. */
+ * error that it errs less in what a decision rests on, differences between generators, neither under a subset of the embedders
+ * nor under all of them, the simpler one answers under that subset from now on, and the tables are made by it. Otherwise loo->plain stays as it is. */
 FUSER_NODISCARD enum fuser_err loo_build(const struct fuser_bundle *bundle,
                                          struct loo *loo, bool choose,
                                          fuser_progress_fn progress, void *context,

@@ -155,36 +155,45 @@ static bool is_own_limit(const struct chat_request *chat, enum scan_field name)
     return chat->shape == CHAT_NATIVE_RESPONSES && name == SCAN_MAX_OUTPUT_TOKENS;
 }
 
+/* Whatever they ask for. */
+static const enum scan_field never[] = {
+    SCAN_AUDIO,
+    SCAN_WEB_SEARCH_OPTIONS,
+    SCAN_PREDICTION,
+    SCAN_N_PREDICT,
+    SCAN_NUM_PREDICT,
+    SCAN_MAX_NEW_TOKENS,
+    SCAN_MAX_OUTPUT_TOKENS,
+    SCAN_THINKING_BUDGET,
+    SCAN_USE_BEAM_SEARCH,
+    SCAN_CHAT_TEMPLATE,
+    SCAN_PROMPT_EMBEDS,
+    SCAN_MM_PROCESSOR,
+    SCAN_MODELS,
+    SCAN_FALLBACKS,
+    SCAN_PROVIDER,
+    SCAN_ROUTE,
+    SCAN_PRESET,
+    SCAN_PLUGINS,
+    SCAN_WEB_SEARCH,
+    SCAN_ENABLE_SEARCH,
+    SCAN_SEARCH_PARAMETERS,
+    SCAN_MCP_SERVERS,
+    SCAN_CONTAINER,
+    SCAN_SPEED,
+    SCAN_INFERENCE_GEO,
+    SCAN_DATA_SOURCES,
+    SCAN_API_BASE,
+    SCAN_BASE_URL,
+    SCAN_DEPLOYMENT_ID,
+    SCAN_OPTIONS,
+    SCAN_MAX_LENGTH,
+    SCAN_BETAS,
+    SCAN_EXTRA_BODY,
+};
+
 static const char *unpriced(const struct chat_request *chat, struct chat_extras *extras)
 {
-    static const enum scan_field never[] = {
-        SCAN_AUDIO,
-        SCAN_WEB_SEARCH_OPTIONS,
-        SCAN_PREDICTION,
-        SCAN_N_PREDICT,
-        SCAN_NUM_PREDICT,
-        SCAN_MAX_NEW_TOKENS,
-        SCAN_MAX_OUTPUT_TOKENS,
-        SCAN_THINKING_BUDGET,
-        SCAN_USE_BEAM_SEARCH,
-        SCAN_CHAT_TEMPLATE,
-        SCAN_PROMPT_EMBEDS,
-        SCAN_MM_PROCESSOR,
-        SCAN_MODELS,
-        SCAN_FALLBACKS,
-        SCAN_PROVIDER,
-        SCAN_ROUTE,
-        SCAN_PRESET,
-        SCAN_PLUGINS,
-        SCAN_WEB_SEARCH,
-        SCAN_ENABLE_SEARCH,
-        SCAN_SEARCH_PARAMETERS,
-        SCAN_MCP_SERVERS,
-        SCAN_CONTAINER,
-        SCAN_SPEED,
-        SCAN_INFERENCE_GEO,
-        SCAN_EXTRA_BODY,
-    };
     struct jread_value tier = field(chat, SCAN_SERVICE_TIER);
     struct jread_value best_of = field(chat, SCAN_BEST_OF);
 

@@ -76,6 +76,13 @@
     X(CONTAINER, "container")                                                            \
     X(SPEED, "speed")                                                                    \
     X(INFERENCE_GEO, "inference_geo")                                                    \
+    X(DATA_SOURCES, "data_sources")                                                      \
+    X(API_BASE, "api_base")                                                              \
+    X(BASE_URL, "base_url")                                                              \
+    X(DEPLOYMENT_ID, "deployment_id")                                                    \
+    X(OPTIONS, "options")                                                                \
+    X(MAX_LENGTH, "max_length")                                                          \
+    X(BETAS, "betas")                                                                    \
     X(EXTRA_BODY, "extra_body")                                                          \
     X(FRUGAL, "frugal")
 

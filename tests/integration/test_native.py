@@ -414,6 +414,15 @@ def test_a_beta_is_not_asked_for_under_a_ceiling(run):
     assert "anthropic-beta" not in upstream.call(2, path="/v1/messages").request
 
 
+def test_a_beta_in_the_body_is_refused_under_a_ceiling(run):
+    upstream, gateway = gateway_for(run, "messages")
+    body = {**CLAUDE, "betas": ["context-1m-2025-08-07"]}
+    refused = gateway.post("/v1/messages", body, {"x-frugal-budget-usd": "1"})
+    assert refused.status == 400 and "betas" in refused.body.decode() and not upstream.calls()
+    assert gateway.post("/v1/messages", body).status == 200
+    assert upstream.call(path="/v1/messages").json()["betas"] == body["betas"]
+
+
 def test_what_an_expert_keeps_is_asked_of_that_expert(run):
     """An earlier response is known to who made it: a policy may choose another one."""
     upstream, gateway = gateway_for(run, "responses")

@@ -118,6 +118,8 @@ static enum err read_regex(const struct config_node *node, const char *regex,
     err = pattern_new(str_of(regex), &rule->pattern, &error);
     if (err == ERR_NOMEM)
         return config_fail_nomem(node);
+    if (err != ERR_OK && error.refused)
+        return config_fail(node, "%s", error.text);
     return err == ERR_OK ? ERR_OK
                          : config_fail(node, "is no regular expression: %s at offset %zu",
                                        error.text, error.offset);

@@ -13,10 +13,16 @@
  * that is excluded, by a rule or otherwise, is not pinned. A text that takes too long for a
  * regex matches `allow` and `deny`, and does not match `pin`.
  *
+ * A regex sees the routing text and nothing else of a request: with the default rule the last
+ * user turn, of a long one its head and tail; never the input of /v1/embeddings. So it mends
+ * routing and is no fence: what must never reach an expert is kept away by the `experts` of
+ * keys or a rule with a tag. It may take about 2 ms of the loop, each rule's.
+ *
  * The domain of a prompt is the label that the free evidence gives it (record's `domain`). It is
  * known only where the request is routed and there is a bundle with labels; elsewhere such a
  * rule does not match. Rules with `policies` bind the requests of those alone; others bind all
- * requests, also those that name their expert, but for pins, which are for routed ones.
+ * requests, also those that name their expert, but for pins and rules with a domain, which
+ * are for routed ones.
  *
  * Pure; any thread; everything is borrowed.
  */
@@ -40,7 +46,7 @@ struct rules_facts {
 struct rules_result {
     uint64_t matched;
     uint64_t open;     /* all but their domain matches */
-    uint64_t too_hard; /* the text took too long for its regex: only a pin passes it over */
+    uint64_t too_hard; /* the text took its regex too long: only a pin passes it over */
     uint64_t allowed;  /* bit i: no rule keeps experts[i] away */
     int pin;           /* the rule whose expert is asked first; -1: none */
 };

@@ -184,6 +184,7 @@ def test_a_reload_brings_new_rules(run, gateway_of, router):
 
 @pytest.mark.parametrize("rule, place, why", [
     ({"name": "r", "when": {"regex": "a(b"}, "pin": "small"}, "/rules/0/when/regex", "missing closing parenthesis"),
+    ({"name": "r", "when": {"regex": r"(.+)\1[0-9]"}, "pin": "small"}, "/rules/0/when/regex", "refers back to a group"),
     ({"name": "r", "when": {}, "pin": "small"}, "/rules/0/when", "must have a 'tag', a 'regex' or a 'domain'"),
     ({"name": "r", "when": {"tag": "a"}, "pin": "nobody"}, "/rules/0/pin", "there is no expert 'nobody'"),
     ({"name": "r", "when": {"tag": "a"}, "allow": []}, "/rules/0/allow", "not empty"),

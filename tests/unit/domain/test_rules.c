@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -208,6 +209,74 @@ static void a_text_that_is_too_hard_is_given_up(void **state)
     assert_int_equal(find("^(a|b)+$", (struct str){ text, 4000 }), PATTERN_FOUND);
 }
 
+static double thread_ms(void)
+{
+    struct timespec now;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* The limits are some 2 ms; a slow machine gets 50. */
+static void no_pattern_takes_long_whatever_the_text(void **state)
+{
+    static const char *const regexes[] = { "(?:a|b|ab)*\\d", "(?=(a+))a*[0-9]",
+                                           "(?=.*\\d)x",     ".*.*=.*",
+                                           "(a+)+$",         "\\w+\\s",
+                                           "a*a*\\d",        "(*NO_JIT)(?=.*\\d)x" };
+    static const size_t sizes[] = { 8400, 32768 };
+    static const char letters[] = "ax";
+    static char text[32768];
+    double worst = 0;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(regexes) * 2 * 3; i++) {
+        const char *regex = regexes[i / 6];
+        struct str whole = { text, sizes[i % 2] };
+        double ms = thread_ms();
+
+        memset(text, i / 2 % 3 == 0 ? 'a' : 'x', sizeof text);
+        if (i / 2 % 3 == 2)
+            for (size_t k = 0; k < sizeof text; k++)
+                text[k] = letters[k % 2];
+        text[whole.n - 1] = '=';
+        (void)find(regex, whole);
+        ms = thread_ms() - ms;
+        worst = ms > worst ? ms : worst;
+        if (ms > 50)
+            fail_msg("%s on %zu bytes: %.1f ms", regex, whole.n, ms);
+    }
+    print_message("the slowest took %.2f ms\n", worst);
+}
+
+/* Each start goes few steps; there are many starts. */
+static void starts_are_counted_together(void **state)
+{
+    static char text[32768];
+
+    (void)state;
+    memset(text, 'x', sizeof text);
+    assert_int_equal(find("(?=.*\\d)x", (struct str){ text, sizeof text }),
+                     PATTERN_TOO_HARD);
+}
+
+static void what_refers_back_is_refused(void **state)
+{
+    static const char *const regexes[] = { "(.+)\\1[0-9]", "(?=(a+))a*\\1[0-9]",
+                                           "(?<n>a)\\k<n>", "(a)?(?(1)b|c)" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(regexes); i++) {
+        struct pattern_error error = { .offset = 0 };
+        struct pattern *pattern = NULL;
+
+        assert_int_equal(pattern_new(str_of(regexes[i]), &pattern, &error), ERR_INVALID);
+        assert_null(pattern);
+        assert_true(error.refused);
+        assert_non_null(strstr(error.text, "instead of '(a|b)\\1'"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +287,9 @@ int main(void)
         cmocka_unit_test(a_pattern_reads_utf8),
         cmocka_unit_test(what_is_wrong_with_a_pattern_is_said_with_its_place),
         cmocka_unit_test(a_text_that_is_too_hard_is_given_up),
+        cmocka_unit_test(no_pattern_takes_long_whatever_the_text),
+        cmocka_unit_test(starts_are_counted_together),
+        cmocka_unit_test(what_refers_back_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

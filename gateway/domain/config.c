@@ -2,6 +2,7 @@
 #include "gateway/domain/config.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,32 @@ static bool is_unix(const char *address)
     return address[5] == '/' && strlen(address) - 5 < CONFIG_MAX_UNIX_PATH;
 }
 
+static bool is_any_host(struct str host)
+{
+    return str_eq(host, str_of("*")) || str_eq(host, str_of("0.0.0.0")) ||
+           str_eq(host, str_of("[::]"));
+}
+
+/* Could only one of the two listen? As far as it shows without a look-up of names; the start
+ * finds out the rest. */
+static bool is_same_place(const char *one, const char *other)
+{
+    const char *port = strrchr(one, ':');
+    const char *other_port = strrchr(other, ':');
+    struct str a = { one, (size_t)(port - one) };
+    struct str b = { other, (size_t)(other_port - other) };
+    uint64_t x = 0, y = 0;
+
+    if (str_to_u64(str_of(port + 1), &x) != ERR_OK ||
+        str_to_u64(str_of(other_port + 1), &y) != ERR_OK || x != y || x == 0)
+        return false;
+    if (str_eq(a, b))
+        return true;
+    if (is_any_host(a))
+        return is_any_host(b) || isdigit((unsigned char)b.p[0]);
+    return is_any_host(b) && isdigit((unsigned char)a.p[0]);
+}
+
 static enum err read_addresses(const struct config_node *root, struct config *config)
 {
     struct config_node listen = config_child(root, "listen");
@@ -229,6 +256,12 @@ static enum err read_addresses(const struct config_node *root, struct config *co
     } else if (config->admin && !is_address(str_of(config->admin))) {
         return config_fail(&admin, "must be host:port, an IPv6 host in brackets, or "
                                    "unix:/path of a socket");
+    } else if (config->admin && is_same_place(config->listen, config->admin)) {
+        return config_fail(admin.json ? &admin : &listen,
+                           "'%s' of 'listen' and '%s' of 'admin' are one port: clients "
+                           "would reach the operators' side without a key: give "
+                           "'listen' and 'admin' a port each",
+                           config->listen, config->admin);
     }
     return ERR_OK;
 }

@@ -18,7 +18,7 @@ static void say(struct listen_error *error, const char *address, const char *why
 {
     if (error != NULL)
         (void)snprintf(error->text, sizeof error->text,
-                       "cannot listen on '%.100s': %.100s", address, why);
+                       "cannot listen on '%.100s': %.120s", address, why);
 }
 
 /* "HOST:PORT" into its parts; host is "" for every address. */
@@ -48,6 +48,8 @@ static int split(const char *address, char *host, size_t host_bytes,
     return 0;
 }
 
+/* Would join whoever listens there already if that has SO_REUSEPORT and the same user, too,
+ * be it another gateway or another listener of this one: see check_free(). */
 static int open_one(const struct sockaddr *address, socklen_t size)
 {
     const int on = 1;
@@ -62,6 +64,34 @@ static int open_one(const struct sockaddr *address, socklen_t size)
     (void)close(fd);
     errno = saved;
     return -1;
+}
+
+/* Does nobody listen there? A socket without SO_REUSEPORT cannot be bound beside one that
+ * listens; SO_REUSEADDR lets it pass what is left of an earlier process's connections. It
+ * never listens itself, so no client is lost with it. Two that start within the same
+ * microseconds can still miss each other. 0, or -1 with errno. */
+static int check_free(const struct sockaddr *address, socklen_t size)
+{
+    const int on = 1;
+    int result = -1;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0)
+        result = bind(fd, address, size);
+    const int saved = errno;
+    (void)close(fd);
+    errno = saved;
+    return result;
+}
+
+static const char *why_not(int error)
+{
+    if (error == EADDRINUSE)
+        return "another program or listener has it (address already in use): end that "
+               "one, or name another port";
+    return strerror(error);
 }
 
 static int describe(const struct sockaddr *address, socklen_t size,
@@ -102,11 +132,15 @@ int listen_open(const char *address, unsigned n, int *ret_fds,
     }
     memcpy(&real, list->ai_addr, list->ai_addrlen);
     size = list->ai_addrlen;
+    if (check_free((const struct sockaddr *)&real, size) != 0) {
+        say(error, address, why_not(errno));
+        goto out;
+    }
     for (; opened < n; opened++) {
         ret_fds[opened] = open_one((const struct sockaddr *)&real, size);
         if (ret_fds[opened] < 0 ||
             getsockname(ret_fds[opened], (struct sockaddr *)&real, &size) != 0) {
-            say(error, address, strerror(errno));
+            say(error, address, why_not(errno));
             opened += ret_fds[opened] >= 0;
             goto out;
         }

@@ -4,7 +4,7 @@
  *
  * n sockets on one address with SO_REUSEPORT, so that each worker accepts from a queue of
  * its own and the kernel spreads connections over them. Port 0 is resolved by the first;
- * the others share what it got. All or nothing.
+ * the others share what it got. All or nothing, and nothing where somebody listens already.
  *
  * Addresses: "HOST:PORT", "[v6]:PORT", ":PORT" or "*:PORT" (every address). A host name is
  * looked up once, here: this may block, so it belongs to the start of the program.

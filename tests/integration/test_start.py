@@ -56,6 +56,12 @@ TYPOS = {
                                       "/policies/large", "large"),
     "a port beyond all ports": (edited("listen", value="127.0.0.1:99999"), "/listen", ""),
     "a listener without a port": (edited("listen", value="127.0.0.1"), "/listen", ""),
+    "clients and operators on one address": ({**GOOD, "listen": "127.0.0.1:8090", "admin": "127.0.0.1:8090"},
+                                             "/admin", "a port each"),
+    "clients on every address, operators on one": ({**GOOD, "listen": "*:8090", "admin": "127.0.0.1:8090"},
+                                                   "/admin", "a port each"),
+    "clients where operators are by default": (edited("admin", value=...) | {"listen": "127.0.0.1:8081"},
+                                               "/listen", "a port each"),
     "workers: none": (edited("workers", value=-1), "/workers", ""),
     "workers: words": (edited("workers", value="two"), "/workers", ""),
     "a limit of the wrong type": (edited("limits", value={"body_bytes": "10 MB"}), "/limits/body_bytes", ""),
@@ -160,6 +166,29 @@ def test_a_port_in_use_is_said(run):
         ran = run_frugald(config={**GOOD, "listen": address})
         assert ran.returncode != 0
         assert address in ran.err and "in use" in ran.err.lower()
+
+
+def test_a_second_gateway_on_a_port_is_refused(run):
+    """Two gateways would share the clients of a port, which nobody asked for."""
+    first = run.gateway(GOOD)
+    for listener, port in (("listen", first.port), ("admin", first.admin_port)):
+        address = f"127.0.0.1:{port}"
+        ran = run_frugald(config={**GOOD, listener: address})
+        assert ran.returncode != 0
+        assert address in ran.err and "in use" in ran.err and "name another port" in ran.err
+    assert first.get("/healthz").status == 200
+
+
+def test_a_name_does_not_hide_that_clients_and_operators_share_an_address(run):
+    """The configuration compares what is written; the sockets tell what a name stands for."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    host = socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM)[0][4][0]
+    written = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    ran = run_frugald(config={**GOOD, "listen": written, "admin": f"localhost:{port}"})
+    assert ran.returncode != 0
+    assert f"localhost:{port}" in ran.err and "in use" in ran.err
 
 
 def test_a_bundle_that_is_not_there_is_said():

@@ -180,8 +180,26 @@ static_assert(sizeof(size_t) == sizeof(int64_t), "dim is read as an integer sett
 
 /* -- endpoints -- */
 
+/* rest: a URL behind its scheme. */
+static bool is_port_good(struct str rest)
+{
+    size_t end = 0, colon;
+    uint64_t port;
+
+    while (end < rest.n && rest.p[end] != '/')
+        end++;
+    for (colon = end; colon > 0 && rest.p[colon - 1] != ':'; colon--)
+        if (rest.p[colon - 1] == ']')
+            return true; /* a v6 host's colons */
+    if (colon == 0)
+        return true;
+    return str_to_u64(str_skip(str_first(rest, end), colon), &port) == ERR_OK &&
+           port > 0 && port <= 65535;
+}
+
 static enum err check_endpoint(const struct config_node *node, struct str url)
 {
+    const struct str path = str_of("/chat/completions");
     struct str rest = url;
 
     if (str_starts(url, "http://"))
@@ -200,6 +218,11 @@ static enum err check_endpoint(const struct config_node *node, struct str url)
         if (rest.p[i] == '?' || rest.p[i] == '#')
             return config_fail(node, "must not have a query or fragment");
     }
+    if (!is_port_good(rest))
+        return config_fail(node, "has a port that is not one of 1 to 65535");
+    if (rest.n > path.n && str_eq(str_skip(rest, rest.n - path.n), path))
+        return config_fail(node, "must end before /chat/completions, which is added to "
+                                 "it: usually at /v1");
     return ERR_OK;
 }
 
@@ -332,6 +355,10 @@ static enum err read_generator(const struct config_node *node, bool free,
     err = check_tokenizer(node, draft.generator.tokenizer);
     if (err != ERR_OK)
         return err;
+    if (draft.generator.context_tokens > 0 &&
+        draft.generator.max_output_tokens > draft.generator.context_tokens)
+        return config_fail(node, "'max_output_tokens' is above 'context', which holds "
+                                 "prompt and answer together");
     price = config_child(node, "price");
     *generator = draft.generator;
     return config_read_prices(&price, free || draft.free, false, &generator->prices);
@@ -374,6 +401,19 @@ static enum err check_key_header(const struct config_node *expert, const char *n
     return token ? ERR_OK : config_fail(&node, "is not the name of a header");
 }
 
+static enum err read_health(const struct config_node *node, struct config_health *health)
+{
+    enum err err =
+        config_settings(node, health_settings, ARRAY_LEN(health_settings), health);
+
+    if (err == ERR_OK && health->open_ms > health->open_max_ms)
+        return config_fail(node,
+                           "'open_ms' is %lld and above 'open_max_ms', %lld: lower the "
+                           "one or raise the other",
+                           (long long)health->open_ms, (long long)health->open_max_ms);
+    return err;
+}
+
 static enum err read_parts(const struct config_node *node, bool free,
                            struct config_expert *expert)
 {
@@ -396,8 +436,7 @@ static enum err read_parts(const struct config_node *node, bool free,
         err = config_settings(&timeouts, timeout_settings, ARRAY_LEN(timeout_settings),
                               &expert->timeouts);
     if (err == ERR_OK)
-        err = config_settings(&health, health_settings, ARRAY_LEN(health_settings),
-                              &expert->health);
+        err = read_health(&health, &expert->health);
     if (err == ERR_OK)
         err = config_settings(&probe, probe_settings, ARRAY_LEN(probe_settings),
                               &expert->probe);

@@ -86,7 +86,7 @@ static void take_count(struct jread_value usage, const char *name, int64_t *coun
 }
 
 /* Counts are of the whole message: a later event replaces what it names. The output is only
- * believed at the end: what the beginning says of it is a placeholder. */
+ * believed at the end: at the beginning the expert has not counted it yet. */
 static void take_usage(struct native_tally *tally, struct jread_value usage, bool end)
 {
     bool ignored = false;

@@ -71,21 +71,13 @@ static enum metric_attempt result_of(const struct target *target,
     switch (result->code) {
     case HTTP_OK:
         break;
-    case HTTP_CONNECT:
-    case HTTP_DNS:
-    case HTTP_TLS:
-        return METRIC_ATTEMPT_CONNECT;
-    case HTTP_TIMEOUT_CONNECT:
-    case HTTP_TIMEOUT_FIRST_BYTE:
-    case HTTP_TIMEOUT_IDLE:
-    case HTTP_TIMEOUT_TOTAL:
-        return METRIC_ATTEMPT_TIMEOUT;
-    case HTTP_CUT:
-        return METRIC_ATTEMPT_CUT;
+    case HTTP_PROTOCOL:
+    case HTTP_TOO_LARGE:
+        return METRIC_ATTEMPT_MALFORMED;
     case HTTP_NOMEM:
         return METRIC_ATTEMPT_CANCELLED;
     default:
-        return METRIC_ATTEMPT_MALFORMED;
+        return upstream_broken(result->code);
     }
     if (target->status >= 500)
         return METRIC_ATTEMPT_STATUS_5XX;

@@ -83,22 +83,9 @@ static enum metric_attempt how_it_ended(const struct embedder_answer *answer)
         return answer->status >= 500 ? METRIC_ATTEMPT_STATUS_5XX
                                      : METRIC_ATTEMPT_STATUS_4XX;
     case EMBEDDER_TRANSPORT:
-        break;
+        return upstream_broken(answer->transport);
     default:
         return METRIC_ATTEMPT_MALFORMED;
-    }
-    switch (answer->transport) {
-    case HTTP_CONNECT:
-    case HTTP_DNS:
-    case HTTP_TLS:
-        return METRIC_ATTEMPT_CONNECT;
-    case HTTP_TIMEOUT_CONNECT:
-    case HTTP_TIMEOUT_FIRST_BYTE:
-    case HTTP_TIMEOUT_IDLE:
-    case HTTP_TIMEOUT_TOTAL:
-        return METRIC_ATTEMPT_TIMEOUT;
-    default:
-        return METRIC_ATTEMPT_CUT;
     }
 }
 

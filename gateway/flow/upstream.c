@@ -17,6 +17,23 @@ static struct health *health_of(const struct snapshot *snapshot, size_t expert,
     return &snapshot->endpoints[expert].list[endpoint]->health;
 }
 
+enum metric_attempt upstream_broken(enum http_result_code code)
+{
+    switch (code) {
+    case HTTP_CONNECT:
+    case HTTP_DNS:
+    case HTTP_TLS:
+        return METRIC_ATTEMPT_CONNECT;
+    case HTTP_TIMEOUT_CONNECT:
+    case HTTP_TIMEOUT_FIRST_BYTE:
+    case HTTP_TIMEOUT_IDLE:
+    case HTTP_TIMEOUT_TOTAL:
+        return METRIC_ATTEMPT_TIMEOUT;
+    default:
+        return METRIC_ATTEMPT_CUT;
+    }
+}
+
 /* -- choosing ---------------------------------------------------------------------------- */
 
 bool upstream_may_call(enum health_may may)

@@ -34,6 +34,8 @@ struct upstream_choice {
 /* tried: bit e: endpoint e is out of the question. With all of them tried: DOWN, until 0. */
 struct upstream_choice upstream_choose(struct snapshot *snapshot, size_t expert,
                                        uint32_t tried, uint64_t now_us);
+/* What a call that broke is counted as, by who broke it: CONNECT, TIMEOUT, or else CUT. */
+enum metric_attempt upstream_broken(enum http_result_code code);
 /* TRIAL, READY, SLOW. */
 bool upstream_may_call(enum health_may may);
 

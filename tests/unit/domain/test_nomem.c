@@ -1,7 +1,7 @@
 /* test_nomem.c - malloc fails at the 1st, 2nd, 3rd... call: an error each time, never a
  * crash, never a leak, and outputs are untouched.
  *
- * Linked with --wrap for malloc, calloc and realloc, so that the calls of our objects come here; those
+ * Linked with --wrap, so that the calls of our objects come here; those
  * of shared libraries do not (jansson 2.14 ignores a failure while it reads a string).
  */
 #include "gateway/domain/config.h"
@@ -25,35 +25,7 @@
 #include "gateway/domain/routing_text.h"
 #include "gateway/domain/sse.h"
 #include "gateway/domain/usage.h"
-
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__real_calloc(size_t n, size_t bytes);
-void *__wrap_calloc(size_t n, size_t bytes);
-void *__real_realloc(void *block, size_t bytes);
-void *__wrap_realloc(void *block, size_t bytes);
-
-static long calls_left = -1; /* until one fails; -1: none does */
-
-static bool fails(void)
-{
-    return calls_left >= 0 && calls_left-- == 0;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-    return fails() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t n, size_t bytes)
-{
-    return fails() ? NULL : __real_calloc(n, bytes);
-}
-
-void *__wrap_realloc(void *block, size_t bytes)
-{
-    return fails() ? NULL : __real_realloc(block, bytes);
-}
+#include "tests/unit/failing_malloc.h"
 
 /* Runs `attempt` with one failing call after another until none fails any more. It says
  * whether it succeeded. */

@@ -16,47 +16,12 @@
 #include "gateway/base/log.h"
 #include "gateway/flow/exchange.h"
 #include "gateway/flow/worker.h"
+#include "tests/unit/failing_malloc.h"
 #include "tests/unit/flow/router.h"
 #include "tests/unit/io/script_server.h"
 #include "tests/unit/io/store_fixture.h"
 
 #define TURNS_MAX 2000 /* of the loop; each waits 10 ms at most */
-
-static _Thread_local long calls_left = -1; /* until one fails; -1: none does */
-
-static bool fails(void)
-{
-    return calls_left >= 0 && calls_left-- == 0;
-}
-
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__real_calloc(size_t n, size_t bytes);
-void *__wrap_calloc(size_t n, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-void *__real_reallocarray(void *old, size_t n, size_t bytes);
-void *__wrap_reallocarray(void *old, size_t n, size_t bytes);
-
-void *__wrap_malloc(size_t bytes)
-{
-    return fails() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t n, size_t bytes)
-{
-    return fails() ? NULL : __real_calloc(n, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-    return fails() ? NULL : __real_realloc(old, bytes);
-}
-
-void *__wrap_reallocarray(void *old, size_t n, size_t bytes)
-{
-    return fails() ? NULL : __real_reallocarray(old, n, bytes);
-}
 
 /* -- an expert that answers whatever is asked, on one connection after another -- */
 

@@ -13,44 +13,9 @@
 #include "gateway/io/embedder.h"
 #include "gateway/io/http.h"
 #include "gateway/io/pool.h"
+#include "tests/unit/failing_malloc.h"
 #include "tests/unit/io/script_server.h"
 #include "tests/unit/io/store_fixture.h"
-
-static _Thread_local long calls_left = -1; /* until one fails; -1: none does */
-
-static bool fails(void)
-{
-    return calls_left >= 0 && calls_left-- == 0;
-}
-
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__real_calloc(size_t n, size_t bytes);
-void *__wrap_calloc(size_t n, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-void *__real_reallocarray(void *old, size_t n, size_t bytes);
-void *__wrap_reallocarray(void *old, size_t n, size_t bytes);
-
-void *__wrap_malloc(size_t bytes)
-{
-    return fails() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t n, size_t bytes)
-{
-    return fails() ? NULL : __real_calloc(n, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-    return fails() ? NULL : __real_realloc(old, bytes);
-}
-
-void *__wrap_reallocarray(void *old, size_t n, size_t bytes)
-{
-    return fails() ? NULL : __real_reallocarray(old, n, bytes);
-}
 
 /* Runs `attempt` with one failing call after another until none fails any more; it says
  * whether all went well, which it must say exactly then. */

@@ -21,10 +21,10 @@ def sanitizer_environment(folder):
     """Reports go to files that the end of a test looks for."""
     log = f"log_path={folder}/sanitizer"
     return {
-        "ASAN_OPTIONS": f"{log}:detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1",
+        "ASAN_OPTIONS": f"{log}:detect_leaks=1:abort_on_error=0:disable_coredump=0:exitcode=99:detect_stack_use_after_return=1",
         "UBSAN_OPTIONS": f"{log}:print_stacktrace=1:halt_on_error=1:exitcode=99",
         "LSAN_OPTIONS": f"suppressions={HERE}/lsan.supp:print_suppressions=0",
-        "TSAN_OPTIONS": f"{log}:exitcode=99:halt_on_error=0:history_size=4:suppressions={HERE}/tsan.supp",
+        "TSAN_OPTIONS": f"{log}:disable_coredump=0:exitcode=99:halt_on_error=0:history_size=4:suppressions={HERE}/tsan.supp",
         "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
     }
 

@@ -157,7 +157,10 @@ static enum fuser_err take_frozen(struct add *add)
     memcpy(bundle->measured, old->measured, sizeof bundle->measured);
     bundle->head = old->head;
     bundle->generators = calloc(old->cells.n_generators, sizeof *bundle->generators);
-    if (!bundle->generators)
+    if (!bundle->generators ||
+        attached_set(&bundle->attached, old->attached.origin, old->attached.text_extra,
+                     old->attached.text_extra_bytes, add->error) ||
+        (old->tuned && tuned_new(old->tuned, &bundle->tuned, add->error)))
         return ferr_nomem(add->error);
     memcpy(bundle->generators, old->generators,
            old->cells.n_generators * sizeof *bundle->generators);

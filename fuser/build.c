@@ -431,6 +431,13 @@ static enum fuser_err take_settings(struct build *build)
                       : FUSER_OK;
 }
 
+static enum fuser_err attach(struct build *build)
+{
+    return attached_set(&build->bundle->attached, build->how->origin,
+                        build->how->text_extra, build->how->text_extra_bytes,
+                        build->error);
+}
+
 /* Spread over the rows; short texts, for they are sent to a live service at every start.
  */
 static enum fuser_err take_probes(struct build *build)
@@ -522,9 +529,9 @@ static enum fuser_err fit_head(struct build *build)
 
 /* Each needs what those before it made. */
 static enum fuser_err (*const steps[])(struct build *) = {
-    take_settings,  set_order,   take_ids,        take_cells,   take_domains,
-    take_embedders, cluster,     pick_table_rows, choose_index, derive,
-    fit_head,       make_tables, take_probes,     identify,
+    take_settings, attach,         set_order,   take_ids,        take_cells,
+    take_domains,  take_embedders, cluster,     pick_table_rows, choose_index,
+    derive,        fit_head,       make_tables, take_probes,     identify,
 };
 
 enum fuser_err fuser_bundle_build(const struct fuser_rows *rows,

@@ -69,6 +69,7 @@ void fuser_bundle_unref(struct fuser_bundle *bundle)
     free(bundle->centroids);
     free(bundle->generators);
     free(bundle->tuned);
+    attached_release(&bundle->attached);
     free(bundle);
 }
 
@@ -363,6 +364,17 @@ const char *fuser_bundle_id(const struct fuser_bundle *bundle)
 const char *fuser_bundle_text_version(const struct fuser_bundle *bundle)
 {
     return bundle->text_version;
+}
+
+const char *fuser_bundle_origin(const struct fuser_bundle *bundle)
+{
+    return bundle->attached.origin;
+}
+
+const void *fuser_bundle_text_extra(const struct fuser_bundle *bundle, size_t *ret_bytes)
+{
+    *ret_bytes = bundle->attached.text_extra_bytes;
+    return bundle->attached.text_extra;
 }
 
 size_t fuser_bundle_rows(const struct fuser_bundle *bundle)

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "fuser/approx.h"
+#include "fuser/attached.h"
 #include "fuser/coarse.h"
 #include "fuser/head.h"
 #include "fuser/index.h"
@@ -69,6 +70,7 @@ struct fuser_bundle {
     char text_version[FUSER_MAX_NAME];
     struct bundle_settings settings;
     struct fuser_tuned *tuned; /* owned; NULL: nothing was tuned */
+    struct attached attached;
 
     size_t n_embedders;
     char (*generators)[FUSER_MAX_NAME];

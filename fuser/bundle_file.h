@@ -16,6 +16,8 @@
  *         those of the tables at 2e + 1
  *   MEAS  recall and time of each embedder's index, no part of the bundle's id
  *   TUNE  tuned settings, where there are some
+ *   ORIG  who made it, where that is said: a JSON text
+ *   TEXT  what belongs to the rule of the routing texts, where there is such: then the version is 4
  *
  * bundle_write.c writes it, bundle_read.c reads it.
  */
@@ -24,9 +26,11 @@
 
 #include "fuser/wire.h"
 
-#define BUNDLE_MAGIC   "FRUGALBU" /* 8 bytes, without the 0 */
-#define BUNDLE_VERSION 3
-/* 2: what loo.plain does not matter to, where programs read it that do not know of it. */
+#define BUNDLE_MAGIC "FRUGALBU" /* 8 bytes, without the 0 */
+#define BUNDLE_VERSION                                                                   \
+    4 /* the newest; a bundle has the lowest that its reader must know */
+/* 3: what loo.plain matters to. 2: what programs read that know of neither. */
+#define BUNDLE_VERSION_PLAIN  3
 #define BUNDLE_VERSION_OLDEST 2
 #define BUNDLE_PREFIX         32 /* bytes before the table of contents */
 #define BUNDLE_CHECKSUM_AT    16
@@ -45,6 +49,8 @@
 #define BUNDLE_APRX           WIRE_TAG('A', 'P', 'R', 'X')
 #define BUNDLE_MEAS           WIRE_TAG('M', 'E', 'A', 'S')
 #define BUNDLE_TUNE           WIRE_TAG('T', 'U', 'N', 'E')
+#define BUNDLE_ORIG           WIRE_TAG('O', 'R', 'I', 'G')
+#define BUNDLE_TEXT           WIRE_TAG('T', 'E', 'X', 'T')
 
 _Static_assert(sizeof(struct wire_section) == 32, "the table of contents has no padding");
 

@@ -109,7 +109,7 @@ static enum fuser_err read_contents(struct reader *reader)
     memcpy(&reader->n_sections, prefix + 12, sizeof reader->n_sections);
     memcpy(&checksum, prefix + BUNDLE_CHECKSUM_AT, sizeof checksum);
     memcpy(&promised, prefix + BUNDLE_HASHED_FROM, sizeof promised);
-    if (version != BUNDLE_VERSION && version != BUNDLE_VERSION_OLDEST)
+    if (version < BUNDLE_VERSION_OLDEST || version > BUNDLE_VERSION)
         return ferr_set(reader->error, FUSER_VERSION,
                         "cannot load '%s': its version is %" PRIu32
                         ", this program reads %d",
@@ -461,13 +461,37 @@ static enum fuser_err decode_tuned(struct reader *reader, uint32_t index,
     return tuned_load(source, &reader->bundle->tuned);
 }
 
-/* The one section that a bundle may do without whatever its settings. */
-static enum fuser_err read_tuned(struct reader *reader)
+static enum fuser_err decode_origin(struct reader *reader, uint32_t index,
+                                    struct source *source)
 {
-    for (size_t i = 0; i < reader->n_sections; i++)
-        if (reader->sections[i].tag == BUNDLE_TUNE)
-            return read_section(reader, &(struct part){ BUNDLE_TUNE, decode_tuned }, 0);
-    return FUSER_OK;
+    (void)index;
+    return attached_load_origin(&reader->bundle->attached, source);
+}
+
+static enum fuser_err decode_text_extra(struct reader *reader, uint32_t index,
+                                        struct source *source)
+{
+    (void)index;
+    return attached_load_text_extra(&reader->bundle->attached, source);
+}
+
+/* The sections that a bundle may do without whatever its settings. */
+static enum fuser_err read_optional(struct reader *reader)
+{
+    static const struct part optional[] = { { BUNDLE_TUNE, decode_tuned },
+                                            { BUNDLE_ORIG, decode_origin },
+                                            { BUNDLE_TEXT, decode_text_extra } };
+    enum fuser_err err = FUSER_OK;
+
+    for (size_t p = 0; p < sizeof optional / sizeof *optional; p++) {
+        bool found = false;
+
+        for (size_t i = 0; i < reader->n_sections; i++)
+            found = found || reader->sections[i].tag == optional[p].tag;
+        if (found && !err)
+            err = read_section(reader, &optional[p], 0);
+    }
+    return err;
 }
 
 /* What one embedder needs beside its vectors. */
@@ -534,7 +558,7 @@ static enum fuser_err read_sections(struct reader *reader)
     if (!err)
         err = read_head(reader);
     if (!err)
-        err = read_tuned(reader);
+        err = read_optional(reader);
     if (!err && loo_derive(reader->bundle, &reader->bundle->loo))
         err = ferr_nomem(reader->error);
     return err;

@@ -153,6 +153,15 @@ static void write_measured(const struct fuser_bundle *bundle, struct sink *sink)
     sink_end(sink);
 }
 
+static void write_attached(struct sink *sink, uint32_t tag, const void *bytes, size_t n)
+{
+    if (n == 0)
+        return;
+    sink_begin(sink, tag, 0);
+    sink_bytes(sink, bytes, n);
+    sink_end(sink);
+}
+
 void bundle_write(const struct fuser_bundle *bundle, struct sink *sink)
 {
     write_meta(bundle, sink);
@@ -174,6 +183,10 @@ void bundle_write(const struct fuser_bundle *bundle, struct sink *sink)
         tuned_save(bundle->tuned, sink);
         sink_end(sink);
     }
+    write_attached(sink, BUNDLE_ORIG, bundle->attached.origin,
+                   bundle->attached.origin_bytes);
+    write_attached(sink, BUNDLE_TEXT, bundle->attached.text_extra,
+                   bundle->attached.text_extra_bytes);
 }
 
 void bundle_identify(const struct wire_section *sections, size_t n, char ret_id[17])
@@ -206,16 +219,23 @@ static size_t section_count(const struct fuser_bundle *bundle)
 {
     return 8 + bundle->n_embedders + (bundle->approximate ? 2 * bundle->n_embedders : 0) +
            (bundle->lexical != NULL) + (bundle->head->save != NULL) +
-           (bundle->tuned != NULL);
+           (bundle->tuned != NULL) + (bundle->attached.origin != NULL) +
+           (bundle->attached.text_extra != NULL);
+}
+
+/* The lowest that a program must know to decide by it as this one does. */
+static uint32_t version_of(const struct fuser_bundle *bundle)
+{
+    if (bundle->attached.text_extra)
+        return BUNDLE_VERSION;
+    return bundle->loo.plain != 0 ? BUNDLE_VERSION_PLAIN : BUNDLE_VERSION_OLDEST;
 }
 
 /* The prefix and the table of contents, which are known when all sections are written. */
 static void write_contents(const struct fuser_bundle *bundle, const struct sink *sink,
                            unsigned char *head)
 {
-    uint32_t numbers[2] = { bundle->loo.plain != 0 ? BUNDLE_VERSION
-                                                   : BUNDLE_VERSION_OLDEST,
-                            (uint32_t)sink->n_sections };
+    uint32_t numbers[2] = { version_of(bundle), (uint32_t)sink->n_sections };
     uint64_t bytes = sink->offset, checksum;
     size_t table = sink->n_sections * sizeof *sink->sections;
 

@@ -8,6 +8,7 @@
 
 #include "fuser/err.h"
 #include "fuser/fit.h"
+#include "fuser/fuser_classes.h"
 #include "fuser/logistic.h"
 #include "fuser/mlp.h"
 #include "fuser/ridge.h"

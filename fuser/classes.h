@@ -17,7 +17,7 @@
 #ifndef FUSER_CLASSES_H
 #define FUSER_CLASSES_H
 
-#include "fuser/fuser.h"
+#include "fuser/fuser_classes.h"
 
 #define CLASSES_UNKNOWN    0x7f /* not a count of votes: kappa is at most 126 in the memo */
 #define CLASSES_RIGHT      0x80

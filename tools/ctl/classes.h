@@ -10,7 +10,7 @@
 #ifndef TOOLS_CTL_CLASSES_H
 #define TOOLS_CTL_CLASSES_H
 
-#include "fuser/fuser.h"
+#include "fuser/fuser_classes.h"
 #include "tools/ctl/fault.h"
 
 /* The arrays of `set` are owned here. */

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "fuser/fuser.h"
+#include "fuser/fuser_classes.h"
 #include "tools/ctl/fault.h"
 #include "tools/ctl/progress.h"
 

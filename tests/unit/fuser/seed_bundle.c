@@ -19,18 +19,20 @@ static const struct seed {
     size_t remote; /* remote embedders */
     bool surface, labels;
     size_t rows, flat_rows;
-    bool graph; /* instead of lists */
+    bool graph;    /* instead of lists */
+    bool attached; /* with an origin and what belongs to the texts */
 } seeds[] = {
-    { "one_remote", "knn", 1, false, true, 12, 0, false },
-    { "two_remote_and_surface", "blend", 2, true, true, 12, 0, false },
-    { "surface_without_labels", "knn", 0, true, false, 12, 0, false },
-    { "clusters", "domain", 1, false, false, 90, 0, false },
-    { "ridge", "ridge", 1, false, true, 12, 0, false },
-    { "logistic", "logistic", 1, false, true, 12, 0, false },
-    { "mlp", "mlp", 1, false, true, 12, 0, false },
-    { "metric", "metric", 1, false, true, 12, 0, false },
-    { "ivf", "blend", 2, false, true, ROWS, 1, false },
-    { "hnsw", "knn", 1, false, true, ROWS, 1, true },
+    { "one_remote", "knn", 1, false, true, 12, 0, false, false },
+    { "two_remote_and_surface", "blend", 2, true, true, 12, 0, false, false },
+    { "surface_without_labels", "knn", 0, true, false, 12, 0, false, false },
+    { "attached", "domain", 1, false, true, 6, 0, false, true },
+    { "clusters", "domain", 1, false, false, 90, 0, false, false },
+    { "ridge", "ridge", 1, false, true, 12, 0, false, false },
+    { "logistic", "logistic", 1, false, true, 12, 0, false, false },
+    { "mlp", "mlp", 1, false, true, 12, 0, false, false },
+    { "metric", "metric", 1, false, true, 12, 0, false, false },
+    { "ivf", "blend", 2, false, true, ROWS, 1, false, false },
+    { "hnsw", "knn", 1, false, true, ROWS, 1, true, false },
 };
 
 static void check(enum fuser_err err, const struct fuser_error *error)
@@ -124,7 +126,10 @@ int main(int argc, char **argv)
                                    .k = 3,
                                    .walk_m = 3,
                                    .prior_rows = 2,
-                                   .flat_rows = seeds[i].flat_rows };
+                                   .flat_rows = seeds[i].flat_rows,
+                                   .origin = seeds[i].attached ? "{\"a\": 1}" : NULL,
+                                   .text_extra = "ab",
+                                   .text_extra_bytes = seeds[i].attached ? 2 : 0 };
         struct fuser_bundle *bundle;
         struct fuser_error error;
         char path[512];

@@ -241,6 +241,32 @@ static void a_fitted_head_stays_as_it_was_and_survives_the_file(void **state)
     fuser_rows_free(odd);
 }
 
+static void what_a_bundle_carries_for_others_stays(void **state)
+{
+    struct fuser_tuned tuned = { 0.5, NAN, 125, "{}" };
+    struct fuser_build how = { .head = "knn",
+                               .tuned = &tuned,
+                               .origin = "{\"judge\": 1}",
+                               .text_extra = "ab",
+                               .text_extra_bytes = 2 };
+    struct fuser_rows *even = part_rows(0, 2, true), *odd = part_rows(1, 2, true);
+    struct fuser_bundle *half = NULL, *more;
+    size_t n;
+
+    (void)state;
+    assert_int_equal(fuser_bundle_build(even, &how, &half, NULL), FUSER_OK);
+    more = added(half, odd, false);
+    assert_string_equal(fuser_bundle_origin(more), how.origin);
+    assert_memory_equal(fuser_bundle_text_extra(more, &n), "ab", 2);
+    assert_int_equal(n, 2);
+    assert_non_null(fuser_bundle_tuned(more));
+    assert_true(fuser_bundle_tuned(more)->lambda == 125);
+    fuser_bundle_unref(half);
+    fuser_bundle_unref(more);
+    fuser_rows_free(even);
+    fuser_rows_free(odd);
+}
+
 static void a_score_for_one_expert_joins_an_old_row(void **state)
 {
     struct fuser_rows *all = part_rows(0, 1, true), *score;
@@ -375,6 +401,7 @@ int main(void)
         cmocka_unit_test(rows_added_one_by_one_give_the_same),
         cmocka_unit_test(answers_do_not_wait_for_new_tables),
         cmocka_unit_test(a_fitted_head_stays_as_it_was_and_survives_the_file),
+        cmocka_unit_test(what_a_bundle_carries_for_others_stays),
         cmocka_unit_test(a_score_for_one_expert_joins_an_old_row),
         cmocka_unit_test(new_texts_are_embedded_and_clustered_as_before),
         cmocka_unit_test(an_approximate_bundle_finds_what_was_added),

@@ -34,14 +34,21 @@ static int teardown(void **state)
     return 0;
 }
 
-/* A bundle of few bytes: one remote embedder of two floats, tuned. */
+/* A bundle of few bytes: one remote embedder of two floats, tuned, with attachments. */
 static struct fuser_bundle *tiny_bundle(void)
 {
     struct fuser_tuned tuned = { 0.5, NAN, 125, "{\"tried\": 3}" };
     struct fuser_embedder_info info = { .name = "e", .model = "m", .dim = 2 };
     const char *generators[] = { "x", "y" };
     struct fuser_build how = {
-        .k = 2, .walk_m = 2, .prior_rows = 1, .text_version = "t", .tuned = &tuned
+        .k = 2,
+        .walk_m = 2,
+        .prior_rows = 1,
+        .text_version = "t",
+        .origin = "{}",
+        .text_extra = "x",
+        .text_extra_bytes = 1,
+        .tuned = &tuned,
     };
     struct fuser_rows *rows = NULL;
     struct fuser_bundle *bundle = NULL;
@@ -371,6 +378,123 @@ static void tuned_settings_are_checked(void **state)
     fuser_rows_free(rows);
 }
 
+#define EXTRA "You are\0a template\n" /* a 0 in it: bytes, not a text */
+
+static struct fuser_bundle *attached_bundle(const char *origin, const void *extra,
+                                            size_t extra_bytes)
+{
+    struct fuser_rows *rows = world_rows(20, 0, true, NULL);
+    struct fuser_build how = { .head = "knn",
+                               .text_version = "text@9",
+                               .origin = origin,
+                               .text_extra = extra,
+                               .text_extra_bytes = extra_bytes };
+    struct fuser_bundle *bundle = NULL;
+
+    assert_int_equal(fuser_bundle_build(rows, &how, &bundle, NULL), FUSER_OK);
+    fuser_rows_free(rows);
+    return bundle;
+}
+
+static uint32_t version_in(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    uint32_t head[3]; /* magic, version */
+
+    assert_non_null(file);
+    assert_int_equal(fread(head, sizeof head, 1, file), 1);
+    assert_int_equal(fclose(file), 0);
+    return head[2];
+}
+
+static void what_is_attached_comes_back_and_is_part_of_the_id(void **state)
+{
+    struct folder *folder = *state;
+    struct fuser_bundle *plain = attached_bundle(NULL, NULL, 0), *loaded = NULL;
+    struct fuser_bundle *origin = attached_bundle("{\"judge\": \"gpt\"}", "", 0);
+    struct fuser_bundle *both = attached_bundle("{}", EXTRA, sizeof EXTRA);
+    const void *extra;
+    size_t n = 1;
+
+    assert_null(fuser_bundle_origin(plain));
+    assert_null(fuser_bundle_text_extra(plain, &n));
+    assert_int_equal(n, 0);
+    assert_string_not_equal(fuser_bundle_id(plain), fuser_bundle_id(origin));
+    assert_string_not_equal(fuser_bundle_id(origin), fuser_bundle_id(both));
+
+    assert_int_equal(fuser_bundle_save(origin, folder->bundle, NULL), FUSER_OK);
+    /* Whoever does not know of it may read such a bundle. */
+    assert_true(version_in(folder->bundle) < BUNDLE_VERSION);
+    assert_int_equal(fuser_bundle_load(folder->bundle, &loaded, NULL), FUSER_OK);
+    assert_string_equal(fuser_bundle_origin(loaded), "{\"judge\": \"gpt\"}");
+    assert_string_equal(fuser_bundle_id(loaded), fuser_bundle_id(origin));
+    fuser_bundle_unref(loaded);
+    loaded = NULL;
+
+    assert_int_equal(fuser_bundle_save(both, folder->bundle, NULL), FUSER_OK);
+    assert_int_equal(version_in(folder->bundle), BUNDLE_VERSION);
+    assert_int_equal(fuser_bundle_load(folder->bundle, &loaded, NULL), FUSER_OK);
+    assert_string_equal(fuser_bundle_origin(loaded), "{}");
+    extra = fuser_bundle_text_extra(loaded, &n);
+    assert_int_equal(n, sizeof EXTRA);
+    assert_memory_equal(extra, EXTRA, n);
+    assert_string_equal(fuser_bundle_id(loaded), fuser_bundle_id(both));
+    fuser_bundle_unref(loaded);
+    fuser_bundle_unref(plain);
+    fuser_bundle_unref(origin);
+    fuser_bundle_unref(both);
+}
+
+static void what_is_attached_is_bounded(void **state)
+{
+    struct folder *folder = *state;
+    char *most = calloc(1, FUSER_ORIGIN_MAX + 2);
+    struct fuser_rows *rows = world_rows(20, 0, true, NULL);
+    struct fuser_bundle *bundle = NULL, *loaded = NULL;
+    struct fuser_build how = { .head = "knn", .origin = most };
+    size_t n;
+
+    memset(most, 'x', FUSER_ORIGIN_MAX + 1);
+    assert_int_equal(fuser_bundle_build(rows, &how, &bundle, NULL), FUSER_TOO_LARGE);
+    how.origin = NULL;
+    how.text_extra = most;
+    how.text_extra_bytes = FUSER_TEXT_EXTRA_MAX + 1;
+    assert_int_equal(fuser_bundle_build(rows, &how, &bundle, NULL), FUSER_TOO_LARGE);
+    assert_null(bundle);
+    fuser_rows_free(rows);
+
+    most[FUSER_ORIGIN_MAX] = '\0';
+    bundle = attached_bundle(most, most, FUSER_TEXT_EXTRA_MAX);
+    assert_int_equal(fuser_bundle_save(bundle, folder->bundle, NULL), FUSER_OK);
+    assert_int_equal(fuser_bundle_load(folder->bundle, &loaded, NULL), FUSER_OK);
+    assert_string_equal(fuser_bundle_origin(loaded), most);
+    assert_non_null(fuser_bundle_text_extra(loaded, &n));
+    assert_int_equal(n, FUSER_TEXT_EXTRA_MAX);
+    fuser_bundle_unref(loaded);
+    fuser_bundle_unref(bundle);
+    free(most);
+}
+
+/* A file says what it likes: it is read by what it has, and refused for what makes no sense. */
+static void attachments_in_a_file_are_checked(void **state)
+{
+    static char wide[FUSER_ORIGIN_MAX + 1] = "x";
+    struct attached attached = { 0 };
+    struct source none = { .at = (const unsigned char *)wide, .left = 0 };
+    struct source over = { .at = (const unsigned char *)wide, .left = sizeof wide };
+    struct source cut = { .at = (const unsigned char *)wide, .left = 2 };
+
+    (void)state;
+    assert_int_equal(attached_load_origin(&attached, &none), FUSER_CORRUPT);
+    assert_int_equal(attached_load_text_extra(&attached, &none), FUSER_CORRUPT);
+    assert_int_equal(attached_load_text_extra(&attached, &over), FUSER_CORRUPT);
+    assert_int_equal(attached_load_origin(&attached, &cut), FUSER_CORRUPT); /* "x\0" */
+    memset(wide, 'x', sizeof wide);
+    assert_int_equal(attached_load_origin(&attached, &over), FUSER_CORRUPT);
+    assert_null(attached.origin);
+    assert_null(attached.text_extra);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +511,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(tuned_settings_come_back_with_their_evidence,
                                         setup, teardown),
         cmocka_unit_test(tuned_settings_are_checked),
+        cmocka_unit_test_setup_teardown(what_is_attached_comes_back_and_is_part_of_the_id,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_attached_is_bounded, setup, teardown),
+        cmocka_unit_test(attachments_in_a_file_are_checked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

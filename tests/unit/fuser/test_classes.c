@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "fuser/fuser.h"
+#include "fuser/fuser_classes.h"
 #include "fuser/random.h"
 
 #define ITEMS   60

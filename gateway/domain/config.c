@@ -422,6 +422,29 @@ cleanup:
     return err;
 }
 
+enum err config_parse_prices(struct str text, bool embedding, struct config **ret_owner,
+                             struct config_prices *ret_prices, struct config_error *error)
+{
+    struct config_error unwanted = { .set = false };
+    struct config_reader reader = { text, NULL, error ? error : &unwanted };
+    struct config_node root = { .reader = &reader };
+    enum err err = config_new("price", &reader.config);
+
+    if (err != ERR_OK)
+        return fail_whole(reader.error, "price", err, "out of memory");
+    root.json = json_loadb(text.p ? text.p : "", text.n,
+                           JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+    err = root.json != NULL
+              ? config_read_prices(&root, false, embedding, ret_prices)
+              : fail_whole(reader.error, "price", ERR_INVALID, "is no JSON");
+    json_decref(root.json);
+    if (err == ERR_OK)
+        *ret_owner = reader.config;
+    else
+        config_unref(reader.config);
+    return err;
+}
+
 static enum err read_file(const char *path, struct buf *text, char *cause, size_t bytes)
 {
     FILE *file = fopen(path, "re");

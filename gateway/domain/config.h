@@ -66,8 +66,11 @@ struct config_rates {   /* pico-USD per token, but for the fee */
 /* From a date on. The prompt's tokens say which tier a request is in: the last one that they
  * are above, and all of its tokens are charged at that tier's rates. */
 struct config_price {
-    int64_t from_s; /* wall time; INT64_MIN: it has always been so */
-    size_t n_tiers; /* at least 1 */
+    int64_t from_s;     /* wall time; INT64_MIN: it has always been so */
+    int64_t as_of_s;    /* when somebody last looked; INT64_MIN: nobody says */
+    const char *source; /* where; or NULL */
+    bool hourly;        /* notional: of a machine that is paid by the hour */
+    size_t n_tiers;     /* at least 1 */
     struct config_tier {
         int64_t above_tokens; /* 0 of the first, then rising */
         struct config_rates rates;
@@ -442,6 +445,12 @@ NODISCARD enum err config_load(const char *path, struct config **ret_config,
 /* The same from memory; path names it in errors and gives the folder. */
 NODISCARD enum err config_parse(struct str text, const char *path,
                                 struct config **ret_config, struct config_error *error);
+/* The value of one `price` by itself, as it stands in a file; what *ret_prices has lives as long
+ * as *ret_owner. For tools that read files which are not whole yet. */
+NODISCARD enum err config_parse_prices(struct str text, bool embedding,
+                                       struct config **ret_owner,
+                                       struct config_prices *ret_prices,
+                                       struct config_error *error);
 struct config *config_ref(struct config *config);
 void config_unref(
     struct config *config); /* takes NULL; wipes secrets with the last one */

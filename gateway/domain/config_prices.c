@@ -2,6 +2,11 @@
  *
  *     "price": { "input": 2.5, "output": 10, "above": { "tokens": 200000, "input": 5, .. } }
  *     "price": [ { "input": 3, "output": 15 }, { "from": "2026-07-01", "input": 2, .. } ]
+ *     "price": { "usd_per_hour": 0.35, "tokens_per_second": 42 }
+ *
+ * The third is of a machine that is paid by the hour: a token costs what the machine costs
+ * while it makes one. From here on that is a rate like any other, so ceilings, budgets and
+ * lambda know no difference.
  *
  * Whatever is not said about money is an error or falls back on a dearer rate of the same
  * price, never on 0: cached and written tokens on `input`, reasoning on `output`.
@@ -9,11 +14,15 @@
 #include "gateway/domain/config_read.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define HUGE_SIZE 1e9
+#define HUGE_SIZE   1e9
+#define HOUR_S      3600
+#define MILLI       1000 /* tokens a second are counted in thousandths */
+#define LEAST_SPEED 0.001
 
 static const char *const currencies[] = { "USD", NULL };
 
@@ -21,9 +30,18 @@ struct draft_price {
     struct config_rates rates;
     int64_t tokens;
     int currency;
+    const char *source;
+};
+
+struct draft_hourly {
+    int64_t hour_pico, concurrency;
+    double speed, prompt_speed; /* tokens a second */
+    int currency;
+    const char *source;
 };
 
 #define AT(member) offsetof(struct draft_price, member)
+#define OF(member) offsetof(struct draft_hourly, member)
 
 #define INPUT                                                                            \
     {                                                                                    \
@@ -41,12 +59,19 @@ struct draft_price {
         "reasoning", SETTING_PER_MILLION, AT(rates.reasoning_pico),                      \
             .help = "answer tokens reported as reasoning; as output where absent"        \
     }
-#define DATES                                                                            \
+#define DATES(at_currency, at_source)                                                    \
     { "from", SETTING_OTHER,                                                             \
       .help = "UTC date from which it is charged, \"2026-07-01\"; in a list, from its "  \
               "second price on" },                                                       \
-        { "currency", SETTING_WORD,        AT(currency),                                 \
-          "USD",      .words = currencies, .help = "only this one" },                    \
+        { "as_of", SETTING_OTHER,                                                        \
+          .help = "UTC date on which somebody last looked whether it is right; see "     \
+                  "`frugalctl prices age`" },                                            \
+        { "source", SETTING_TEXT, at_source, .help = "where that was; for people" },     \
+    {                                                                                    \
+        "currency", SETTING_WORD, at_currency, "USD", .words = currencies,               \
+                                                      .help = "only this one"            \
+    }
+#define ABOVE                                                                            \
     {                                                                                    \
         "above", SETTING_OTHER,                                                          \
             .help =                                                                      \
@@ -65,7 +90,8 @@ static const struct setting price_settings[] = {
     MORE,
     { "request", SETTING_USD, AT(rates.request_pico), "0",
       .help = "fee of every request, in USD" },
-    DATES,
+    DATES(AT(currency), AT(source)),
+    ABOVE,
 };
 static const struct setting tier_settings[] = {
     TOKENS,
@@ -78,7 +104,8 @@ static const struct setting embedding_settings[] = {
     INPUT,
     { "request", SETTING_USD, AT(rates.request_pico), "0",
       .help = "fee of every request, in USD" },
-    DATES,
+    DATES(AT(currency), AT(source)),
+    ABOVE,
 };
 static const struct setting embedding_tier_settings[] = {
     TOKENS,
@@ -87,15 +114,69 @@ static const struct setting embedding_tier_settings[] = {
       .help = "fee of every request, in USD; as below where absent" },
 };
 
+#define HOURLY_OWN 4 /* the lines that a price per token has not */
+static const struct setting hourly_settings[] = {
+    { "usd_per_hour", SETTING_USD, OF(hour_pico), .required = true,
+      .help = "instead of rates: what the machine costs an hour, in USD; a token costs "
+              "usd_per_hour / 3600 / tokens_per_second / concurrency" },
+    { "tokens_per_second", SETTING_NUMBER, OF(speed), NULL, LEAST_SPEED, HUGE_SIZE,
+      .required = true,
+      .help = "answer tokens a second of one request, as probe and calibrate measure "
+              "them; of an embedding prompt tokens" },
+    { "prompt_tokens_per_second", SETTING_NUMBER, OF(prompt_speed), "0", 0, HUGE_SIZE,
+      .help = "prompt tokens likewise; 0: as tokens_per_second" },
+    { "concurrency", SETTING_INT, OF(concurrency), "1", 1, 4096,
+      .help = "requests that it serves at that speed at once" },
+    DATES(OF(currency), OF(source)),
+};
+static_assert(ARRAY_LEN(hourly_settings) == HOURLY_OWN + 4, "help shows the first ones");
+
 static int64_t given(int64_t pico, int64_t fallback)
 {
     return pico != MONEY_NONE ? pico : fallback;
 }
 
+/* Rounded up: a price is never too low. */
+static int64_t per_token(int64_t hour_pico, double speed, int64_t concurrency)
+{
+    __int128 milli = llround(speed * MILLI);
+    __int128 divisor = milli * concurrency * HOUR_S;
+
+    /* At the least speed a token costs 1000/3600 of an hour: it fits. */
+    return (int64_t)(((__int128)hour_pico * MILLI + divisor - 1) / divisor);
+}
+
+/* A machine that is paid by the hour. What it reads from its cache is charged like the rest:
+ * how much faster that is depends on the prompt. */
+static enum err read_hourly(const struct config_node *node, bool embedding,
+                            struct config_price *price)
+{
+    struct draft_hourly draft = { .hour_pico = 0 };
+    enum err err =
+        config_settings(node, hourly_settings, ARRAY_LEN(hourly_settings), &draft);
+    int64_t input, output;
+
+    if (err != ERR_OK)
+        return err;
+    output = per_token(draft.hour_pico, draft.speed, draft.concurrency);
+    input = draft.prompt_speed >= LEAST_SPEED
+                ? per_token(draft.hour_pico, draft.prompt_speed, draft.concurrency)
+                : output;
+    price->tiers[0].rates =
+        (struct config_rates){ .input_pico = input,
+                               .cached_input_pico = input,
+                               .cache_write_pico = input,
+                               .output_pico = embedding ? 0 : output,
+                               .reasoning_pico = embedding ? 0 : output };
+    price->hourly = true;
+    price->source = draft.source;
+    return ERR_OK;
+}
+
 /* One object of rates. `below` is the tier before, or NULL. */
 static enum err read_rates(const struct config_node *node, bool embedding,
                            const struct config_tier *below, struct config_tier *ret_tier,
-                           bool *writes_priced)
+                           bool *writes_priced, const char **ret_source)
 {
     struct draft_price draft = { .rates = { .cached_input_pico = MONEY_NONE,
                                             .cache_write_pico = MONEY_NONE,
@@ -119,6 +200,7 @@ static enum err read_rates(const struct config_node *node, bool embedding,
     if (below != NULL)
         rates->request_pico = given(rates->request_pico, below->rates.request_pico);
     *ret_tier = (struct config_tier){ draft.tokens, draft.rates };
+    *ret_source = draft.source;
     return ERR_OK;
 }
 
@@ -137,9 +219,10 @@ static enum err read_tiers(const struct config_node *above, bool embedding,
         const struct config_tier *below = &price->tiers[price->n_tiers - 1];
         struct config_tier *tier = &price->tiers[price->n_tiers];
         enum err err = config_want_object(node);
+        const char *unsaid; /* a tier has no source of its own */
 
         if (err == ERR_OK)
-            err = read_rates(node, embedding, below, tier, writes_priced);
+            err = read_rates(node, embedding, below, tier, writes_priced, &unsaid);
         if (err != ERR_OK)
             return err;
         if (tier->above_tokens <= below->above_tokens) {
@@ -184,21 +267,24 @@ static enum err read_price(const struct config_node *node, bool embedding,
                            bool *writes_priced)
 {
     struct config_node from = config_child(node, "from");
+    struct config_node as_of = config_child(node, "as_of");
     struct config_node above = config_child(node, "above");
     enum err err;
 
-    if (embedding && json_is_number(node->json)) {
-        price->n_tiers = 1;
-        price->from_s = INT64_MIN;
+    price->n_tiers = 1;
+    price->from_s = price->as_of_s = INT64_MIN;
+    if (embedding && json_is_number(node->json))
         return config_per_million(node, &price->tiers[0].rates.input_pico);
-    }
     err = config_want_object(node);
-    if (err == ERR_OK)
-        err = read_rates(node, embedding, NULL, &price->tiers[0], writes_priced);
+    if (err == ERR_OK && config_child(node, "usd_per_hour").json != NULL)
+        err = read_hourly(node, embedding, price);
+    else if (err == ERR_OK)
+        err = read_rates(node, embedding, NULL, &price->tiers[0], writes_priced,
+                         &price->source);
+    if (err == ERR_OK && as_of.json)
+        err = config_moment(&as_of, &price->as_of_s);
     if (err != ERR_OK)
         return err;
-    price->n_tiers = 1;
-    price->from_s = INT64_MIN;
     if (before == NULL && from.json)
         return config_fail(&from, "the first price has no date: it holds until the next");
     if (before != NULL && !from.json)
@@ -231,7 +317,9 @@ enum err config_read_prices(const struct config_node *node, bool free, bool embe
         return config_fail_nomem(node);
     prices.list = price;
     if (free) {
-        *price = (struct config_price){ .from_s = INT64_MIN, .n_tiers = 1 };
+        *price = (struct config_price){ .from_s = INT64_MIN,
+                                        .as_of_s = INT64_MIN,
+                                        .n_tiers = 1 };
         prices.n = 1;
     }
     for (; prices.n < n; prices.n++, price++) {
@@ -251,8 +339,12 @@ void config_prices_help(struct buf *out)
 {
 #define HELP(section, table) config_settings_help(section, table, ARRAY_LEN(table), out)
     HELP("experts.NAME.generator.price", price_settings);
+    config_settings_help("experts.NAME.generator.price", hourly_settings, HOURLY_OWN,
+                         out);
     HELP("experts.NAME.generator.price.above", tier_settings);
     HELP("experts.NAME.embedding.price", embedding_settings);
+    config_settings_help("experts.NAME.embedding.price", hourly_settings, HOURLY_OWN,
+                         out);
     HELP("experts.NAME.embedding.price.above", embedding_tier_settings);
 #undef HELP
 }

@@ -171,6 +171,8 @@ static void put_expert(struct buf *out, const struct config_expert *expert,
     buf_putf(out, ",\"usd_per_request\":%s", money_format(rates->request_pico, text));
     put_more(out, rates);
     put_tiers(out, price);
+    if (price->hourly)
+        buf_put(out, ",\"notional\":true");
     put_change(out, &generator->prices, at_s);
     buf_put(out, "}}");
 }

@@ -14,12 +14,12 @@
 #include "gateway/base/buf.h"
 #include "gateway/base/clock.h"
 #include "gateway/domain/chat.h"
-#include "gateway/domain/jread.h"
 #include "gateway/domain/price.h"
 #include "gateway/domain/retry_after.h"
 #include "gateway/flow/purse.h"
 #include "gateway/flow/upstream.h"
 #include "tools/ctl/memory.h"
+#include "tools/ctl/reply.h"
 
 #define ASKER_WAIT_FIRST_MS 250
 #define ASKER_ARENA_BYTES   (1u << 20)
@@ -36,6 +36,7 @@ struct call {
     struct purse_hold hold;
     struct buf body;
     int64_t retry_ms, lost_pico;
+    bool dropped;
     char error[512];
 };
 
@@ -54,7 +55,7 @@ struct asker {
     struct expert_state *experts;
     struct call *calls;
     size_t in_flight, turn;
-    bool stopped, was_short, filling;
+    bool stopped, was_short, filling, running;
 };
 
 static void call_start(struct call *call);
@@ -122,6 +123,7 @@ static void call_end(struct call *call, struct asker_answer *answer)
     struct expert_state *state = &asker->experts[call->question.expert];
 
     call_unlink(call);
+    answer->attempts = call->attempt;
     answer->lost_pico = call->lost_pico;
     if (answer->ok)
         state->failed_in_row = 0;
@@ -134,7 +136,7 @@ static void call_end(struct call *call, struct asker_answer *answer)
 
 static void call_fail(struct call *call)
 {
-    struct asker_answer answer = { .ok = false, .error = call->error };
+    struct asker_answer answer = { .error = call->error, .dropped = call->dropped };
 
     call_end(call, &answer);
 }
@@ -212,21 +214,6 @@ static enum http_flow on_body(void *arg, const void *bytes, size_t n)
     return HTTP_CONTINUE;
 }
 
-/* The string at body.choices[0].message.content and the finish reason, unescaped. */
-static void read_choice(struct str body, struct buf *text, struct buf *reason)
-{
-    struct jread_value root, choice;
-
-    if (!jread_parse(body, JREAD_MAX_DEPTH, &root))
-        return;
-    struct jread_iter it = jread_iter(jread_get(root, "choices"));
-    if (!jread_next_element(&it, &choice))
-        return;
-    (void)jread_put_string(jread_get(jread_get(choice, "message"), "content"),
-                           ASKER_ANSWER_BYTES, text);
-    (void)jread_put_string(jread_get(choice, "finish_reason"), 64, reason);
-}
-
 static void call_settle(struct call *call, const struct usage_answer *read,
                         struct asker_answer *answer)
 {
@@ -255,37 +242,22 @@ static void call_settle(struct call *call, const struct usage_answer *read,
 static bool call_answered(struct call *call, const struct http_result *result)
 {
     struct asker_answer answer = { .ok = true };
-    struct usage_answer read;
-    struct buf text, reason;
+    struct reply reply;
 
-    if (call->body.failed || !str_is_utf8(buf_str(&call->body)) ||
-        !usage_read_answer(buf_str(&call->body), &read) || !read.has_choices ||
-        read.has_error)
+    if (call->body.failed ||
+        !reply_read(buf_str(&call->body), ASKER_ANSWER_BYTES, &reply))
         return false;
-    buf_init(&text, ASKER_ANSWER_BYTES + 1);
-    buf_init(&reason, 65);
-    read_choice(buf_str(&call->body), &text, &reason);
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] == '\0')
-            text.p[i] = ' '; /* texts end in a NUL from here on */
-    }
-    buf_putf(&text, "%c", 0);
-    call_settle(call, &read, &answer);
+    call_settle(call, &reply.usage, &answer);
     answer.latency_ms = (double)result->timings.done_us / 1000;
-    char *said = memory_text(text.p != NULL ? text.p : "");
-    char *ended = memory_text_n(reason.p != NULL ? reason.p : "", reason.n);
-    buf_release(&text);
-    buf_release(&reason);
-    answer.text = said;
-    answer.finish_reason = ended[0] != '\0' ? ended : NULL;
+    answer.text = reply.text;
+    answer.finish_reason = reply.finish_reason;
     call_end(call, &answer);
-    free(said);
-    free(ended);
+    reply_release(&reply);
     return true;
 }
 
-/* Money that may be gone without an answer. */
-static void call_lost(struct call *call)
+/* What the attempt that the hold is for costs at most; where nothing bounds it, its prompt. */
+static int64_t call_bound(const struct call *call)
 {
     int64_t worst = call->hold.open ? call->hold.worst_pico : 0;
 
@@ -293,35 +265,24 @@ static void call_lost(struct call *call)
         worst = price_prompt_pico(&call_expert(call)->generator,
                                   question_chat(call->question.question),
                                   clock_wall_s(&clock_system));
-    call->lost_pico = money_add(call->lost_pico, worst);
-    purse_unknown(&call->asker->purse, &call->hold, worst);
+    return worst;
 }
 
-/* The first line of what an expert's error says, for the error text. */
-static void call_quote(struct call *call, unsigned status)
+/* Money that may be gone without an answer. */
+static void call_lost(struct call *call)
 {
-    struct jread_value root;
-    struct buf said;
+    int64_t worst = call_bound(call);
 
-    buf_init(&said, 300);
-    if (!call->body.failed && jread_parse(buf_str(&call->body), 64, &root)) {
-        struct jread_value message = jread_get(jread_get(root, "error"), "message");
-        (void)jread_put_string(message, 200, &said);
-    }
-    for (size_t i = 0; i < said.n; i++) {
-        if ((unsigned char)said.p[i] < ' ')
-            said.p[i] = ' ';
-    }
-    (void)snprintf(call->error, sizeof(call->error), "status %u%s%.*s", status,
-                   said.n > 0 ? ": " : "", (int)said.n, said.p != NULL ? said.p : "");
-    buf_release(&said);
+    call->lost_pico = money_add(call->lost_pico, worst);
+    purse_unknown(&call->asker->purse, &call->hold, worst);
 }
 
 static void call_refused(struct call *call, unsigned status)
 {
     bool again = status == 408 || status == 409 || status == 429 || status >= 500;
 
-    call_quote(call, status);
+    reply_refusal(call->body.failed ? STR("") : buf_str(&call->body), status, call->error,
+                  sizeof(call->error));
     purse_release(&call->asker->purse, &call->hold); /* an error is not billed */
     if (status == 401 || status == 403 || status == 404)
         give_up(call->asker, call->question.expert, call->error);
@@ -404,16 +365,33 @@ static void call_send(struct call *call)
     free(url);
 }
 
+/* Sends what is linked and reserved, once the source knows of it. */
+static void call_go(struct call *call)
+{
+    struct asker *asker = call->asker;
+
+    call->attempt++;
+    if (asker->source->sending(asker->context, &call->question,
+                               money_add(call->lost_pico, call_bound(call)))) {
+        call_send(call);
+        return;
+    }
+    purse_release(&asker->purse, &call->hold);
+    call->attempt--;
+    (void)snprintf(call->error, sizeof(call->error), "not sent");
+    asker->stopped = true;
+    call_fail(call);
+}
+
 /* Another attempt of a call that is linked. */
 static void call_start(struct call *call)
 {
-    if (purse_reserve(&call->asker->purse, call_worst(call), &call->hold) != PURSE_OK) {
-        call->asker->was_short = true;
-        call_fail(call);
+    if (purse_reserve(&call->asker->purse, call_worst(call), &call->hold) == PURSE_OK) {
+        call_go(call);
         return;
     }
-    call->attempt++;
-    call_send(call);
+    call->asker->was_short = true;
+    call_fail(call);
 }
 
 /* Starts the expert's next question. False: nothing could be started. */
@@ -442,8 +420,7 @@ static bool start_one(struct asker *asker, size_t expert)
         return false;
     }
     call_link(call);
-    call->attempt = 1;
-    call_send(call);
+    call_go(call);
     return true;
 }
 
@@ -453,6 +430,7 @@ static bool may_start(const struct asker *asker, size_t expert)
     const struct config_expert *config = &asker->settings.config->experts[expert];
 
     return config->has_generator && !state->dry && state->given_up == NULL &&
+           state->in_flight < asker->settings.concurrency &&
            state->in_flight < (size_t)config->max_in_flight;
 }
 
@@ -475,37 +453,58 @@ static void drop_held(struct asker *asker, bool short_of_money)
     }
 }
 
-static void asker_fill(struct asker *asker)
+/* All experts in turn, a question each, until nobody has a place or a question. */
+static void fill_in_turn(struct asker *asker)
 {
     size_t n = asker->settings.config->n_experts;
 
+    for (size_t idle = 0; !asker->stopped && idle < n;
+         asker->turn = (asker->turn + 1) % n) {
+        bool started = may_start(asker, asker->turn) && start_one(asker, asker->turn);
+        idle = started ? 0 : idle + 1;
+    }
+}
+
+/* The next expert's turn comes when the one before it has nothing left and nothing in
+ * flight. */
+static void fill_by_expert(struct asker *asker)
+{
+    size_t n = asker->settings.config->n_experts;
+
+    while (!asker->stopped && asker->turn < n) {
+        bool started = may_start(asker, asker->turn) && start_one(asker, asker->turn);
+        if (!started && asker->in_flight > 0)
+            return;
+        if (!started)
+            asker->turn++;
+    }
+}
+
+static void asker_fill(struct asker *asker)
+{
     if (asker->filling)
         return; /* answered() of a call that ended inside: the loop below goes on */
     asker->filling = true;
-    for (size_t idle = 0;
-         !asker->stopped && idle < n && asker->in_flight < asker->settings.concurrency;) {
-        size_t expert = asker->turn++ % n;
-        bool started = may_start(asker, expert) && start_one(asker, expert);
-        idle = started ? 0 : idle + 1;
-    }
+    if (asker->settings.by_expert)
+        fill_by_expert(asker);
+    else
+        fill_in_turn(asker);
     asker->filling = false;
     if (asker->in_flight == 0) {
         drop_held(asker, !asker->stopped);
-        loop_stop(asker->settings.loop);
+        if (asker->running)
+            loop_stop(asker->settings.loop);
     }
 }
 
 /* -- the whole -- */
 
-struct asker *asker_new(const struct asker_settings *settings,
-                        const struct asker_source *source, void *context)
+struct asker *asker_new(const struct asker_settings *settings)
 {
     struct asker *asker = memory_new(1, sizeof(*asker));
 
     assert(settings->concurrency > 0 && settings->attempts > 0);
     asker->settings = *settings;
-    asker->source = source;
-    asker->context = context;
     asker->experts = memory_new(settings->config->n_experts, sizeof(*asker->experts));
     purse_init(&asker->purse, settings->ceiling_pico, NULL);
     return asker;
@@ -522,11 +521,19 @@ void asker_free(struct asker *asker)
     free(asker);
 }
 
-void asker_run(struct asker *asker)
+void asker_run(struct asker *asker, const struct asker_source *source, void *context)
 {
+    asker->source = source;
+    asker->context = context;
+    asker->turn = 0;
+    for (size_t i = 0; i < asker->settings.config->n_experts; i++)
+        asker->experts[i].dry = false;
     asker_fill(asker);
-    if (asker->in_flight > 0)
-        loop_run(asker->settings.loop);
+    if (asker->in_flight == 0)
+        return;
+    asker->running = true;
+    loop_run(asker->settings.loop);
+    asker->running = false;
 }
 
 void asker_stop(struct asker *asker)
@@ -540,7 +547,8 @@ void asker_stop(struct asker *asker)
             loop_timer_clear(asker->settings.loop, &call->timer);
             call_fail(call);
         } else if (again) {
-            if (http_call_sent(call->http))
+            call->dropped = http_call_sent(call->http);
+            if (call->dropped)
                 call_lost(call);
             else
                 purse_release(&asker->purse, &call->hold);

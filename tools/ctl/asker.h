@@ -1,20 +1,23 @@
 /* asker.h - asks experts many questions at once, within limits of number and money.
  *
- *      asker_new(settings, source)
- *      asker_run(asker)           until nothing is left to ask, or asker_stop()
+ *      asker_new(settings)
+ *      asker_run(asker, source)       until nothing is left to ask, or asker_stop();
  *           source->next(expert)        whenever that expert has a free place
+ *           source->sending(bound)      before each attempt: from then on it may be paid for
  *           source->answered(answer)    exactly once per question that next() gave
+ *      asker_run(asker, another source)   with what the first one left of the money
  *      asker_free(asker)
  *
- *   next -> reserve worst case -> POST /chat/completions -> settle -> answered
- *              ^                        | 408 409 429 5xx, cut, timeout
- *              +------- wait -----------+ at most `attempts` times
+ *   next -> reserve worst case -> sending -> POST /chat/completions -> settle -> answered
+ *              ^                                   | 408 409 429 5xx, cut, timeout
+ *              +-------------- wait ---------------+ at most `attempts` times
  *
- * Places: at most `concurrency` calls in all and max_in_flight per expert; experts are
- * served in turn. Money: before each attempt its worst case is taken from the purse, so
- * that the ceiling holds whatever happens; an attempt of unknown fate stays counted at its
- * worst case. Retry-after is obeyed. An expert that fails ASKER_GIVE_UP questions in a row,
- * or refuses key or model, is given up: it is asked nothing more in this run.
+ * Places: at most `concurrency` calls per expert, and no more than its max_in_flight;
+ * experts are served in turn, or one after the other (by_expert). Money: before each
+ * attempt its worst case is taken from the purse, so that the ceiling holds whatever
+ * happens; an attempt of unknown fate stays counted at its worst case. Retry-after is
+ * obeyed. An expert that fails ASKER_GIVE_UP questions in a row, or refuses key or model, is
+ * given up: it is asked nothing more by this asker.
  *
  * Threads: one; the loop is the caller's. asker_stop may be called from callbacks of the
  * loop.
@@ -47,6 +50,8 @@ struct asker_question {
 
 struct asker_answer {
     bool ok;
+    bool dropped;              /* by a second asker_stop, when it had been sent */
+    unsigned attempts;         /* that were sent; 0: nobody was asked */
     const char *error;         /* not ok: one line */
     const char *text;          /* ok: what the expert said; "" for nothing */
     const char *finish_reason; /* or NULL */
@@ -60,6 +65,10 @@ struct asker_answer {
 struct asker_source {
     /* False: nothing (more) for this expert. */
     bool (*next)(void *context, size_t expert, struct asker_question *ret_question);
+    /* The question is about to be sent and may have cost up to bound_pico then, attempts of
+     * unknown fate included. False: it is not sent, and nothing more is asked. */
+    bool (*sending)(void *context, const struct asker_question *question,
+                    int64_t bound_pico);
     void (*answered)(void *context, const struct asker_question *question,
                      const struct asker_answer *answer);
 };
@@ -68,16 +77,16 @@ struct asker_settings {
     struct loop *loop;           /* borrowed */
     struct http *http;           /* borrowed */
     const struct config *config; /* borrowed */
-    size_t concurrency;          /* > 0 */
+    size_t concurrency;          /* of each expert, > 0 */
+    bool by_expert;              /* an expert is done before the next one begins */
     unsigned attempts;           /* per question, > 0 */
     int64_t ceiling_pico;        /* of everything asked; MONEY_NONE: none */
 };
 
-struct asker *asker_new(const struct asker_settings *settings,
-                        const struct asker_source *source, void *context);
+struct asker *asker_new(const struct asker_settings *settings);
 /* Nothing may be in flight. NULL is fine. */
 void asker_free(struct asker *asker);
-void asker_run(struct asker *asker);
+void asker_run(struct asker *asker, const struct asker_source *source, void *context);
 /* Nothing new is asked; what is in flight is waited for. Called again: it is cancelled,
  * and counts as lost. */
 void asker_stop(struct asker *asker);

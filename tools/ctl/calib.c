@@ -41,6 +41,11 @@ static const char *const migrations[] = {
     " expert INTEGER REFERENCES experts, what TEXT NOT NULL,"
     " bound_pico INTEGER NOT NULL,"
     " at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ'))) STRICT;",
+    "CREATE TABLE asked (expert INTEGER NOT NULL REFERENCES experts,"
+    " model TEXT NOT NULL, prompt INTEGER NOT NULL REFERENCES prompts,"
+    " what TEXT NOT NULL, bound_pico INTEGER, failure TEXT,"
+    " at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),"
+    " PRIMARY KEY (expert, model, prompt, what)) STRICT, WITHOUT ROWID;",
 };
 #define CALIB_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

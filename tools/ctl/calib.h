@@ -9,6 +9,8 @@
  *   answers    prompt x expert x model x sample: text, usage, cost. Paid for: never asked
  *              again, graded again at will
  *   spending   calls of unknown fate at their bound, so that no money is forgotten
+ *   asked      questions under way: a row before the call is made, away with its answer.
+ *              What a killed run leaves behind may have been paid for
  *
  * One SQLite file in WAL mode, schema versioned by user_version and marked by
  * application_id; an older schema is brought up step by step at opening, a newer one
@@ -131,6 +133,47 @@ typedef enum fault_err (*calib_answer_fn)(void *context, int64_t prompt, int64_t
 NODISCARD enum fault_err calib_each_answer(struct calib *store, int64_t expert,
                                            const char *model, calib_answer_fn each,
                                            void *context, struct fault *fault);
+
+/* How many samples of one prompt there are at most. */
+NODISCARD enum fault_err calib_samples(struct calib *store, int64_t expert,
+                                       const char *model, int64_t *ret_samples,
+                                       struct fault *fault);
+
+/* -- questions under way -- */
+
+/* One question among all that an expert's model was ever asked. */
+struct calib_ask {
+    int64_t prompt, expert;
+    const char *model;
+    const char
+        *what; /* "answer 0": the prompt itself, sample 0; others name other uses */
+};
+
+enum calib_state {
+    CALIB_OPEN,   /* nothing is known of it, or it was answered */
+    CALIB_SENT,   /* sent, and its end is not known: it may have been paid for */
+    CALIB_FAILED, /* it ended without an answer */
+};
+
+/* Before it is sent: it may have cost up to bound_pico from now on. */
+NODISCARD enum fault_err calib_put_sent(struct calib *store, const struct calib_ask *ask,
+                                        int64_t bound_pico, struct fault *fault);
+NODISCARD enum fault_err calib_put_failed(struct calib *store,
+                                          const struct calib_ask *ask,
+                                          const char *failure, struct fault *fault);
+/* It is answered, or forgotten. */
+NODISCARD enum fault_err
+calib_drop_asked(struct calib *store, const struct calib_ask *ask, struct fault *fault);
+NODISCARD enum fault_err calib_asked(struct calib *store, const struct calib_ask *ask,
+                                     enum calib_state *ret_state, int64_t *ret_bound_pico,
+                                     struct fault *fault);
+/* Everything of one expert's model that is not CALIB_OPEN. */
+typedef enum fault_err (*calib_asked_fn)(void *context, const struct calib_ask *ask,
+                                         enum calib_state state, int64_t bound_pico,
+                                         struct fault *fault);
+NODISCARD enum fault_err calib_each_asked(struct calib *store, int64_t expert,
+                                          const char *model, calib_asked_fn each,
+                                          void *context, struct fault *fault);
 
 /* A call that may have cost up to bound_pico without an answer. */
 NODISCARD enum fault_err calib_put_spending(struct calib *store, int64_t prompt,

@@ -51,7 +51,17 @@
       " cost_pico, estimated, latency_ms FROM answers WHERE expert = ?1 AND"             \
       " model = ?2 ORDER BY prompt, sample")                                             \
     X(PUT_SPENDING, "INSERT INTO spending (prompt, expert, what, bound_pico)"            \
-                    " VALUES (?, ?, ?, ?)")
+                    " VALUES (?, ?, ?, ?)")                                              \
+    X(SAMPLES, "SELECT coalesce(max(sample) + 1, 0) FROM answers WHERE expert = ? AND"   \
+               " model = ?")                                                             \
+    X(ASKED, "SELECT bound_pico, failure FROM asked WHERE expert = ? AND model = ? AND"  \
+             " prompt = ? AND what = ?")                                                 \
+    X(PUT_ASKED, "INSERT OR REPLACE INTO asked (expert, model, prompt, what,"            \
+                 " bound_pico, failure) VALUES (?, ?, ?, ?, ?, ?)")                      \
+    X(DROP_ASKED, "DELETE FROM asked WHERE expert = ? AND model = ? AND prompt = ? AND"  \
+                  " what = ?")                                                           \
+    X(EACH_ASKED, "SELECT prompt, what, bound_pico, failure FROM asked WHERE"            \
+                  " expert = ? AND model = ? ORDER BY prompt, what")
 
 enum calib_statement {
 #define X(name, sql) CALIB_##name,

@@ -1,6 +1,8 @@
 /* worklist.c - prompts and earlier answers become a list of what is still to be asked. */
 #include "tools/ctl/worklist.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,23 +12,52 @@
 #include "tools/ctl/memory.h"
 #include "tools/ctl/prompts.h"
 
+#define ANSWER_WHAT "answer %zu" /* of a question, for its mark: which sample */
+
 /* -- prompts -- */
 
-static enum fault_err take_prompt(void *context, const struct prompts_item *item,
-                                  struct fault *fault)
+/* How the prompt is graded; word: its own, or NULL. */
+static enum fault_err find_grade(const struct worklist *work, const char *word,
+                                 const char *reference, enum grade_kind *ret_grade,
+                                 struct fault *fault)
 {
-    struct worklist *work = context;
-    const char *word = item->grade != NULL ? item->grade : work->grade;
-    struct worklist_prompt prompt = { 0 };
-    struct str text = question_text(item->question);
-
-    if (word == NULL || !grade_find(word, &prompt.grade))
+    if (word == NULL)
+        word = work->grade;
+    if (word == NULL || !grade_find(word, ret_grade))
         return fault_set(fault, FAULT_INPUT,
                          "there is no 'grade', and no --grade is given");
-    if (item->reference == NULL)
+    if (reference == NULL)
         return fault_set(fault, FAULT_INPUT, "'reference' is missing, '%s' needs it",
                          word);
-    enum fault_err err = grade_check(prompt.grade, item->reference, fault);
+    return grade_check(*ret_grade, reference, fault);
+}
+
+static void add_prompt(struct worklist *work, int64_t row, const char *id,
+                       const char *messages, const char *reference, enum grade_kind grade)
+{
+    if (work->n_prompts == work->room) {
+        work->room = work->room > 0 ? work->room * 2 : 256;
+        work->prompts = memory_resize(work->prompts, work->room, sizeof(*work->prompts));
+    }
+    work->prompts[work->n_prompts++] = (struct worklist_prompt){
+        .row = row,
+        .id = memory_text(id),
+        .messages = memory_text(messages),
+        .reference = memory_text(reference),
+        .grade = grade,
+    };
+}
+
+/* A line of the file: into the store, and into the work. */
+static enum fault_err take_line(void *context, const struct prompts_item *item,
+                                struct fault *fault)
+{
+    struct worklist *work = context;
+    struct str text = question_text(item->question);
+    enum grade_kind grade;
+    int64_t row;
+    enum fault_err err = find_grade(work, item->grade, item->reference, &grade, fault);
+
     if (err != FAULT_OK)
         return err;
     char *routing = memory_text_n(text.p, text.n);
@@ -38,21 +69,39 @@ static enum fault_err take_prompt(void *context, const struct prompts_item *item
         .domain = item->domain,
         .split = item->split,
         .reference = item->reference,
-        .grade = word,
+        .grade = item->grade != NULL ? item->grade : work->grade,
     };
-    err = calib_put_prompt(work->store, &kept, &prompt.row, fault);
+    err = calib_put_prompt(work->store, &kept, &row, fault);
     free(routing);
+    if (err == FAULT_OK)
+        add_prompt(work, row, item->id, item->messages, item->reference, grade);
+    return err;
+}
+
+static enum fault_err take_known(void *context, int64_t row,
+                                 const struct calib_prompt *known, struct fault *fault)
+{
+    struct worklist *work = context;
+    struct fault local = { "" };
+    enum grade_kind grade;
+    enum fault_err err = find_grade(work, known->grade, known->reference, &grade, &local);
+
     if (err != FAULT_OK)
-        return err;
-    prompt.id = memory_text(item->id);
-    prompt.messages = memory_text(item->messages);
-    prompt.reference = memory_text(item->reference);
-    if (work->n_prompts == work->room) {
-        work->room = work->room > 0 ? work->room * 2 : 256;
-        work->prompts = memory_resize(work->prompts, work->room, sizeof(prompt));
-    }
-    work->prompts[work->n_prompts++] = prompt;
+        return fault_set(fault, err, "prompt '%s' of the store: %s", known->id,
+                         fault_text(&local, err));
+    add_prompt(work, row, known->id, known->messages, known->reference, grade);
     return FAULT_OK;
+}
+
+enum fault_err worklist_load(struct worklist *work, struct fault *fault)
+{
+    enum fault_err err = calib_each_prompt(work->store, NULL, 0, take_known, work, fault);
+
+    if (err == FAULT_OK && work->n_prompts == 0)
+        err =
+            fault_set(fault, FAULT_INPUT,
+                      "there is no prompt in the store; give --prompts, or import some");
+    return err;
 }
 
 enum fault_err worklist_read(struct worklist *work, const char *path, struct fault *fault)
@@ -60,7 +109,7 @@ enum fault_err worklist_read(struct worklist *work, const char *path, struct fau
     enum fault_err err = calib_begin(work->store, fault);
 
     if (err == FAULT_OK)
-        err = prompts_read(path, take_prompt, work, fault);
+        err = prompts_read(path, take_line, work, fault);
     if (err == FAULT_OK)
         err = calib_commit(work->store, fault);
     return err;
@@ -85,29 +134,102 @@ static bool find_row(const struct worklist *work, int64_t row, size_t *ret_promp
     return true;
 }
 
-/* -- grading -- */
+/* -- cells -- */
 
-/* The cell that follows from an answer. */
-static enum fault_err keep_cell(struct worklist *work, size_t expert, size_t prompt,
-                                const struct calib_answer *answer, struct fault *fault)
+static struct worklist_sample *sample_at(const struct worklist *work, size_t expert,
+                                         size_t prompt, size_t sample)
+{
+    return &work->experts[expert].samples[prompt * work->n_samples + sample];
+}
+
+/* Mean of what is known; NAN: nothing is. */
+struct mean {
+    double sum;
+    size_t n;
+};
+
+static void mean_add(struct mean *mean, double value)
+{
+    if (isnan(value))
+        return;
+    mean->sum += value;
+    mean->n++;
+}
+
+static double mean_of(const struct mean *mean)
+{
+    return mean->n > 0 ? mean->sum / (double)mean->n : NAN;
+}
+
+bool worklist_cell(const struct worklist *work, size_t expert, size_t prompt,
+                   struct calib_cell *ret_cell)
+{
+    struct mean quality = { 0 }, input = { 0 }, output = { 0 }, latency = { 0 };
+    int64_t cost_pico = 0, n_priced = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < work->n_samples; i++) {
+        const struct worklist_sample *sample = sample_at(work, expert, prompt, i);
+        if (!sample->known)
+            continue;
+        n++;
+        mean_add(&quality, sample->quality);
+        mean_add(&input, sample->input_tokens);
+        mean_add(&output, sample->output_tokens);
+        mean_add(&latency, sample->latency_ms);
+        if (sample->cost_pico != MONEY_NONE) {
+            cost_pico = money_add(cost_pico, sample->cost_pico);
+            n_priced++;
+        }
+    }
+    if (n == 0)
+        return false;
+    *ret_cell = (struct calib_cell){
+        .quality = mean_of(&quality),
+        .input_tokens = mean_of(&input),
+        .output_tokens = mean_of(&output),
+        .latency_ms = mean_of(&latency),
+        .cost_pico = n_priced > 0 ? cost_pico / n_priced : MONEY_NONE,
+    };
+    return true;
+}
+
+static enum fault_err put_cell(struct worklist *work, size_t expert, size_t prompt,
+                               struct fault *fault)
+{
+    struct calib_cell cell;
+
+    if (!worklist_cell(work, expert, prompt, &cell))
+        return FAULT_OK;
+    return calib_put_cell(work->store, work->prompts[prompt].row,
+                          work->experts[expert].row, &cell, fault);
+}
+
+enum fault_err worklist_quality(struct worklist *work, size_t expert, size_t prompt,
+                                size_t sample, double quality, struct fault *fault)
+{
+    sample_at(work, expert, prompt, sample)->quality = quality;
+    return put_cell(work, expert, prompt, fault);
+}
+
+static void take_sample(struct worklist *work, size_t expert, size_t prompt,
+                        const struct calib_answer *answer)
 {
     const struct worklist_prompt *asked = &work->prompts[prompt];
-    struct calib_cell cell = {
+
+    *sample_at(work, expert, prompt, (size_t)answer->sample) = (struct worklist_sample){
+        .known = true,
         .quality = grade_answer(asked->grade, asked->reference, answer->text),
         .input_tokens = answer->input_tokens,
         .output_tokens = answer->output_tokens,
         .latency_ms = answer->latency_ms,
         .cost_pico = answer->cost_pico,
     };
-
-    work->experts[expert].known[prompt] = true;
-    report_add(&work->report->lines[expert], cell.quality, cell.cost_pico,
-               cell.latency_ms);
-    return calib_put_cell(work->store, asked->row, work->experts[expert].row, &cell,
-                          fault);
 }
 
-/* An answer of an earlier run: paid for, graded again. */
+/* -- what earlier runs left -- */
+
+/* An answer: paid for, graded again. */
 static enum fault_err take_answer(void *context, int64_t prompt_row, int64_t expert_row,
                                   const struct calib_answer *answer, struct fault *fault)
 {
@@ -115,10 +237,50 @@ static enum fault_err take_answer(void *context, int64_t prompt_row, int64_t exp
     size_t prompt;
 
     (void)expert_row;
-    if (answer->sample != 0 || !find_row(work, prompt_row, &prompt))
+    (void)fault;
+    if (answer->sample < 0 || (size_t)answer->sample >= work->n_samples ||
+        !find_row(work, prompt_row, &prompt))
         return FAULT_OK;
-    work->before++;
-    return keep_cell(work, work->reading, prompt, answer, fault);
+    take_sample(work, work->reading, prompt, answer);
+    if ((size_t)answer->sample < work->repeat)
+        work->before++;
+    return FAULT_OK;
+}
+
+/* A failure: asked again, when the others have been. */
+static enum fault_err take_failure(void *context, const struct calib_ask *ask,
+                                   enum calib_state state, int64_t bound_pico,
+                                   struct fault *fault)
+{
+    struct worklist *work = context;
+    size_t prompt, sample;
+    char end;
+
+    (void)bound_pico;
+    (void)fault;
+    if (state == CALIB_FAILED &&
+        sscanf(ask->what, ANSWER_WHAT "%c", &sample, &end) == 1 &&
+        sample < work->n_samples && find_row(work, ask->prompt, &prompt))
+        sample_at(work, work->reading, prompt, sample)->failed = true;
+    return FAULT_OK;
+}
+
+static enum fault_err read_expert(struct worklist *work, size_t i, struct fault *fault)
+{
+    const char *model = work->config->experts[i].generator.model;
+    struct worklist_expert *expert = &work->experts[i];
+
+    work->reading = i;
+    expert->samples =
+        memory_new(work->n_prompts * work->n_samples, sizeof(*expert->samples));
+    enum fault_err err =
+        calib_each_answer(work->store, expert->row, model, take_answer, work, fault);
+    if (err == FAULT_OK)
+        err =
+            calib_each_asked(work->store, expert->row, model, take_failure, work, fault);
+    for (size_t prompt = 0; err == FAULT_OK && prompt < work->n_prompts; prompt++)
+        err = put_cell(work, i, prompt, fault);
+    return err;
 }
 
 /* -- experts -- */
@@ -165,36 +327,32 @@ static enum fault_err open_expert(struct worklist *work, size_t i, struct fault 
     const struct config_rates *rates =
         &price_at(prices, clock_wall_s(&clock_system))->tiers[0].rates;
     struct worklist_expert *expert = &work->experts[i];
+    int64_t samples = 0;
 
-    work->reading = i;
-    work->questions += work->n_prompts;
+    work->questions += work->n_prompts * work->repeat;
     expert->wanted = true;
-    expert->known = memory_new(work->n_prompts, sizeof(bool));
     enum fault_err err = calib_expert(work->store, config->name, &expert->row, fault);
     if (err == FAULT_OK)
         err = calib_set_prices(work->store, expert->row, rates->input_pico,
                                rates->output_pico, fault);
     if (err == FAULT_OK)
-        err = calib_each_answer(work->store, expert->row, config->generator.model,
-                                take_answer, work, fault);
+        err = calib_samples(work->store, expert->row, config->generator.model, &samples,
+                            fault);
+    if (samples > (int64_t)work->n_samples)
+        work->n_samples =
+            samples < WORKLIST_MAX_REPEAT ? (size_t)samples : WORKLIST_MAX_REPEAT;
     return err;
 }
 
-enum fault_err worklist_open(struct worklist *work, const struct option_list *experts,
-                             struct fault *fault)
+static enum fault_err open_experts(struct worklist *work,
+                                   const struct option_list *experts, struct fault *fault)
 {
     size_t n = work->config->n_experts;
-    enum fault_err err = check_listed(work, experts, fault);
+    enum fault_err err = FAULT_OK;
 
-    if (err != FAULT_OK)
-        return err;
-    qsort(work->prompts, work->n_prompts, sizeof(*work->prompts), compare_rows);
-    work->experts = memory_new(n, sizeof(*work->experts));
-    work->report = report_new(n);
-    err = calib_begin(work->store, fault);
+    work->n_samples = work->repeat;
     for (size_t i = 0; err == FAULT_OK && i < n; i++) {
         const struct config_expert *config = &work->config->experts[i];
-        work->report->lines[i].name = config->name;
         if (speaks_chat(config) && expert_listed(experts, config->name))
             err = open_expert(work, i, fault);
     }
@@ -202,53 +360,137 @@ enum fault_err worklist_open(struct worklist *work, const struct option_list *ex
         err = fault_set(fault, FAULT_CONFIG,
                         "'%s' has no expert with a generator that speaks chat",
                         work->config->path);
-    if (err == FAULT_OK)
-        err = calib_commit(work->store, fault);
-    return err;
-}
-
-bool worklist_next(struct worklist *work, size_t expert, size_t *ret_prompt)
-{
-    struct worklist_expert *state = &work->experts[expert];
-
-    if (!state->wanted)
-        return false;
-    while (state->next < work->n_prompts && state->known[state->next])
-        state->next++;
-    if (state->next == work->n_prompts)
-        return false;
-    *ret_prompt = state->next++;
-    return true;
-}
-
-enum fault_err worklist_keep(struct worklist *work, const struct asker_question *question,
-                             const struct asker_answer *said, struct fault *fault)
-{
-    const struct worklist_prompt *prompt = &work->prompts[question->prompt];
-    int64_t expert = work->experts[question->expert].row;
-    enum fault_err err = calib_begin(work->store, fault);
-
-    if (err == FAULT_OK && said->lost_pico > 0)
-        err = calib_put_spending(work->store, prompt->row, expert,
-                                 "a call of unknown fate", said->lost_pico, fault);
-    if (err == FAULT_OK && said->ok) {
-        struct calib_answer answer = {
-            .model = work->config->experts[question->expert].generator.model,
-            .text = said->text,
-            .finish_reason = said->finish_reason,
-            .input_tokens = (double)said->input_tokens,
-            .output_tokens = (double)said->output_tokens,
-            .latency_ms = said->latency_ms,
-            .cost_pico = said->cost_pico,
-            .estimated = said->estimated,
-        };
-        err = calib_put_answer(work->store, prompt->row, expert, &answer, fault);
-        if (err == FAULT_OK)
-            err = keep_cell(work, question->expert, question->prompt, &answer, fault);
+    for (size_t i = 0; err == FAULT_OK && i < n; i++) {
+        if (work->experts[i].wanted)
+            err = read_expert(work, i, fault);
     }
+    return err;
+}
+
+enum fault_err worklist_open(struct worklist *work, const struct option_list *experts,
+                             struct fault *fault)
+{
+    enum fault_err err = check_listed(work, experts, fault);
+
+    if (err != FAULT_OK)
+        return err;
+    qsort(work->prompts, work->n_prompts, sizeof(*work->prompts), compare_rows);
+    work->experts = memory_new(work->config->n_experts, sizeof(*work->experts));
+    err = calib_begin(work->store, fault);
+    if (err == FAULT_OK)
+        err = open_experts(work, experts, fault);
     if (err == FAULT_OK)
         err = calib_commit(work->store, fault);
     return err;
+}
+
+/* -- the phase -- */
+
+/* Number of a question: prompt * n_samples + sample. Looked at in the order sample 0 of
+ * every prompt, sample 1 of every prompt, ..., then the same of what failed before. */
+static enum fault_err next_question(void *context, size_t expert,
+                                    struct asker_question *ret_question, bool *ret_any,
+                                    struct fault *fault)
+{
+    struct worklist *work = context;
+    struct worklist_expert *state = &work->experts[expert];
+    size_t round = work->n_prompts * work->repeat;
+
+    *ret_any = false;
+    for (; state->wanted && state->next < 2 * round; state->next++) {
+        size_t at = state->next % round;
+        size_t prompt = at % work->n_prompts, sample = at / work->n_prompts;
+        const struct worklist_sample *known = sample_at(work, expert, prompt, sample);
+        if (known->known || known->failed != (state->next >= round))
+            continue;
+        state->next++;
+        ret_question->prompt = prompt * work->n_samples + sample;
+        *ret_any = true;
+        return question_new(NULL, work->prompts[prompt].messages, work->output_tokens,
+                            &ret_question->question, fault);
+    }
+    return FAULT_OK;
+}
+
+static void name_question(void *context, const struct asker_question *question,
+                          struct phase_name *ret_name)
+{
+    const struct worklist *work = context;
+    const struct worklist_prompt *prompt =
+        &work->prompts[question->prompt / work->n_samples];
+
+    ret_name->prompt = prompt->row;
+    ret_name->expert = work->experts[question->expert].row;
+    ret_name->prompt_id = prompt->id;
+    (void)snprintf(ret_name->what, sizeof(ret_name->what), ANSWER_WHAT,
+                   question->prompt % work->n_samples);
+}
+
+static enum fault_err keep_answer(void *context, const struct asker_question *question,
+                                  const struct asker_answer *said, struct fault *fault)
+{
+    struct worklist *work = context;
+    size_t prompt = question->prompt / work->n_samples;
+    struct calib_answer answer = {
+        .model = work->config->experts[question->expert].generator.model,
+        .sample = (int64_t)(question->prompt % work->n_samples),
+        .text = said->text,
+        .finish_reason = said->finish_reason,
+        .input_tokens = (double)said->input_tokens,
+        .output_tokens = (double)said->output_tokens,
+        .latency_ms = said->latency_ms,
+        .cost_pico = said->cost_pico,
+        .estimated = said->estimated,
+    };
+    enum fault_err err =
+        calib_put_answer(work->store, work->prompts[prompt].row,
+                         work->experts[question->expert].row, &answer, fault);
+
+    take_sample(work, question->expert, prompt, &answer);
+    if (err == FAULT_OK)
+        err = put_cell(work, question->expert, prompt, fault);
+    return err;
+}
+
+static void count_failure(void *context, const struct asker_question *question)
+{
+    struct worklist *work = context;
+
+    work->experts[question->expert].failed++;
+}
+
+void worklist_phase(struct worklist *work, struct phase *ret_phase)
+{
+    static const struct phase_source source = { next_question, name_question, keep_answer,
+                                                count_failure };
+
+    *ret_phase = (struct phase){
+        .label = "asking",
+        .source = &source,
+        .context = work,
+        .total = work->questions,
+        .before = work->before,
+    };
+}
+
+struct report *worklist_report(const struct worklist *work)
+{
+    struct report *report = report_new(work->config->n_experts);
+
+    report->n_lines = 0;
+    for (size_t i = 0; i < work->config->n_experts; i++) {
+        if (!work->experts[i].wanted)
+            continue;
+        struct report_line *line = &report->lines[report->n_lines++];
+        struct calib_cell cell;
+        line->name = work->config->experts[i].name;
+        line->failed = work->experts[i].failed;
+        for (size_t prompt = 0; prompt < work->n_prompts; prompt++) {
+            if (worklist_cell(work, i, prompt, &cell))
+                report_add(line, cell.quality, cell.cost_pico, cell.latency_ms);
+        }
+    }
+    return report;
 }
 
 void worklist_release(struct worklist *work)
@@ -259,9 +501,8 @@ void worklist_release(struct worklist *work)
         free(work->prompts[i].reference);
     }
     for (size_t i = 0; work->experts != NULL && i < work->config->n_experts; i++)
-        free(work->experts[i].known);
+        free(work->experts[i].samples);
     free(work->prompts);
     free(work->experts);
-    report_free(work->report);
     *work = (struct worklist){ 0 };
 }

@@ -1,14 +1,20 @@
 /* worklist.h - which expert has still to answer which prompt, and what the answers are
  * worth.
  *
- *      worklist_read(&work, prompts file)         prompts -> store
+ *      worklist_read(&work, prompts file)         prompts -> store -> work
+ *      worklist_load(&work)                       or: every prompt of the store
  *      worklist_open(&work, experts)              answers of earlier runs -> cells
- *      worklist_next(&work, expert)               a prompt that it has not answered
- *      worklist_keep(&work, question, answer)     answer -> store, cell, report
+ *      worklist_phase(&work, &phase)              what is missing, as a phase
+ *      phase_run(&phase, ...)                     answers -> store, cells
+ *      worklist_quality(&work, ...)               a grade that came later -> cell
+ *      worklist_report(&work, report)             the cells, summed up
  *      worklist_release(&work)
  *
  * Prompts stand in the order of the store. An answer counts for one upstream model: an
- * expert that has become another model is asked anew.
+ * expert that has become another model is asked anew. A prompt is asked `repeat` times, all
+ * prompts once before any of them twice; its cell is the mean over all samples that the
+ * store has, in their order, so that rows do not depend on who answered first. What failed
+ * in an earlier run is asked last.
  */
 #ifndef TOOLS_CTL_WORKLIST_H
 #define TOOLS_CTL_WORKLIST_H
@@ -24,7 +30,10 @@
 #include "tools/ctl/fault.h"
 #include "tools/ctl/grade.h"
 #include "tools/ctl/options.h"
+#include "tools/ctl/phase.h"
 #include "tools/ctl/report.h"
+
+#define WORKLIST_MAX_REPEAT 64
 
 struct worklist_prompt {
     int64_t row; /* in the store */
@@ -32,39 +41,55 @@ struct worklist_prompt {
     enum grade_kind grade;
 };
 
+/* One answer; NAN and MONEY_NONE where not known. */
+struct worklist_sample {
+    bool known;  /* answered, in this run or before */
+    bool failed; /* in an earlier run */
+    double quality, input_tokens, output_tokens, latency_ms;
+    int64_t cost_pico;
+};
+
 struct worklist_expert {
-    int64_t row; /* in the store */
-    bool wanted; /* has a generator and is asked for */
-    size_t next; /* first prompt that was not looked at */
-    bool *known; /* per prompt: answered, in this run or before */
+    int64_t row;                     /* in the store */
+    bool wanted;                     /* has a generator and is asked for */
+    size_t next;                     /* first question that was not looked at */
+    size_t failed;                   /* questions without an answer, in this run */
+    struct worklist_sample *samples; /* [prompt * n_samples + sample]; NULL: not wanted */
 };
 
 struct worklist {
     const struct config *config; /* borrowed */
     struct calib *store;         /* borrowed */
     const char *grade;           /* for prompts without their own, or NULL; borrowed */
+    int64_t output_tokens;       /* limit of each answer */
+    size_t repeat;               /* 1..WORKLIST_MAX_REPEAT */
     struct worklist_prompt *prompts;
     size_t n_prompts, room;
     struct worklist_expert *experts; /* per expert of the configuration */
-    struct report *report;           /* one line per expert of the configuration */
-    size_t questions;                /* prompts x wanted experts */
+    size_t n_samples;                /* room for, per prompt; at least repeat */
+    size_t questions;                /* prompts x repeat x wanted experts */
     size_t before;                   /* of them, answered in earlier runs */
-    size_t reading;                  /* index of the expert whose old answers are read */
+    size_t reading;                  /* index of the expert whose answers are read */
 };
 
 NODISCARD enum fault_err worklist_read(struct worklist *work, const char *path,
                                        struct fault *fault);
+NODISCARD enum fault_err worklist_load(struct worklist *work, struct fault *fault);
 /* experts: names, or an empty list for every expert with a generator. */
 NODISCARD enum fault_err worklist_open(struct worklist *work,
                                        const struct option_list *experts,
                                        struct fault *fault);
-/* False: there is none. A prompt is given once in a run. */
-bool worklist_next(struct worklist *work, size_t expert, size_t *ret_prompt);
-/* On disk when it returns. */
-NODISCARD enum fault_err worklist_keep(struct worklist *work,
-                                       const struct asker_question *question,
-                                       const struct asker_answer *said,
-                                       struct fault *fault);
+/* Zeroes *ret_phase and fills it; it borrows the work. */
+void worklist_phase(struct worklist *work, struct phase *ret_phase);
+/* The quality of an answer, 0..1 or NAN, and with it the cell. */
+NODISCARD enum fault_err worklist_quality(struct worklist *work, size_t expert,
+                                          size_t prompt, size_t sample, double quality,
+                                          struct fault *fault);
+/* The mean over the known samples. False: there is none. */
+bool worklist_cell(const struct worklist *work, size_t expert, size_t prompt,
+                   struct calib_cell *ret_cell);
+/* A line per wanted expert, in the order of the configuration. Free with report_free. */
+struct report *worklist_report(const struct worklist *work);
 void worklist_release(struct worklist *work); /* takes a zeroed one */
 
 #endif

@@ -264,6 +264,59 @@ static void foreign_and_newer_files_are_refused(void **state)
     assert_null(store);
 }
 
+static enum calib_state state_of(struct calib *store, const struct calib_ask *ask,
+                                 int64_t *ret_bound)
+{
+    enum calib_state state = CALIB_OPEN;
+
+    assert_int_equal(calib_asked(store, ask, &state, ret_bound, &fault), FAULT_OK);
+    return state;
+}
+
+static enum fault_err count_asked(void *context, const struct calib_ask *ask,
+                                  enum calib_state state, int64_t bound_pico,
+                                  struct fault *why)
+{
+    size_t *count = context;
+
+    (void)why;
+    assert_string_equal(ask->what, "answer 1");
+    assert_int_equal(state, CALIB_SENT);
+    assert_int_equal(bound_pico, 70);
+    (*count)++;
+    return FAULT_OK;
+}
+
+static void a_question_is_open_sent_or_failed(void **state)
+{
+    struct calib *store = *state;
+    struct calib_prompt prompt = a_prompt("q", "[]");
+    struct calib_ask ask = { .prompt = put(store, &prompt),
+                             .model = "m",
+                             .what = "answer 0" };
+    int64_t bound = -1;
+    size_t count = 0;
+
+    assert_int_equal(calib_expert(store, "e", &ask.expert, &fault), FAULT_OK);
+    assert_int_equal(state_of(store, &ask, &bound), CALIB_OPEN);
+    assert_int_equal(bound, 0);
+    assert_int_equal(calib_put_sent(store, &ask, 70, &fault), FAULT_OK);
+    assert_int_equal(state_of(store, &ask, &bound), CALIB_SENT);
+    assert_int_equal(bound, 70);
+    assert_int_equal(calib_put_failed(store, &ask, "status 400", &fault), FAULT_OK);
+    assert_int_equal(state_of(store, &ask, &bound), CALIB_FAILED);
+    assert_int_equal(bound, 0);
+    assert_int_equal(calib_drop_asked(store, &ask, &fault), FAULT_OK);
+    ask.what = "answer 1";
+    assert_int_equal(calib_put_sent(store, &ask, 70, &fault), FAULT_OK);
+    assert_int_equal(
+        calib_each_asked(store, ask.expert, "m", count_asked, &count, &fault), FAULT_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(
+        calib_each_asked(store, ask.expert, "n", count_asked, &count, &fault), FAULT_OK);
+    assert_int_equal(count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(vectors_of_another_routing_text_are_dropped,
                                         fresh, closed),
         cmocka_unit_test_setup_teardown(answers_belong_to_one_model, fresh, closed),
+        cmocka_unit_test_setup_teardown(a_question_is_open_sent_or_failed, fresh, closed),
         cmocka_unit_test_setup_teardown(what_is_not_committed_is_not_there, fresh,
                                         closed),
         cmocka_unit_test_setup_teardown(foreign_and_newer_files_are_refused, fresh,

@@ -80,6 +80,9 @@ static const struct setting top_settings[] = {
     { "embedders", SETTING_OTHER,
       .help = "evidence, at most 6 names; default [\"surface\", \"lexical\"]" },
     { "policies", SETTING_OTHER, .help = "virtual models, by name; absent: one, 'auto'" },
+    { "policies_file", SETTING_PATH, AT(config.policies_file),
+      .help = "file of more policies, as `frugalctl tune --policies` writes it; where "
+              "'policies' has the name too, its settings stand" },
     { "rules", SETTING_OTHER,
       .help =
           "who may answer which requests, whatever was learned; all are looked at, in "
@@ -165,7 +168,7 @@ const char *config_error_text(const struct config_error *error, char *text, size
     return text;
 }
 
-static void set_file(struct config_error *error, const char *path)
+void config_error_file(struct config_error *error, const char *path)
 {
     (void)snprintf(error->file, sizeof(error->file), "%s", path);
 }
@@ -176,7 +179,7 @@ static enum err fail_whole(struct config_error *error, const char *path, enum er
     if (error->set)
         return err;
     *error = (struct config_error){ .set = true };
-    set_file(error, path);
+    config_error_file(error, path);
     (void)snprintf(error->text, sizeof(error->text), "%s", text);
     return err;
 }
@@ -283,6 +286,7 @@ static enum err read_top(const struct config_node *root, struct config *config)
     config->workers = draft.config.workers;
     config->instance = draft.config.instance;
     config->bundle = draft.config.bundle;
+    config->policies_file = draft.config.policies_file;
     config->log_level = levels[draft.log_level];
     config->log_requests = draft.config.log_requests;
     config->core_dumps = draft.config.core_dumps;
@@ -353,7 +357,7 @@ static void set_syntax_error(struct config_error *error, const char *path,
     *error = (struct config_error){ .set = true,
                                     .line = syntax->line,
                                     .column = syntax->column > 0 ? syntax->column : 1 };
-    set_file(error, path);
+    config_error_file(error, path);
     (void)snprintf(error->text, sizeof(error->text), "%s", syntax->text);
     near = strstr(error->text, " near ");
     if (near)
@@ -386,31 +390,42 @@ static enum err config_new(const char *path, struct config **ret_config)
     return ERR_OK;
 }
 
+static enum err parse_tree(struct str text, const char *path, struct config_error *error,
+                           json_t **ret_tree)
+{
+    json_error_t syntax;
+    json_t *tree;
+
+    if (text.n > CONFIG_MAX_FILE)
+        return fail_whole(error, path, ERR_INVALID, "the file is too large");
+    tree = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &syntax);
+    if (!tree) {
+        set_syntax_error(error, path, &syntax);
+        return ERR_INVALID;
+    }
+    *ret_tree = tree;
+    return ERR_OK;
+}
+
 enum err config_parse(struct str text, const char *path, struct config **ret_config,
                       struct config_error *error)
 {
     struct config_error unwanted = { .set = false };
     struct config_reader reader = { text, NULL, error ? error : &unwanted };
-    json_error_t syntax;
     json_t *tree = NULL;
     enum err err;
 
     error = reader.error;
-    if (text.n > CONFIG_MAX_FILE)
-        return fail_whole(error, path, ERR_INVALID, "the file is too large");
     err = config_new(path, &reader.config);
     if (err != ERR_OK)
         return fail_whole(error, path, err, "out of memory");
     (void)snprintf(reader.config->version, sizeof reader.config->version, "%016llx",
                    (unsigned long long)XXH3_64bits(text.p, text.n));
-    tree = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &syntax);
-    if (!tree) {
-        set_syntax_error(error, path, &syntax);
-        err = ERR_INVALID;
+    err = parse_tree(text, path, error, &tree);
+    if (err != ERR_OK)
         goto cleanup;
-    }
     if (!error->set)
-        set_file(error, path);
+        config_error_file(error, path);
     err = read_all(&reader, tree);
     if (err != ERR_OK)
         goto cleanup;
@@ -471,6 +486,18 @@ static enum err read_file(const char *path, struct buf *text, char *cause, size_
     }
     (void)fclose(file);
     return err;
+}
+
+enum err config_file_tree(const char *path, struct config_reader *reader,
+                          struct buf *text, json_t **ret_tree)
+{
+    char cause[128] = "";
+    enum err err = read_file(path, text, cause, sizeof(cause));
+
+    if (err != ERR_OK)
+        return fail_whole(reader->error, path, err, cause);
+    reader->text = buf_str(text);
+    return parse_tree(reader->text, path, reader->error, ret_tree);
 }
 
 enum err config_load(const char *path, struct config **ret_config,

@@ -248,6 +248,15 @@ struct config_embedder {
     size_t expert; /* index, when REMOTE */
 };
 
+/* What `frugalctl tune` expects of a policy, for people: nothing is decided by it. Means over
+ * requests like the calibration prompts, their standard errors, and 95 % intervals. */
+struct config_expected {
+    double quality, quality_se, quality_low, quality_high;
+    double usd_per_1k, usd_per_1k_se, usd_per_1k_low, usd_per_1k_high; /* requests */
+    int64_t rows;       /* prompts that this was found out by */
+    const char *bundle; /* id of the bundle that was tuned; NULL: not said */
+};
+
 struct config_policy {
     const char *name;   /* a virtual model */
     int64_t value_pico; /* what one right answer is worth; MONEY_NONE: cost is no
@@ -270,6 +279,8 @@ struct config_policy {
     enum config_on_budget on_budget;
     bool sticky;                  /* conversations stay with their expert */
     int64_t decision_deadline_ms; /* evidence that comes later is not waited for */
+    bool has_expected;
+    struct config_expected expected;
 };
 
 /* -- limits -- */
@@ -390,10 +401,13 @@ struct config_rule {
 struct config {
     const char *path;   /* of the file */
     const char *folder; /* of the file */
-    char version[17];   /* hash of the file's text, in hex: which settings these are */
-    const char *listen; /* "host:port"; port 0: any free one */
-    const char *admin;  /* "host:port" or "unix:/path", or NULL: none */
-    const char *bundle; /* resolved path, or NULL: no bundle */
+    char version
+        [17]; /* hash of the text of the file, and of its policies_file, in hex: which
+                           settings these are */
+    const char *listen;        /* "host:port"; port 0: any free one */
+    const char *admin;         /* "host:port" or "unix:/path", or NULL: none */
+    const char *bundle;        /* resolved path, or NULL: no bundle */
+    const char *policies_file; /* resolved path, or NULL */
     struct config_tls tls;
     struct config_store store;
     const char *keys_file;     /* resolved path of the mounted file of keys, or NULL */

@@ -463,28 +463,38 @@ static void set_fallback(const struct setting *s, void *target)
     }
 }
 
-enum err config_settings(const struct config_node *object, const struct setting *table,
-                         size_t n, void *target)
+static enum err read_settings(const struct config_node *object,
+                              const struct setting *table, size_t n, bool over,
+                              void *target)
 {
-    enum err err = ERR_OK;
+    enum err err = config_want_object(object);
 
-    for (size_t i = 0; i < n; i++)
-        if (table[i].type != SETTING_OTHER)
-            set_fallback(&table[i], target);
-    if (!object->json)
-        return ERR_OK;
-    err = config_want_object(object);
     if (err == ERR_OK)
         err = check_keys(object, table, n);
     for (size_t i = 0; i < n && err == ERR_OK; i++) {
         struct config_node child = config_child(object, table[i].key);
 
-        if (!child.json && table[i].required)
+        if (!child.json && table[i].required && !over)
             return config_fail(object, "'%s' is missing", table[i].key);
         if (child.json)
             err = read_setting(&child, &table[i], target);
     }
     return err;
+}
+
+enum err config_settings(const struct config_node *object, const struct setting *table,
+                         size_t n, void *target)
+{
+    for (size_t i = 0; i < n; i++)
+        if (table[i].type != SETTING_OTHER)
+            set_fallback(&table[i], target);
+    return object->json ? read_settings(object, table, n, false, target) : ERR_OK;
+}
+
+enum err config_settings_over(const struct config_node *object,
+                              const struct setting *table, size_t n, void *target)
+{
+    return read_settings(object, table, n, true, target);
 }
 
 static bool same_text(const char *a, const char *b)

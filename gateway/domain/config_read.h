@@ -30,6 +30,15 @@ struct config_node {
     json_t *json;                     /* borrowed from the tree; NULL: absent */
 };
 
+/* -- files -- */
+
+/* The text of a file and its tree, both owned by the caller; reader->text is set, and an error
+ * names the file. `text` is initialised. */
+NODISCARD enum err config_file_tree(const char *path, struct config_reader *reader,
+                                    struct buf *text, json_t **ret_tree);
+/* Errors from here on are in that file. */
+void config_error_file(struct config_error *error, const char *path);
+
 /* -- walking -- */
 
 struct config_node config_child(const struct config_node *object, const char *key);
@@ -80,6 +89,10 @@ struct setting {
 /* Fills target: fallbacks, then what the object says. An unknown key is an error. */
 NODISCARD enum err config_settings(const struct config_node *object,
                                    const struct setting *table, size_t n, void *target);
+/* The same for what an earlier object has filled: what is absent stays as it is. */
+NODISCARD enum err config_settings_over(const struct config_node *object,
+                                        const struct setting *table, size_t n,
+                                        void *target);
 /* Tells of every setting of the table that needs a restart and that is not the same in both
  * targets. What has no type of its own (SETTING_OTHER) is for its reader to compare. */
 void config_settings_differ(const char *section, const struct setting *table, size_t n,
@@ -101,6 +114,7 @@ NODISCARD enum err config_read_embedders(const struct config_node *embedders);
 NODISCARD enum err config_read_rules(const struct config_node *rules);
 /* The compiled expressions, which no arena holds. */
 void config_rules_release(struct config *config);
+/* After config_read_experts and with config->policies_file known; config_policies.c. */
 NODISCARD enum err config_read_policies(const struct config_node *policies);
 /* "2026-07-01" or "2026-07-01T12:00:00Z", UTC; seconds since 1970. */
 NODISCARD enum err config_moment(const struct config_node *node, int64_t *ret_s);

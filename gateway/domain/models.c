@@ -202,6 +202,26 @@ static bool abilities_of(const struct config *config, uint64_t experts,
     return true;
 }
 
+/* What was found out about the policy by cross-validation, as the configuration has it. */
+static void put_expected(struct buf *out, const struct config_expected *expected)
+{
+    buf_putf(out,
+             ",\"expected\":{\"quality\":%.6g,\"quality_se\":%.6g,\"quality_low\":%.6g,"
+             "\"quality_high\":%.6g",
+             expected->quality, expected->quality_se, expected->quality_low,
+             expected->quality_high);
+    buf_putf(out,
+             ",\"usd_per_1k\":%.6g,\"usd_per_1k_se\":%.6g,\"usd_per_1k_low\":%.6g,"
+             "\"usd_per_1k_high\":%.6g,\"rows\":%" PRId64,
+             expected->usd_per_1k, expected->usd_per_1k_se, expected->usd_per_1k_low,
+             expected->usd_per_1k_high, expected->rows);
+    if (expected->bundle != NULL) {
+        buf_put(out, ",\"bundle\":");
+        buf_put_json(out, str_of(expected->bundle));
+    }
+    buf_put(out, "}");
+}
+
 static void put_policy(struct buf *out, const struct config *config,
                        const struct config_policy *policy, const struct key_allow *allow,
                        int64_t created)
@@ -232,6 +252,8 @@ static void put_policy(struct buf *out, const struct config *config,
         buf_putf(out, ",\"value_usd\":%s", money_format(policy->value_pico, text));
     if (policy->budget_pico != MONEY_NONE)
         buf_putf(out, ",\"budget_usd\":%s", money_format(policy->budget_pico, text));
+    if (policy->has_expected)
+        put_expected(out, &policy->expected);
     buf_put(out, "}}");
 }
 

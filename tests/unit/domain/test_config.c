@@ -237,6 +237,152 @@ static void models_list_is_json_in_openai_shape(void **state)
     config_unref(config);
 }
 
+#define PROMISE                                                                          \
+    "\"expected\":{\"quality\":0.9,\"quality_se\":0.01,\"quality_low\":0.88,"            \
+    "\"quality_high\":0.92,\"usd_per_1k\":2,\"usd_per_1k_se\":0.1,"                      \
+    "\"usd_per_1k_low\":1.8,\"usd_per_1k_high\":2.2,\"rows\":300,\"bundle\":\"b7\"}"
+#define WITH_POLICIES                                                                    \
+    "{\"policies_file\":\"p.json\",\"experts\":{"                                        \
+    "\"a\":{\"endpoints\":[\"http://"                                                    \
+    "h\"],\"free\":true,\"generator\":{\"model\":\"m\"}},"                               \
+    "\"b\":{\"endpoints\":[\"http://"                                                    \
+    "h\"],\"free\":true,\"generator\":{\"model\":\"m\"}}}"
+
+/* Loads a configuration beside a file of policies; the caller's to release. */
+static enum err load_with(const char *policies, const char *text,
+                          struct config **ret_config, struct config_error *error)
+{
+    char path[256], beside[256];
+    enum err err;
+
+    write_file("p.json", policies, beside);
+    write_file("c.json", text, path);
+    err = config_load(path, ret_config, error);
+    assert_int_equal(unlink(path) | unlink(beside), 0);
+    return err;
+}
+
+static void policies_of_a_file_stand_beside_those_of_the_section(void **state)
+{
+    struct config *config = NULL;
+
+    (void)state;
+    assert_int_equal(
+        load_with("{\"auto\":{\"value_usd\":0.5,\"default\":\"b\"," PROMISE "}}",
+                  WITH_POLICIES ",\"policies\":{\"mine\":{}}}", &config, NULL),
+        ERR_OK);
+    assert_int_equal(config->n_policies, 2);
+    assert_string_equal(config->policies[0].name, "auto");
+    assert_true(config->policies[0].lambda == 2);
+    assert_int_equal(config->policies[0].default_expert, 1);
+    assert_true(config->policies[0].has_expected);
+    assert_true(config->policies[0].expected.quality_high == 0.92);
+    assert_int_equal(config->policies[0].expected.rows, 300);
+    assert_string_equal(config->policies[0].expected.bundle, "b7");
+    assert_false(config->policies[1].has_expected);
+    config_unref(config);
+}
+
+static void the_section_says_what_it_says_over_the_file(void **state)
+{
+    struct config *config = NULL;
+    const struct config_policy *policy;
+
+    (void)state;
+    assert_int_equal(
+        load_with("{\"auto\":{\"value_usd\":0.5,\"switch_z\":3,\"default\":\"b\"," PROMISE
+                  "}}",
+                  WITH_POLICIES ",\"policies\":{\"auto\":{\"max_output_tokens\":7}}}",
+                  &config, NULL),
+        ERR_OK);
+    policy = &config->policies[0];
+    assert_int_equal(config->n_policies, 1);
+    assert_int_equal(policy->max_output_tokens, 7);
+    assert_true(policy->lambda == 2 && policy->switch_z == 3 && !policy->silent_switch_z);
+    assert_int_equal(policy->default_expert, 1);
+    assert_true(policy->has_expected);
+    config_unref(config);
+}
+
+static void a_promise_is_void_where_other_experts_are_chosen(void **state)
+{
+    static const char *const others[] = { "\"value_usd\":1", "\"switch_z\":0",
+                                          "\"experts\":[\"b\"]", "\"min_quality\":0.5" };
+    char text[1024];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        struct config *config = NULL;
+
+        (void)snprintf(text, sizeof text, WITH_POLICIES ",\"policies\":{\"auto\":{%s}}}",
+                       others[i]);
+        assert_int_equal(
+            load_with("{\"auto\":{\"value_usd\":0.5," PROMISE "}}", text, &config, NULL),
+            ERR_OK);
+        assert_false(config->policies[0].has_expected);
+        config_unref(config);
+    }
+}
+
+static void another_file_of_policies_is_another_version(void **state)
+{
+    struct config *one = NULL, *two = NULL;
+
+    (void)state;
+    assert_int_equal(
+        load_with("{\"auto\":{\"value_usd\":1}}", WITH_POLICIES "}", &one, NULL), ERR_OK);
+    assert_int_equal(
+        load_with("{\"auto\":{\"value_usd\":2}}", WITH_POLICIES "}", &two, NULL), ERR_OK);
+    assert_string_not_equal(one->version, two->version);
+    config_unref(one);
+    config_unref(two);
+}
+
+static void a_mistake_in_the_file_of_policies_is_shown_there(void **state)
+{
+    static const struct {
+        const char *policies, *text;
+    } wrong[] = {
+        { "{\"auto\":\n {\"value_usd\":0}}",
+          "p.json:2:15: /auto/value_usd: must be more than 0" },
+        { "{\"auto\":{}", "p.json:1:10: '}' expected" },
+        { "{\"auto\":{\"expected\":{}}}",
+          "p.json:1:21: /auto/expected: 'quality' is missing" },
+        { "[]", "p.json:1:1: must be an object with at most 64 policies" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        struct config_error error = { .set = false };
+        struct config *config = NULL;
+        char line[1200], want[512];
+
+        assert_int_equal(load_with(wrong[i].policies, WITH_POLICIES "}", &config, &error),
+                         ERR_INVALID);
+        (void)snprintf(want, sizeof want, "%s/%s", folder, wrong[i].text);
+        assert_string_equal(config_error_text(&error, line, sizeof line), want);
+    }
+}
+
+static void models_tell_what_a_policy_was_tuned_to(void **state)
+{
+    struct config *config = NULL;
+    struct buf out;
+
+    (void)state;
+    assert_int_equal(load_with("{\"auto\":{\"value_usd\":0.5," PROMISE "}}",
+                               WITH_POLICIES "}", &config, NULL),
+                     ERR_OK);
+    buf_init(&out, 65536);
+    assert_true(models_one(config, &key_allow_all, STR("auto"), 1, 1, &out));
+    assert_non_null(
+        buf_find(&out, ",\"expected\":{\"quality\":0.9,\"quality_se\":0.01,"));
+    assert_non_null(buf_find(&out, "\"usd_per_1k\":2,\"usd_per_1k_se\":0.1,"));
+    assert_non_null(buf_find(&out, "\"rows\":300,\"bundle\":\"b7\"}}}"));
+    buf_release(&out);
+    config_unref(config);
+}
+
 /* -- the schema -- */
 
 static const json_t *schema_of(const json_t *root, struct str path)
@@ -328,6 +474,12 @@ int main(void)
         cmocka_unit_test(references_keep_a_config_alive),
         cmocka_unit_test(names_are_found),
         cmocka_unit_test(models_list_is_json_in_openai_shape),
+        cmocka_unit_test(policies_of_a_file_stand_beside_those_of_the_section),
+        cmocka_unit_test(the_section_says_what_it_says_over_the_file),
+        cmocka_unit_test(a_promise_is_void_where_other_experts_are_chosen),
+        cmocka_unit_test(another_file_of_policies_is_another_version),
+        cmocka_unit_test(a_mistake_in_the_file_of_policies_is_shown_there),
+        cmocka_unit_test(models_tell_what_a_policy_was_tuned_to),
         cmocka_unit_test(the_schema_says_what_the_tables_say),
     };
 

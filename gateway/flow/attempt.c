@@ -428,7 +428,7 @@ static enum attempt_end entered(struct attempt *attempt)
     const struct attempt_spec *spec = &attempt->spec;
 
     switch (upstream_enter(&attempt->place, spec->snapshot, spec->expert, spec->endpoint,
-                           spec->metrics)) {
+                           spec->early, spec->metrics)) {
     case UPSTREAM_FULL:
         return ATTEMPT_FULL;
     case UPSTREAM_SHUT:

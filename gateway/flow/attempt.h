@@ -98,6 +98,7 @@ struct attempt_spec {
     struct metrics_block *metrics;   /* the worker's */
     const struct chat_request *chat; /* in the form that this expert takes */
     int64_t limit_tokens;            /* output limit to send; 0: as the client has it */
+    bool early;                      /* it is down, and tried before its time */
     bool fresh;                      /* on no kept connection */
     struct str request_id;
     const struct http_header

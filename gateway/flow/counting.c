@@ -87,7 +87,7 @@ static void ask(struct counting *counting, const struct counting_tools *tools,
         buf_release(&question);
         return;
     }
-    if (upstream_enter(&call->place, tools->snapshot, expert, at.endpoint, NULL) !=
+    if (upstream_enter(&call->place, tools->snapshot, expert, at.endpoint, false, NULL) !=
         UPSTREAM_ENTERED) {
         buf_release(&question);
         log_failure(call, "full");

@@ -394,7 +394,7 @@ static const char *enter_expert(struct decision_call *call, size_t expert, uint3
         return "limited";
     if (!upstream_may_call(at.may))
         return "down";
-    switch (upstream_enter(&call->place, decision->snapshot, expert, at.endpoint,
+    switch (upstream_enter(&call->place, decision->snapshot, expert, at.endpoint, false,
                            decision->tools.metrics)) {
     case UPSTREAM_FULL:
         return "full";

@@ -280,9 +280,15 @@ static enum step step_decide(struct exchange *x)
         return STEP_EMBED;
     if (x->decision.state == DECISION_WAITING)
         return STEP_DECIDE;
-    x->decided_us = exchange_now_us();
+    if (x->pausing && x->pause_timer.slot != 0)
+        return STEP_DECIDE;
+    if (!x->pausing)
+        x->decided_us = exchange_now_us();
+    x->pausing = false;
     x->remaining_pico = purse_remaining(&x->purse);
     if (!forward_choose(x)) {
+        if (x->route != EXCHANGE_DECISION && forward_pause(x))
+            return STEP_DECIDE;
         forward_refuse(x);
         return STEP_RESPOND;
     }
@@ -378,13 +384,15 @@ static enum step ask_on(struct exchange *x)
     }
 }
 
-/* Whoever may do better than before; if they all went down meanwhile, the last failure
- * stands. */
+/* Whoever may do better than before; if they all are down, and nobody is worth waiting for,
+ * the last failure stands. */
 static enum step ask_again(struct exchange *x)
 {
     x->pausing = false;
     if (forward_choose(x))
         return ask_on(x);
+    if (forward_pause(x))
+        return STEP_FORWARD;
     forward_give_up(x);
     return STEP_RESPOND;
 }

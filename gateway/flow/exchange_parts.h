@@ -107,17 +107,21 @@ struct exchange {
         passed; /* bit i: decision.plan.choices[i] is not asked (any more): it failed,
                         does not fit, or may not be called */
     uint64_t spared; /* of them, those in slow start: asked when nobody else is left */
-    uint64_t sorry;  /* of them, those that failed and may do better after a pause */
-    bool ill;        /* somebody was passed over for his health */
+    uint64_t
+        unwell; /* of them, those that are down or limited, and have not failed here */
+    uint64_t sorry; /* of them, those that failed and may do better after a pause */
+    bool ill;       /* somebody was passed over for his health */
     uint64_t
         well_us;   /* when the first of those may be called again; UINT64_MAX: unknown */
     int chosen;    /* in decision.plan: who is asked, or answered; -1: nobody yet */
     size_t expert; /* the same as the configuration's index; valid if chosen >= 0 */
     unsigned attempts; /* calls made so far */
     size_t endpoint;   /* of the expert */
+    bool early;        /* it is down, and tried before its time */
     uint32_t tried;    /* bit e: its endpoint e was */
     bool again;        /* a closed connection was made up for */
     unsigned pauses;   /* made so far, before somebody was asked once more */
+    uint64_t waits_us; /* since when somebody's health is waited for; 0: it is not */
     bool pausing;      /* pause_timer runs, or has just run */
     bool passed_over;  /* a better choice was not affordable */
     bool failed_over;  /* a better choice failed */
@@ -208,8 +212,9 @@ bool forward_choose(struct exchange *x);
 void forward_refuse(struct exchange *x);
 /* Who was asked has failed: he is not chosen again before a pause. */
 void forward_failed(struct exchange *x);
-/* Who failed and may do better after a pause is asked again then: the timer is set. False:
- * nobody, or the pauses are used up, or the deadline is too near. */
+/* Who failed and may do better after a pause is asked again then, and who is not well may be
+ * by then: the timer is set. False: nobody is worth waiting for, or the pauses are used up, or
+ * the deadline is too near. */
 bool forward_pause(struct exchange *x);
 /* May it be sent once more, though whoever had it may have carried it out? */
 bool forward_may_resend(const struct exchange *x);

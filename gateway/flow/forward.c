@@ -4,6 +4,10 @@
  * has: the terms of order_fit are the only ones an expert is ever asked on. And whoever is
  * chosen may be called: an endpoint that is down, or that named a time before which it wants
  * no calls, is not asked, and who is in slow start only in turn or when nobody else is left.
+ *
+ * Nobody is left, since those that did not fail here are down: one of them is tried before its
+ * time (health.h, "Early"); while another request makes that trial it is waited for, but
+ * no longer than until it has failed.
  */
 #include <assert.h>
 
@@ -31,6 +35,7 @@ static void pass_by(struct exchange *x, size_t i, const struct upstream_choice *
         x->spared |= UINT64_C(1) << i;
         return;
     }
+    x->unwell |= UINT64_C(1) << i;
     if (!x->ill || at->until_us < x->well_us)
         x->well_us = at->until_us;
     x->ill = true;
@@ -41,8 +46,10 @@ static void choose(struct exchange *x, size_t i, const struct upstream_choice *a
     x->chosen = (int)i;
     x->expert = x->decision.plan.choices[i].expert;
     x->endpoint = at->endpoint;
+    x->early = at->early;
     x->tried = 0;
     x->passed &= ~(UINT64_C(1) << i);
+    x->unwell &= ~(UINT64_C(1) << i);
     x->order.excluded[x->expert] = EXCLUDED_NOT;
     /* Whoever stands before it and is not asked was down, limited or spared. */
     x->failed_over |= x->ill || x->spared != 0;
@@ -75,6 +82,36 @@ static bool choose_spared(struct exchange *x)
     return false;
 }
 
+/* Nobody at all is left: of those that are down whoever's trial is due next. */
+static bool choose_early(struct exchange *x)
+{
+    uint64_t now = loop_now_us(exchange_loop(x)), left = x->unwell;
+
+    while (left != 0) {
+        struct upstream_choice best = { .early = false };
+        size_t first = 0;
+
+        for (uint64_t rest = left; rest != 0; rest &= rest - 1) {
+            size_t i = (size_t)__builtin_ctzll(rest);
+            struct upstream_choice at = upstream_choose_early(
+                x->snapshot, x->decision.plan.choices[i].expert, now);
+
+            if (!at.early || (best.early && best.until_us <= at.until_us))
+                continue;
+            best = at;
+            first = i;
+        }
+        if (!best.early)
+            return false;
+        if (fits(x, first)) {
+            choose(x, first, &best);
+            return true;
+        }
+        left &= ~(UINT64_C(1) << first);
+    }
+    return false;
+}
+
 bool forward_choose(struct exchange *x)
 {
     const struct plan *plan = &x->decision.plan;
@@ -99,7 +136,7 @@ bool forward_choose(struct exchange *x)
         x->passed |= UINT64_C(1) << i;
         x->passed_over = true;
     }
-    return choose_spared(x);
+    return choose_spared(x) || choose_early(x);
 }
 
 void forward_refuse(struct exchange *x)
@@ -135,6 +172,7 @@ bool forward_next_endpoint(struct exchange *x)
     if (!upstream_may_call(at.may) || !fits(x, (size_t)x->chosen))
         return false;
     x->endpoint = at.endpoint;
+    x->early = false;
     return true;
 }
 
@@ -158,16 +196,18 @@ void forward_failed(struct exchange *x)
     if (attempt_same(x->attempt.end) &&
         (!unsure(x) || exchange_config(x)->resend == CONFIG_UNSURE_ANYWHERE))
         x->sorry |= bit;
+    if (x->attempt.end == ATTEMPT_SHUT) /* somebody else was quicker with its trial */
+        x->unwell |= bit;
 }
 
 /* Half of it by chance, so that who failed together does not come back together. */
-static uint64_t pause_us(const struct exchange *x, uint64_t now)
+static uint64_t pause_us(const struct exchange *x, unsigned pauses, uint64_t now)
 {
     const struct config_limits *limits = &exchange_config(x)->limits;
     int64_t ms = limits->backoff_ms;
     uint64_t us, chance;
 
-    for (unsigned i = 0; i < x->pauses && ms < limits->backoff_max_ms; i++)
+    for (unsigned i = 0; i < pauses && ms < limits->backoff_max_ms; i++)
         ms *= 2;
     if (ms > limits->backoff_max_ms)
         ms = limits->backoff_max_ms;
@@ -176,12 +216,48 @@ static uint64_t pause_us(const struct exchange *x, uint64_t now)
     return us / 2 + chance % (us / 2 + 1);
 }
 
-/* An expert that named a time is waited for until then. */
-bool forward_pause(struct exchange *x)
+/* Whoever may be well again is looked at anew. */
+static void pause_for(struct exchange *x, uint64_t until_us)
+{
+    exchange_arm(x, &x->pause_timer, until_us);
+    x->pausing = true;
+    x->passed &= ~x->unwell;
+    x->unwell = 0;
+    x->ill = false;
+}
+
+/* In short pauses, as long as one that did not fail here may be well at the end of
+ * backoff_max_ms, and until it was tried by somebody and has failed. */
+static bool wait_for_health(struct exchange *x)
 {
     const struct config_limits *limits = &exchange_config(x)->limits;
     uint64_t now = loop_now_us(exchange_loop(x));
-    uint64_t us = pause_us(x, now), said = 0;
+    uint64_t until = now + pause_us(x, 0, now);
+    uint64_t since = x->waits_us != 0 ? x->waits_us : now;
+    uint64_t by = since + (uint64_t)limits->backoff_max_ms * 1000;
+    bool hope = false;
+
+    if (by > x->deadline.due_us)
+        by = x->deadline.due_us;
+    for (uint64_t rest = x->unwell; rest != 0 && !hope; rest &= rest - 1) {
+        size_t i = (size_t)__builtin_ctzll(rest);
+
+        hope = upstream_hope(x->snapshot, x->decision.plan.choices[i].expert, since, now,
+                             by);
+    }
+    if (!hope || until >= by)
+        return false;
+    x->waits_us = since;
+    pause_for(x, until);
+    return true;
+}
+
+/* An expert that named a time is waited for until then. */
+static bool pause_for_failed(struct exchange *x)
+{
+    const struct config_limits *limits = &exchange_config(x)->limits;
+    uint64_t now = loop_now_us(exchange_loop(x));
+    uint64_t us = pause_us(x, x->pauses, now), said = 0;
 
     if (x->sorry == 0 || x->pauses >= (unsigned)limits->attempts_again)
         return false;
@@ -190,12 +266,16 @@ bool forward_pause(struct exchange *x)
     if (said > (uint64_t)limits->backoff_max_ms * 1000 ||
         now + us + said >= x->deadline.due_us)
         return false;
-    exchange_arm(x, &x->pause_timer, now + us + said);
     x->pauses++;
-    x->pausing = true;
     x->passed &= ~x->sorry;
     x->sorry = 0;
+    pause_for(x, now + us + said);
     return true;
+}
+
+bool forward_pause(struct exchange *x)
+{
+    return pause_for_failed(x) || wait_for_health(x);
 }
 
 /* -- asking ------------------------------------------------------------------------------ */
@@ -274,6 +354,7 @@ void forward_ask(struct exchange *x)
         .metrics = x->metrics,
         .chat = x->form,
         .limit_tokens = x->terms.limit_tokens,
+        .early = x->early,
         .fresh = x->attempt.end == ATTEMPT_STALE,
         .request_id = x->request_id,
         .forwarded = x->forwarded,

@@ -14,13 +14,15 @@
 
 #include <stddef.h>
 
-#define TIME_BITS  56
-#define TIME_MAX   ((UINT64_C(1) << TIME_BITS) - 1)
-#define OPENS_MAX  63u
-#define COUNT_BITS 24
-#define COUNT_MAX  ((UINT64_C(1) << COUNT_BITS) - 1)
+#define TIME_BITS   56
+#define TIME_MAX    ((UINT64_C(1) << TIME_BITS) - 1)
+#define OPENS_MAX   63u
+#define COUNT_BITS  24
+#define COUNT_MAX   ((UINT64_C(1) << COUNT_BITS) - 1)
 
-#define SLOW_FIRST 100 /* per mille of the calls at the beginning of slow start */
+#define EARLY_SHARE 10 /* of the first open time: so long nobody tries it early */
+
+#define SLOW_FIRST  100 /* per mille of the calls at the beginning of slow start */
 
 struct breaker {
     enum health_state state;
@@ -179,6 +181,48 @@ enum health_may health_look(struct health *health, const struct health_rules *ru
                                                            : HEALTH_MAY_SLOW;
 }
 
+/* -- before its time --------------------------------------------------------------------- */
+
+/* From when on it may be tried early: it was opened, or found to be down still, a while
+ * ago. UINT64_MAX: not at all. */
+static uint64_t early_from(const struct health *health, const struct health_rules *rules,
+                           const struct breaker *b)
+{
+    uint64_t limited =
+        atomic_load_explicit(&health->limited_until_us, memory_order_relaxed);
+    uint64_t from = atomic_load_explicit(&health->changed_us, memory_order_relaxed) +
+                    rules->open_us / EARLY_SHARE;
+
+    if (b->state != HEALTH_OPEN || rules->checked_us > 0)
+        return UINT64_MAX;
+    return limited > from ? limited : from;
+}
+
+bool health_early(const struct health *health, const struct health_rules *rules,
+                  uint64_t now_us)
+{
+    const struct breaker b =
+        unpack(atomic_load_explicit(&health->breaker, memory_order_relaxed));
+
+    return early_from(health, rules, &b) <= now_us;
+}
+
+bool health_hope(const struct health *health, const struct health_rules *rules,
+                 uint64_t since_us, uint64_t now_us, uint64_t by_us)
+{
+    const struct breaker b =
+        unpack(atomic_load_explicit(&health->breaker, memory_order_relaxed));
+    uint64_t until;
+
+    if (health_show(health, rules, now_us, &until) <= HEALTH_MAY_SLOW)
+        return true;
+    if (b.state == HEALTH_OPEN &&
+        atomic_load_explicit(&health->changed_us, memory_order_relaxed) > since_us)
+        return false;
+    return b.state == HEALTH_HALF_OPEN || until <= by_us ||
+           early_from(health, rules, &b) <= by_us;
+}
+
 /* -- counting ---------------------------------------------------------------------------- */
 
 /* Adds a call to the window of now; true: too many of its calls failed. */
@@ -261,46 +305,53 @@ static enum health_change told_closed(struct health *health,
 
 /* -- a call ------------------------------------------------------------------------------ */
 
-/* The trial is ours if we put off the next one. */
+/* The trial is ours if we put off the next one. Before its time only one is under way: while
+ * it is, the breaker is half open. */
 static bool take_trial(struct health *health, const struct health_rules *rules,
-                       uint64_t now_us, uint64_t word, enum health_change *ret_change)
+                       bool early, uint64_t now_us, uint64_t word,
+                       struct health_ticket *ret_ticket, enum health_change *ret_change)
 {
     const struct breaker b = unpack(word);
+    bool due = b.time_us <= now_us;
 
-    if (b.time_us > now_us ||
+    if ((!due && !(early && b.state == HEALTH_OPEN)) ||
         !change(health, &word,
                 pack(HEALTH_HALF_OPEN, b.opens, open_until(rules, b.opens, now_us)),
                 now_us))
         return false;
+    *ret_ticket =
+        (struct health_ticket){ .trial = true, .until_us = due ? 0 : b.time_us };
     *ret_change = b.state == HEALTH_OPEN ? HEALTH_TRYING : HEALTH_SAME;
     return true;
 }
 
-bool health_enter(struct health *health, const struct health_rules *rules,
+bool health_enter(struct health *health, const struct health_rules *rules, bool early,
                   uint64_t now_us, struct health_ticket *ret_ticket,
                   enum health_change *ret_change)
 {
     uint64_t word = atomic_load_explicit(&health->breaker, memory_order_relaxed);
-    bool trial = word >> 62 != HEALTH_CLOSED;
+    struct health_ticket ticket = { .trial = false };
 
     *ret_change = HEALTH_SAME;
-    if (trial && !take_trial(health, rules, now_us, word, ret_change))
+    if (word >> 62 != HEALTH_CLOSED &&
+        !take_trial(health, rules, early, now_us, word, &ticket, ret_change))
         return false;
     atomic_fetch_add_explicit(&health->in_flight, 1, memory_order_relaxed);
-    *ret_ticket = (struct health_ticket){ .trial = trial };
+    *ret_ticket = ticket;
     return true;
 }
 
-/* Closed again, or open for longer; without a word of it the next call is the trial. */
+/* Closed again, or open for longer; without a word of it the next call is the trial. An early
+ * one (until_us is still to come) that fails, or says nothing, leaves all as it was. */
 static enum health_change told_trial(struct health *health,
                                      const struct health_rules *rules, uint64_t now_us,
-                                     enum health_said said)
+                                     uint64_t until_us, enum health_said said)
 {
     uint64_t word = atomic_load(&health->breaker);
 
     for (;;) {
         const struct breaker b = unpack(word);
-        uint64_t next = pack(HEALTH_OPEN, b.opens, now_us);
+        uint64_t next = pack(HEALTH_OPEN, b.opens, until_us > now_us ? until_us : now_us);
 
         if (b.state != HEALTH_HALF_OPEN)
             return b.state == HEALTH_CLOSED && said != HEALTH_NOTHING
@@ -309,7 +360,7 @@ static enum health_change told_trial(struct health *health,
         if (said == HEALTH_WORKED) {
             forget(health);
             next = pack(HEALTH_CLOSED, b.opens, now_us);
-        } else if (said == HEALTH_FAILED) {
+        } else if (said == HEALTH_FAILED && until_us <= now_us) {
             next = pack(HEALTH_OPEN, b.opens + 1, open_until(rules, b.opens + 1, now_us));
         }
         if (change(health, &word, next, now_us))
@@ -329,7 +380,7 @@ enum health_change health_told(struct health *health, const struct health_rules 
         note_failure(health, now_us, why);
     ticket->trial = false;
     if (trial)
-        return told_trial(health, rules, now_us, said);
+        return told_trial(health, rules, now_us, ticket->until_us, said);
     if (health_state(health) != HEALTH_CLOSED)
         return HEALTH_SAME; /* it began before: the trial knows better */
     return told_closed(health, rules, now_us, said == HEALTH_FAILED);
@@ -342,7 +393,8 @@ enum health_change health_leave(struct health *health, const struct health_rules
 
     atomic_fetch_sub_explicit(&health->in_flight, 1, memory_order_relaxed);
     ticket->trial = false;
-    return trial ? told_trial(health, rules, now_us, HEALTH_NOTHING) : HEALTH_SAME;
+    return trial ? told_trial(health, rules, now_us, ticket->until_us, HEALTH_NOTHING)
+                 : HEALTH_SAME;
 }
 
 bool health_limit(struct health *health, const struct health_rules *rules,

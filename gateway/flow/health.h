@@ -22,6 +22,11 @@
  * left) the next one is the trial; if it takes longer than the time that the breaker was
  * open, another one is let through as well.
  *
+ * Early. Who has nobody else to ask need not wait for a trial's time: while it is open one call
+ * at a time is let through (health_early, health_enter with `early`), a tenth of rules.open_us after it was
+ * last known to be down. If that call fails, all is as it was before it: it lengthens nothing.
+ * An endpoint that is checked (health_checked) has none, since its checks know better.
+ *
  * Slow start. For rules.slow_us after it recovered, only a share of the calls should come here, from a
  * tenth growing to all: health_look says SLOW for the others. Who has nobody else to ask may call anyway.
  *
@@ -112,6 +117,8 @@ struct health {
 /* Of one call. */
 struct health_ticket {
     bool trial; /* what it says decides, and it has not been said yet */
+    uint64_t
+        until_us; /* of an early trial: when the next one is due if it fails; else 0 */
 };
 
 const char *health_state_word(enum health_state state);
@@ -125,10 +132,18 @@ enum health_may health_look(struct health *health, const struct health_rules *ru
 enum health_may health_show(const struct health *health, const struct health_rules *rules,
                             uint64_t now_us, uint64_t *ret_until_us);
 
+/* It is down: may a trial be made now, before its time, by who has nobody else to ask? */
+bool health_early(const struct health *health, const struct health_rules *rules,
+                  uint64_t now_us);
+/* Is it worth waiting for? It may be called now, or a trial that is under way or may begin
+ * until by_us could show that it is well; and none has failed since since_us. */
+bool health_hope(const struct health *health, const struct health_rules *rules,
+                 uint64_t since_us, uint64_t now_us, uint64_t by_us);
+
 /* A call begins. False: it is down, or somebody else makes the trial: nothing is counted.
- * *ret_change: TRYING or SAME. */
+ * early: a trial before its time, see health_early. *ret_change: TRYING or SAME. */
 NODISCARD bool health_enter(struct health *health, const struct health_rules *rules,
-                            uint64_t now_us, struct health_ticket *ret_ticket,
+                            bool early, uint64_t now_us, struct health_ticket *ret_ticket,
                             enum health_change *ret_change);
 /* why: of a failure, a static word. */
 enum health_change health_told(struct health *health, const struct health_rules *rules,

@@ -89,6 +89,37 @@ struct upstream_choice upstream_choose(struct snapshot *snapshot, size_t expert,
     return best;
 }
 
+struct upstream_choice upstream_choose_early(struct snapshot *snapshot, size_t expert,
+                                             uint64_t now)
+{
+    const struct endpoints *endpoints = &snapshot->endpoints[expert];
+    struct upstream_choice best = { .may = HEALTH_MAY_DOWN };
+
+    for (size_t e = 0; e < endpoints->n; e++) {
+        const struct health *health = &endpoints->list[e]->health;
+        struct upstream_choice one = { .endpoint = e, .early = true };
+
+        if (!health_early(health, &endpoints->rules, now))
+            continue;
+        one.may = health_show(health, &endpoints->rules, now, &one.until_us);
+        if (!best.early || one.until_us < best.until_us)
+            best = one;
+    }
+    return best;
+}
+
+bool upstream_hope(struct snapshot *snapshot, size_t expert, uint64_t since_us,
+                   uint64_t now, uint64_t by_us)
+{
+    const struct endpoints *endpoints = &snapshot->endpoints[expert];
+
+    for (size_t e = 0; e < endpoints->n; e++)
+        if (health_hope(&endpoints->list[e]->health, &endpoints->rules, since_us, now,
+                        by_us))
+            return true;
+    return false;
+}
+
 /* -- health ------------------------------------------------------------------------------ */
 
 static const char *const change_words[] = {
@@ -127,7 +158,7 @@ static void changed(const struct snapshot *snapshot, size_t expert, size_t endpo
 }
 
 enum upstream_entry upstream_enter(struct upstream_call *call, struct snapshot *snapshot,
-                                   size_t expert, size_t endpoint,
+                                   size_t expert, size_t endpoint, bool early,
                                    struct metrics_block *metrics)
 {
     atomic_uint *in_flight = &snapshot->gauges[expert]->in_flight;
@@ -144,9 +175,9 @@ enum upstream_entry upstream_enter(struct upstream_call *call, struct snapshot *
     }
     health = health_of(snapshot, expert, endpoint);
     /* The time matters to a trial alone; whoever opens it meanwhile is right to be heard. */
-    if (!health_enter(health, &snapshot->endpoints[expert].rules,
-                      health_state(health) == HEALTH_CLOSED ? 0 : now_us(), &call->ticket,
-                      &change)) {
+    if (!health_enter(health, &snapshot->endpoints[expert].rules, early,
+                      !early && health_state(health) == HEALTH_CLOSED ? 0 : now_us(),
+                      &call->ticket, &change)) {
         atomic_fetch_sub(in_flight, 1);
         return UPSTREAM_SHUT;
     }

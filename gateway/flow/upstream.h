@@ -1,6 +1,7 @@
 /* upstream.h - how an expert of the snapshot is reached: endpoint, key, limits, room, health.
  *
  *     upstream_choose()                which endpoint, if any may be called now
+ *     upstream_choose_early()          which one might be tried before its time
  *     upstream_enter(&call, ..)        in flight, at the expert and at the endpoint
  *         upstream_told(&call, ..)     what the call says of the endpoint's health
  *         upstream_limit(&call, ..)    it asked to be left alone for so long
@@ -29,11 +30,19 @@ struct upstream_choice {
     enum health_may may; /* TRIAL, READY or SLOW: it may be called */
     size_t endpoint;     /* of the expert; then */
     uint64_t until_us;   /* else: when to look again */
+    bool early;          /* it may be tried all the same, see upstream_choose_early */
 };
 
 /* tried: bit e: endpoint e is out of the question. With all of them tried: DOWN, until 0. */
 struct upstream_choice upstream_choose(struct snapshot *snapshot, size_t expert,
                                        uint32_t tried, uint64_t now_us);
+/* For who has nobody else to ask: of the endpoints that are down and may be tried before their
+ * time (health_early) the one whose time comes first; none: `early` is false. */
+struct upstream_choice upstream_choose_early(struct snapshot *snapshot, size_t expert,
+                                             uint64_t now_us);
+/* Is one of its endpoints worth waiting for, see health_hope? */
+bool upstream_hope(struct snapshot *snapshot, size_t expert, uint64_t since_us,
+                   uint64_t now_us, uint64_t by_us);
 /* What a call that broke is counted as, by who broke it: CONNECT, TIMEOUT, or else CUT. */
 enum metric_attempt upstream_broken(enum http_result_code code);
 /* TRIAL, READY, SLOW. */
@@ -53,10 +62,10 @@ struct upstream_call {
     struct health_ticket ticket;
 };
 
-/* Without ENTERED nothing is counted. metrics: the thread's own; NULL: none. */
+/* Without ENTERED nothing is counted. early: chosen so. metrics: the thread's own; NULL: none. */
 NODISCARD enum upstream_entry upstream_enter(struct upstream_call *call,
                                              struct snapshot *snapshot, size_t expert,
-                                             size_t endpoint,
+                                             size_t endpoint, bool early,
                                              struct metrics_block *metrics);
 /* why: a static word. */
 void upstream_told(struct upstream_call *call, enum health_said said, const char *why);

@@ -148,7 +148,6 @@ class Daemon:
 
     def _config(self):
         experts = {name: expert(mortal.url, model=f"script:{TOKENS}", price=None,
-                                health={"open_ms": 100, "open_max_ms": 500},  # they are back within half a second
                                 generator_more={"price": {"input": EXPERTS[name] / 1e6, "output": EXPERTS[name] / 1e6}})
                    for name, mortal in zip(EXPERTS, self.mortals)}
         tokens = {"value_usd": 0.02, "max_output_tokens": 64 + self.reloads % 7}  # each configuration is another one

@@ -232,6 +232,105 @@ CLIENTS_DOING = {
 }
 
 
+# A tenth of the first open time after it was found to be down, somebody who has nobody else may try it.
+EARLY = {"failures": 3, "open_ms": int(10_000 * SLOW), "open_max_ms": int(10_000 * SLOW), "slow_start_ms": 0}
+PATIENT = {"attempts_again": 0, "backoff_ms": 50, "backoff_max_ms": int(60_000 * SLOW)}
+
+
+def down(run, **limits):
+    """The only expert, and it is down; gives the gateway, the expert and the switch of what it does next."""
+    switch = Switch(scripts.refuse(500))
+    only = run.expert(switch)
+    gateway = run.gateway(config({"only": expert(only, health=EARLY)}, limits={**PATIENT, **limits}, store="frugal.db"))
+    for _ in range(3):
+        assert gateway.chat().status == 502
+    assert states(gateway, "only") == ["down"]
+    return gateway, only, switch
+
+
+def _failing_after(gate):
+    def failing(call):
+        call.wait(gate)
+        scripts.refuse(500)(call)
+    return failing
+
+
+def test_with_nobody_else_left_an_expert_that_is_down_is_tried_before_its_time(run):
+    gateway, only, switch = down(run)
+    switch.script = scripts.answer("back")
+    answer = gateway.chat()
+    assert answer.status == 200 and answer["x-frugal-reason"] == "failover"
+    assert states(gateway, "only") == ["ready"]
+    assert only.asked == 4
+    assert float(gateway.log.wait(event="request", status="200")["total_ms"]) < 7500 * SLOW
+    assert gateway.metrics().value("frugal_expert_trials_total", expert="only") == 1
+
+
+def test_while_one_request_tries_it_the_others_wait(run):
+    gateway, only, switch = down(run)
+    gate, held = Gate(), []
+
+    def late(call):
+        held.append(call)
+        call.wait(gate)
+        scripts.answer("back")(call)
+
+    switch.script = late
+    asking = [_Asking(gateway) for _ in range(6)]
+    eventually(lambda: len(held) == 1 and gateway.metrics().value("frugal_requests_in_flight") == 6, "the trial")
+    # All of them have looked several times since; none was let through beside the trial.
+    assert gateway.get("/readyz").status == 200 and len(held) == 1
+    gate.open()
+    assert [one.result().status for one in asking] == [200] * 6
+    assert gateway.metrics().value("frugal_expert_trials_total", expert="only") == 1
+    Ledger(gateway.folder / "frugal.db").is_consistent()
+
+
+def test_who_waited_for_a_trial_that_failed_hears_it_at_once(run):
+    gateway, only, switch = down(run)
+    gate = Gate()
+    switch.script = _failing_after(gate)
+    asking = [_Asking(gateway) for _ in range(4)]
+    eventually(lambda: only.asked == 4 and gateway.metrics().value("frugal_requests_in_flight") == 4, "the trial")
+    gate.open()
+    answers = [one.result() for one in asking]
+    assert sorted(answer.status for answer in answers) == [502, 503, 503, 503]
+    assert all(1 <= int(answer["Retry-After"]) <= 13 * SLOW for answer in answers if answer.status == 503)
+    assert only.asked == 4
+    assert gateway.metrics().value("frugal_reservations") == 0
+
+
+def test_nobody_waits_for_a_trial_beyond_the_deadline(run):
+    gateway, only, switch = down(run)
+    gate = Gate()
+    switch.script = _failing_after(gate)
+    trying = _Asking(gateway)
+    eventually(lambda: only.asked == 4, "the trial")
+    answer = gateway.chat(headers={"x-frugal-deadline-ms": "500"})
+    assert answer.status in (503, 504) and only.asked == 4
+    gate.open()
+    assert trying.result().status == 502
+
+
+def test_after_a_failure_an_expert_that_is_down_is_the_last_resort(run):
+    switch, other = Switch(scripts.refuse(500)), Switch(scripts.answer("from the second"))
+    gateway = run.gateway(config({"first": expert(run.expert(switch), health=EARLY), "second": expert(run.expert(other))},
+                                 limits=PATIENT))
+    for _ in range(3):
+        assert gateway.chat()["x-frugal-expert"] == "second"
+    switch.script = scripts.answer("back")
+    other.script = scripts.refuse(503)
+    answer = gateway.chat()
+    assert (answer.status, answer["x-frugal-expert"], answer["x-frugal-reason"]) == (200, "first", "failover")
+
+
+def test_a_limit_that_ends_soon_is_waited_for(run):
+    only = run.expert([scripts.refuse(429, headers={"retry-after-ms": str(int(500 * SLOW))}), scripts.answer()])
+    gateway = run.gateway(config({"only": expert(only)}, limits=PATIENT))
+    assert gateway.chat().status == 503
+    assert gateway.chat().status == 200
+
+
 def test_an_error_event_of_a_filter_takes_nobody_out(run):
     def filtered(call):
         call.head(stream=True)

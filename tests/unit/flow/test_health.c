@@ -38,7 +38,9 @@ enum event {
     LOOKS,
     SHUT, /* no call may begin */
     BEGINS,
-    WENT_WELL, /* the call that began last */
+    EARLY_SHUT, /* not even a call before its time */
+    EARLY,      /* begins, before its time */
+    WENT_WELL,  /* the call that began last */
     WENT_WRONG,
     LEAVES,
     CHECK_GOOD,
@@ -59,7 +61,7 @@ static enum health_change one_call(struct health *health, uint64_t now_us,
     struct health_ticket ticket = { 0 };
     enum health_change begun, told, left;
 
-    assert_true(health_enter(health, &rules, now_us, &ticket, &begun));
+    assert_true(health_enter(health, &rules, false, now_us, &ticket, &begun));
     told = health_told(health, &rules, now_us, &ticket, said, "cut");
     left = health_leave(health, &rules, now_us, &ticket);
     return told != HEALTH_SAME ? told : left;
@@ -88,10 +90,20 @@ static void take(struct health *health, struct health_ticket *ticket,
     case LOOKS:
         break;
     case SHUT:
-        assert_false(health_enter(health, &rules, now, &other, &change));
+        assert_false(health_enter(health, &rules, false, now, &other, &change));
         break;
     case BEGINS:
-        assert_true(health_enter(health, &rules, now, ticket, &change));
+        assert_true(health_enter(health, &rules, false, now, ticket, &change));
+        break;
+    case EARLY_SHUT:
+        assert_false(health_early(health, &rules, now));
+        break;
+    case EARLY:
+        assert_true(health_early(health, &rules, now));
+        assert_true(health_enter(health, &rules, true, now, ticket, &change));
+        assert_int_equal(change, HEALTH_TRYING);
+        assert_false(health_early(health, &rules, now));
+        assert_false(health_enter(health, &rules, true, now, &other, &change));
         break;
     case WENT_WELL:
     case WENT_WRONG:
@@ -190,6 +202,62 @@ PLAY(a_trial_that_takes_too_long_gets_company, { 1 * SEC, FAILS, 3, OPEN, DOWN }
      { 3 * SEC + LONGEST(1), WORKS, 1, CLOSED, SLOW },
      { 3 * SEC + LONGEST(1), WENT_WRONG, 1, CLOSED, SLOW })
 
+PLAY(who_has_nobody_else_tries_it_before_its_time, { 1 * SEC, FAILS, 3, OPEN, DOWN },
+     { 1 * SEC + 99 * MS, EARLY_SHUT, 1, OPEN, DOWN },
+     { 1 * SEC + 100 * MS, EARLY, 1, HALF_OPEN, DOWN },
+     { 1 * SEC + 110 * MS, SHUT, 3, HALF_OPEN, DOWN },
+     { 1 * SEC + 110 * MS, EARLY_SHUT, 3, HALF_OPEN, DOWN },
+     { 1 * SEC + 120 * MS, WENT_WELL, 1, CLOSED, SLOW })
+
+PLAY(an_early_trial_that_fails_lengthens_nothing, { 1 * SEC, FAILS, 3, OPEN, DOWN },
+     { 1 * SEC + 200 * MS, EARLY, 1, HALF_OPEN, DOWN },
+     { 1 * SEC + 210 * MS, WENT_WRONG, 1, OPEN, DOWN },
+     { 1 * SEC + 309 * MS, EARLY_SHUT, 1, OPEN, DOWN },
+     { 1 * SEC + 400 * MS, EARLY, 1, HALF_OPEN, DOWN },
+     { 1 * SEC + 410 * MS, WENT_WRONG, 1, OPEN, DOWN },
+     { 1 * SEC + 700 * MS, SHUT, 1, OPEN, DOWN },
+     { 1 * SEC + LONGEST(1), LOOKS, 1, OPEN, TRIAL },
+     { 1 * SEC + LONGEST(1), FAILS, 1, OPEN, DOWN },
+     { 1 * SEC + LONGEST(1) + 1400 * MS, SHUT, 1, OPEN, DOWN })
+
+PLAY(an_early_trial_whose_client_left_changes_nothing, { 1 * SEC, FAILS, 3, OPEN, DOWN },
+     { 1 * SEC + 100 * MS, EARLY, 1, HALF_OPEN, DOWN },
+     { 1 * SEC + 110 * MS, LEAVES, 1, OPEN, DOWN },
+     { 1 * SEC + LONGEST(1), LOOKS, 1, OPEN, TRIAL })
+
+PLAY(an_early_trial_that_ends_late_is_like_any_other, { 1 * SEC, FAILS, 3, OPEN, DOWN },
+     { 1 * SEC + 100 * MS, EARLY, 1, HALF_OPEN, DOWN },
+     { 4 * SEC, WENT_WRONG, 1, OPEN, DOWN }, { 4 * SEC + 1400 * MS, SHUT, 1, OPEN, DOWN },
+     { 4 * SEC + LONGEST(2), LOOKS, 1, OPEN, TRIAL })
+
+PLAY(nobody_who_named_a_time_is_tried_before_it, { 1 * SEC, FAILS, 3, OPEN, DOWN },
+     { 1 * SEC + 50 * MS, LIMITED, 1, OPEN, DOWN },
+     { 1 * SEC + 700 * MS, EARLY_SHUT, 1, OPEN, DOWN },
+     { 6 * SEC, EARLY_SHUT, 1, OPEN, LIMIT },
+     { 6 * SEC + 50 * MS, LOOKS, 1, OPEN, TRIAL })
+
+static void who_is_worth_waiting_for(void **state)
+{
+    struct health health = { 0 };
+    struct health_ticket ticket;
+    enum health_change change;
+
+    (void)state;
+    assert_true(health_hope(&health, &rules, SEC, SEC, SEC));
+    for (unsigned i = 0; i < 3; i++)
+        (void)one_call(&health, SEC, HEALTH_FAILED);
+    /* It has failed since; it had failed before: from 100 ms on it may be tried. */
+    assert_false(health_hope(&health, &rules, SEC - 1, SEC, 9 * SEC));
+    assert_false(health_hope(&health, &rules, SEC, SEC, SEC + 99 * MS));
+    assert_true(health_hope(&health, &rules, SEC, SEC, SEC + 100 * MS));
+    assert_true(health_enter(&health, &rules, true, SEC + 100 * MS, &ticket, &change));
+    assert_true(health_hope(&health, &rules, SEC, SEC + 100 * MS, SEC + 110 * MS));
+    (void)health_told(&health, &rules, SEC + 105 * MS, &ticket, HEALTH_FAILED, "cut");
+    (void)health_leave(&health, &rules, SEC + 105 * MS, &ticket);
+    assert_false(health_hope(&health, &rules, SEC, SEC + 110 * MS, 9 * SEC));
+    assert_true(health_hope(&health, &rules, SEC + 200 * MS, SEC + 200 * MS, 2 * SEC));
+}
+
 PLAY(a_call_from_before_does_not_decide, { 1 * SEC, BEGINS, 1, CLOSED, READY },
      { 1 * SEC, FAILS, 3, OPEN, DOWN }, { 1 * SEC, WENT_WELL, 1, OPEN, DOWN })
 
@@ -227,6 +295,7 @@ static void a_checked_one_is_not_tried_by_requests(void **state)
         (void)health_checked(&health, &checked, now, false, "connect");
     for (unsigned i = 0; i < 100; i++, now += 5 * SEC) {
         assert_int_equal(health_show(&health, &checked, now, NULL), HEALTH_MAY_DOWN);
+        assert_false(health_early(&health, &checked, now));
         (void)health_checked(&health, &checked, now, false, "connect");
     }
     (void)health_checked(&health, &checked, now, true, NULL);
@@ -326,7 +395,9 @@ static void *hammer(void *arg)
         int trials;
 
         seed = seed * 1664525u + 1013904223u;
-        if (!health_enter(&crowd.health, &rules, now, &ticket, &change))
+        if (!health_enter(&crowd.health, &rules,
+                          seed >> 29 == 0 && health_early(&crowd.health, &rules, now),
+                          now, &ticket, &change))
             continue;
         if (ticket.trial) {
             trials = 1 + atomic_fetch_add(&crowd.trials, 1);
@@ -375,6 +446,12 @@ int main(void)
         cmocka_unit_test(when_its_time_is_over_one_call_is_let_through),
         cmocka_unit_test(each_failed_trial_doubles_the_time),
         cmocka_unit_test(a_trial_whose_client_left_is_made_by_the_next),
+        cmocka_unit_test(who_has_nobody_else_tries_it_before_its_time),
+        cmocka_unit_test(an_early_trial_that_fails_lengthens_nothing),
+        cmocka_unit_test(an_early_trial_whose_client_left_changes_nothing),
+        cmocka_unit_test(an_early_trial_that_ends_late_is_like_any_other),
+        cmocka_unit_test(nobody_who_named_a_time_is_tried_before_it),
+        cmocka_unit_test(who_is_worth_waiting_for),
         cmocka_unit_test(a_trial_that_takes_too_long_gets_company),
         cmocka_unit_test(a_call_from_before_does_not_decide),
         cmocka_unit_test(who_was_well_for_long_begins_with_the_shortest_time),

@@ -76,10 +76,12 @@ static bool read_decimal(struct str s, struct decimal *d)
     return true;
 }
 
-static enum err parse_scaled(struct str text, int scale, int64_t *ret_value)
+/* `up`: what is too fine is rounded up, and not refused. */
+static enum err parse_scaled(struct str text, int scale, bool up, int64_t *ret_value)
 {
     struct decimal d;
     int64_t value = 0;
+    bool fine;
 
     if (!read_decimal(text, &d))
         return ERR_INVALID;
@@ -87,7 +89,8 @@ static enum err parse_scaled(struct str text, int scale, int64_t *ret_value)
         *ret_value = 0;
         return ERR_OK;
     }
-    if (d.exponent + scale < 0)
+    fine = d.exponent + scale < 0; /* its last digit is not 0 */
+    if (fine && !up)
         return ERR_INVALID;
     for (int i = 0; i < d.n + d.exponent + scale; i++) {
         int64_t digit = i < d.n ? d.digits[i] : 0;
@@ -96,7 +99,7 @@ static enum err parse_scaled(struct str text, int scale, int64_t *ret_value)
             __builtin_add_overflow(value, digit, &value))
             return ERR_OVERFLOW;
     }
-    if (value == MONEY_NONE)
+    if (__builtin_add_overflow(value, (int64_t)fine, &value) || value == MONEY_NONE)
         return ERR_OVERFLOW;
     *ret_value = value;
     return ERR_OK;
@@ -104,12 +107,17 @@ static enum err parse_scaled(struct str text, int scale, int64_t *ret_value)
 
 enum err money_parse(struct str text, int64_t *ret_pico)
 {
-    return parse_scaled(text, USD_DIGITS, ret_pico);
+    return parse_scaled(text, USD_DIGITS, false, ret_pico);
+}
+
+enum err money_parse_up(struct str text, int64_t *ret_pico)
+{
+    return parse_scaled(text, USD_DIGITS, true, ret_pico);
 }
 
 enum err money_parse_per_million(struct str text, int64_t *ret_pico_per_token)
 {
-    return parse_scaled(text, USD_DIGITS - 6, ret_pico_per_token);
+    return parse_scaled(text, USD_DIGITS - 6, false, ret_pico_per_token);
 }
 
 /* Written by hand: several a request, and printf costs ten times as much. */

@@ -28,6 +28,10 @@ NODISCARD enum err money_parse(struct str text, int64_t *ret_pico);
  * 1e-6 USD per million is INVALID. */
 NODISCARD enum err money_parse_per_million(struct str text, int64_t *ret_pico_per_token);
 
+/* As money_parse, but what is finer than one pico-USD is rounded up: a price list may know
+ * finer prices than we do, and a price is never too low. INVALID, OVERFLOW as above. */
+NODISCARD enum err money_parse_up(struct str text, int64_t *ret_pico);
+
 /* Shortest exact decimal in USD: "0.000123", "0", "12.5". Returns text. */
 const char *money_format(int64_t pico, char text[MONEY_TEXT_BYTES]);
 double money_to_usd(int64_t pico); /* for estimates and metrics only; NONE: INFINITY */

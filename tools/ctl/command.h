@@ -32,6 +32,9 @@
     X(spend, "spend", "sum up what was paid, and what was saved")                        \
     X(experts, "experts", "show which experts of a running gateway are well")            \
     X(reload, "reload", "make a running gateway read its configuration anew")            \
+    X(prices_import, "prices import", "take prices from a downloaded list")              \
+    X(prices_diff, "prices diff", "compare prices with a downloaded list")               \
+    X(prices_age, "prices age", "say how old the prices are")                            \
     X(keys_add, "keys add", "make a key and print its secret, once")                     \
     X(keys_list, "keys list", "list the keys, their limits and what they spent")         \
     X(keys_show, "keys show", "show one key")                                            \

@@ -49,6 +49,23 @@ static void a_price_list_gives_pico_per_token(void **state)
     assert_true(pico == INT64_C(300000000000));
 }
 
+static void what_is_too_fine_is_rounded_up(void **state)
+{
+    int64_t pico = 0;
+
+    (void)state;
+    assert_int_equal(money_parse_up(STR("4.2123e-08"), &pico), ERR_OK);
+    assert_true(pico == 42123);
+    assert_int_equal(money_parse_up(STR("0.0000000000011"), &pico), ERR_OK);
+    assert_true(pico == 2);
+    assert_int_equal(money_parse_up(STR("1e-30"), &pico), ERR_OK);
+    assert_true(pico == 1);
+    assert_int_equal(money_parse_up(STR("0e-30"), &pico), ERR_OK);
+    assert_true(pico == 0);
+    assert_int_equal(money_parse_up(STR("9223372.0368547758069"), &pico), ERR_OVERFLOW);
+    assert_int_equal(money_parse_up(STR("-1"), &pico), ERR_INVALID);
+}
+
 static void output_is_untouched_on_failure(void **state)
 {
     int64_t pico = 42;
@@ -78,6 +95,7 @@ int main(void)
         cmocka_unit_test(sums_saturate_upwards),
         cmocka_unit_test(differences_stop_at_zero),
         cmocka_unit_test(a_price_list_gives_pico_per_token),
+        cmocka_unit_test(what_is_too_fine_is_rounded_up),
         cmocka_unit_test(output_is_untouched_on_failure),
         cmocka_unit_test(amounts_are_written_in_full),
     };

@@ -19,7 +19,7 @@
 #include "tools/ctl/asker.h"
 #include "tools/ctl/calib.h"
 #include "tools/ctl/command.h"
-#include "tools/ctl/grade.h"
+#include "tools/ctl/grader.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/phase.h"
 #include "tools/ctl/report.h"
@@ -54,10 +54,9 @@ static const struct option_spec calibrate_specs[] = {
       .rule = OPTION_REQUIRED,
       AT(store) },
     { .name = "grade",
-      .kind = OPTION_CHOICE,
+      .kind = OPTION_TEXT,
       .value = "HOW",
-      .help = "exact or number, for prompts that have no 'grade' of their own",
-      .choices = GRADE_CHOICES,
+      .help = "a grader, see above, for prompts that have no 'grade' of their own",
       AT(grade) },
     { .name = "experts",
       .kind = OPTION_LIST,
@@ -293,14 +292,12 @@ const struct command command_calibrate = {
     .about =
         "Asks every expert with a generator in the configuration each prompt once, at\n"
         "the same time as far as --concurrency and max_in_flight allow, grades\n"
-        "the answers against the prompt's reference and keeps answers, usage, cost and\n"
+        "the answers and keeps answers, usage, cost and\n"
         "latency in the store. What is in the store is never asked again: after Ctrl-C,\n"
         "a crash or --max-usd the same command goes on where it ended. Old answers are\n"
         "graded again, which costs nothing.\n\n"
         "A line of the prompts: {\"id\": .., \"prompt\": .. (or \"messages\": [..]),\n"
-        "\"reference\": .., \"grade\": \"exact\" or \"number\", \"domain\": ..}\n"
-        "  exact   the answer equals the reference, white space at both ends aside\n"
-        "  number  the answer's last number (of \\boxed{}, after ####, or at all) does\n",
+        "\"reference\": .., \"grade\": HOW, \"domain\": ..}. HOW is one of\n" GRADE_HELP,
     .options = { calibrate_specs, ARRAY_LEN(calibrate_specs) },
     .options_bytes = sizeof(struct calibrate_options),
     .run = calibrate_run,

@@ -46,15 +46,11 @@ static bool find_kind(const char *spec, enum grade_kind *ret_kind)
     return false;
 }
 
-static enum fault_err unknown(const char *spec, struct fault *fault)
+bool grader_known(const char *spec)
 {
-    return fault_set(fault, FAULT_INPUT,
-                     "'%.60s' is no grader: it is one of "
-#define X(name, word, argument, reference, text) word argument " "
-                     GRADE_KINDS(X)
-#undef X
-                         "",
-                     spec);
+    enum grade_kind kind;
+
+    return find_kind(spec, &kind);
 }
 
 static enum fault_err read_argument(struct grader *grader, struct fault *fault)
@@ -88,7 +84,8 @@ enum fault_err grader_new(const char *spec, struct grader **ret_grader,
     enum grade_kind kind;
 
     if (!find_kind(spec, &kind))
-        return unknown(spec, fault);
+        return fault_set(fault, FAULT_INPUT,
+                         "'%.60s' is no grader: it is one of" GRADE_WORDS, spec);
     struct grader *grader = memory_new(1, sizeof(*grader));
     grader->kind = kind;
     grader->spec = memory_text(spec);

@@ -50,7 +50,9 @@
 
 #define GRADE_HELP_LINE(name, word, argument, reference, text)                           \
     "  " word argument "\n      " text "\n"
-#define GRADE_HELP GRADE_KINDS(GRADE_HELP_LINE)
+#define GRADE_HELP                                        GRADE_KINDS(GRADE_HELP_LINE)
+#define GRADE_WORD(name, word, argument, reference, text) " " word argument
+#define GRADE_WORDS                                       GRADE_KINDS(GRADE_WORD)
 
 enum grade_kind {
 #define X(name, word, argument, reference, text) GRADE_##name,
@@ -77,6 +79,8 @@ struct judge_wish {
 
 struct grader;
 
+/* Is it spelled like a grader? Whether its argument is sound says grader_new(). */
+bool grader_known(const char *spec);
 /* FAULT_INPUT says what is wrong with the words; FAULT_IO that a file cannot be read. */
 NODISCARD enum fault_err grader_new(const char *spec, struct grader **ret_grader,
                                     struct fault *fault);

@@ -1,13 +1,13 @@
 /* judge.c - the words of a judge's prompt. Every change of them changes JUDGE_VERSION. */
 #include "tools/ctl/judge.h"
 
-#include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <jansson.h>
-#include <sodium.h>
 #include <xxhash.h>
 
 #include "gateway/base/buf.h"
@@ -150,13 +150,20 @@ static bool holds(const char *text, const char *nonce)
     return text != NULL && strstr(text, nonce) != NULL;
 }
 
+static void put_hex(char *out, const unsigned char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
 void judge_nonce(const struct judge_asked *asked, char ret_nonce[JUDGE_NONCE_BYTES])
 {
     unsigned char random[8];
 
     do {
-        randombytes_buf(random, sizeof(random));
-        (void)sodium_bin2hex(ret_nonce, JUDGE_NONCE_BYTES, random, sizeof(random));
+        if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+            abort(); /* so few bytes are always given whole */
+        put_hex(ret_nonce, random, sizeof(random));
     } while (holds(asked->question, ret_nonce) || holds(asked->reference, ret_nonce) ||
              holds(asked->answers[0], ret_nonce) || holds(asked->answers[1], ret_nonce));
 }
@@ -190,8 +197,7 @@ void judge_shown(const struct judge_asked *asked, char ret_shown[JUDGE_SHOWN_BYT
     hash_text(state, form == JUDGE_PAIRWISE ? asked->answers[1] : NULL);
     XXH128_canonicalFromHash(&bytes, XXH3_128bits_digest(state));
     XXH3_freeState(state);
-    (void)sodium_bin2hex(ret_shown, JUDGE_SHOWN_BYTES, bytes.digest,
-                         sizeof(bytes.digest));
+    put_hex(ret_shown, bytes.digest, sizeof(bytes.digest));
 }
 
 size_t judge_frame_bytes(enum judge_form form, const char *criteria)

@@ -7,7 +7,7 @@
 
 #include "gateway/base/arena.h"
 #include "gateway/domain/jread.h"
-#include "tools/ctl/grade.h"
+#include "tools/ctl/grader.h"
 #include "tools/ctl/lines.h"
 #include "tools/ctl/memory.h"
 #include "tools/ctl/names.h"
@@ -78,10 +78,8 @@ static enum fault_err take_labels(struct reader *reader, struct jread_value line
         { "domain", &item->domain, false, PROMPTS_MAX_ID },
         { "split", &item->split, false, PROMPTS_MAX_ID },
         { "reference", &item->reference, true, 0 },
-        { "grade", &item->grade, false, PROMPTS_MAX_ID },
+        { "grade", &item->grade, false, GRADE_SPEC_MAX },
     };
-    enum grade_kind kind;
-
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         enum fault_err err = take_text(reader, line, fields[i].name, fields[i].numbers,
                                        fields[i].max_bytes, fields[i].member, fault);
@@ -91,9 +89,9 @@ static enum fault_err take_labels(struct reader *reader, struct jread_value line
     if (item->id == NULL || item->id[0] == '\0')
         return fault_at(fault, FAULT_INPUT, reader->path, reader->line,
                         "'id' is missing");
-    if (item->grade != NULL && !grade_find(item->grade, &kind))
+    if (item->grade != NULL && !grader_known(item->grade))
         return fault_at(fault, FAULT_INPUT, reader->path, reader->line,
-                        "'grade' is '%s', not one of " GRADE_CHOICES, item->grade);
+                        "'grade' is '%.60s', not one of " GRADE_WORDS, item->grade);
     return FAULT_OK;
 }
 

@@ -1,4 +1,6 @@
 /* schema.c - the keywords: a table, and a check for each that asserts something. */
+#include "tools/ctl/schema.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,23 +17,32 @@
 /* -- prompts -- */
 
 /* How the prompt is graded; word: its own, or NULL. */
-static enum fault_err find_grade(const struct worklist *work, const char *word,
-                                 const char *reference, enum grade_kind *ret_grade,
-                                 struct fault *fault)
+static enum fault_err find_grader(struct worklist *work, const char *word,
+                                  const char *reference, const struct grader **ret_grader,
+                                  struct fault *fault)
 {
+    bool own = word != NULL && (work->grade == NULL || strcmp(word, work->grade) != 0);
+
     if (word == NULL)
         word = work->grade;
-    if (word == NULL || !grade_find(word, ret_grade))
+    if (word == NULL)
         return fault_set(fault, FAULT_INPUT,
                          "there is no 'grade', and no --grade is given");
-    if (reference == NULL)
-        return fault_set(fault, FAULT_INPUT, "'reference' is missing, '%s' needs it",
+    enum fault_err err = graders_get(&work->graders, word, ret_grader, fault);
+    if (err != FAULT_OK)
+        return err;
+    if (own && grader_kind(*ret_grader) == GRADE_CMD)
+        return fault_set(fault, FAULT_INPUT,
+                         "'grade' wants to run a program: give --grade '%.200s', too, if "
+                         "you trust it",
                          word);
-    return grade_check(*ret_grade, reference, fault);
+    if (!grader_is_free(*ret_grader))
+        return fault_set(fault, FAULT_INPUT, "'%.60s' is not graded yet", word);
+    return grader_check(*ret_grader, reference, fault);
 }
 
-static void add_prompt(struct worklist *work, int64_t row, const char *id,
-                       const char *messages, const char *reference, enum grade_kind grade)
+static void add_prompt(struct worklist *work, int64_t row,
+                       const struct calib_prompt *prompt, const struct grader *grader)
 {
     if (work->n_prompts == work->room) {
         work->room = work->room > 0 ? work->room * 2 : 256;
@@ -41,10 +50,11 @@ static void add_prompt(struct worklist *work, int64_t row, const char *id,
     }
     work->prompts[work->n_prompts++] = (struct worklist_prompt){
         .row = row,
-        .id = memory_text(id),
-        .messages = memory_text(messages),
-        .reference = memory_text(reference),
-        .grade = grade,
+        .id = memory_text(prompt->id),
+        .messages = memory_text(prompt->messages),
+        .text = memory_text(prompt->text),
+        .reference = prompt->reference != NULL ? memory_text(prompt->reference) : NULL,
+        .grader = grader,
     };
 }
 
@@ -54,9 +64,9 @@ static enum fault_err take_line(void *context, const struct prompts_item *item,
 {
     struct worklist *work = context;
     struct str text = question_text(item->question);
-    enum grade_kind grade;
+    const struct grader *grader;
     int64_t row;
-    enum fault_err err = find_grade(work, item->grade, item->reference, &grade, fault);
+    enum fault_err err = find_grader(work, item->grade, item->reference, &grader, fault);
 
     if (err != FAULT_OK)
         return err;
@@ -69,12 +79,12 @@ static enum fault_err take_line(void *context, const struct prompts_item *item,
         .domain = item->domain,
         .split = item->split,
         .reference = item->reference,
-        .grade = item->grade != NULL ? item->grade : work->grade,
+        .grade = item->grade,
     };
     err = calib_put_prompt(work->store, &kept, &row, fault);
-    free(routing);
     if (err == FAULT_OK)
-        add_prompt(work, row, item->id, item->messages, item->reference, grade);
+        add_prompt(work, row, &kept, grader);
+    free(routing);
     return err;
 }
 
@@ -83,13 +93,14 @@ static enum fault_err take_known(void *context, int64_t row,
 {
     struct worklist *work = context;
     struct fault local = { "" };
-    enum grade_kind grade;
-    enum fault_err err = find_grade(work, known->grade, known->reference, &grade, &local);
+    const struct grader *grader;
+    enum fault_err err =
+        find_grader(work, known->grade, known->reference, &grader, &local);
 
     if (err != FAULT_OK)
         return fault_set(fault, err, "prompt '%s' of the store: %s", known->id,
                          fault_text(&local, err));
-    add_prompt(work, row, known->id, known->messages, known->reference, grade);
+    add_prompt(work, row, known, grader);
     return FAULT_OK;
 }
 
@@ -216,10 +227,12 @@ static void take_sample(struct worklist *work, size_t expert, size_t prompt,
                         const struct calib_answer *answer)
 {
     const struct worklist_prompt *asked = &work->prompts[prompt];
+    struct grade_subject subject = { asked->text, asked->reference, answer->text };
+    bool at_once = grader_is_free(asked->grader);
 
     *sample_at(work, expert, prompt, (size_t)answer->sample) = (struct worklist_sample){
         .known = true,
-        .quality = grade_answer(asked->grade, asked->reference, answer->text),
+        .quality = at_once ? grader_grade(asked->grader, &subject) : NAN,
         .input_tokens = answer->input_tokens,
         .output_tokens = answer->output_tokens,
         .latency_ms = answer->latency_ms,
@@ -498,11 +511,13 @@ void worklist_release(struct worklist *work)
     for (size_t i = 0; i < work->n_prompts; i++) {
         free(work->prompts[i].id);
         free(work->prompts[i].messages);
+        free(work->prompts[i].text);
         free(work->prompts[i].reference);
     }
     for (size_t i = 0; work->experts != NULL && i < work->config->n_experts; i++)
         free(work->experts[i].samples);
     free(work->prompts);
     free(work->experts);
+    graders_release(&work->graders);
     *work = (struct worklist){ 0 };
 }

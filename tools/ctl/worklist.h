@@ -15,6 +15,10 @@
  * prompts once before any of them twice; its cell is the mean over all samples that the
  * store has, in their order, so that rows do not depend on who answered first. What failed
  * in an earlier run is asked last.
+ *
+ * Answers of free graders are graded as they come; the quality of others is NAN until
+ * worklist_quality says it. A grader that runs a program is taken from `grade` alone: a file
+ * of prompts that somebody sent cannot start one.
  */
 #ifndef TOOLS_CTL_WORKLIST_H
 #define TOOLS_CTL_WORKLIST_H
@@ -28,7 +32,7 @@
 #include "tools/ctl/asker.h"
 #include "tools/ctl/calib.h"
 #include "tools/ctl/fault.h"
-#include "tools/ctl/grade.h"
+#include "tools/ctl/graders.h"
 #include "tools/ctl/options.h"
 #include "tools/ctl/phase.h"
 #include "tools/ctl/report.h"
@@ -36,9 +40,10 @@
 #define WORKLIST_MAX_REPEAT 64
 
 struct worklist_prompt {
-    int64_t row; /* in the store */
-    char *id, *messages, *reference;
-    enum grade_kind grade;
+    int64_t row;                 /* in the store */
+    char *id, *messages, *text;  /* text: routing text */
+    char *reference;             /* NULL: none */
+    const struct grader *grader; /* in the work's graders */
 };
 
 /* One answer; NAN and MONEY_NONE where not known. */
@@ -65,6 +70,7 @@ struct worklist {
     size_t repeat;               /* 1..WORKLIST_MAX_REPEAT */
     struct worklist_prompt *prompts;
     size_t n_prompts, room;
+    struct graders graders;
     struct worklist_expert *experts; /* per expert of the configuration */
     size_t n_samples;                /* room for, per prompt; at least repeat */
     size_t questions;                /* prompts x repeat x wanted experts */

@@ -147,6 +147,66 @@ static void a_reference_is_a_letter_or_the_text_of_an_option(void **state)
     assert_true(grade("choice", "Which?", "J", "Answer: J") == 1);
 }
 
+/* -- exact, number -- */
+
+static const struct {
+    const char *reference, *answer;
+    double quality;
+} numbers[] = {
+    { "84", "12 * 7 = 84", 1 },
+    { "84", "12 * 7 = 85", 0 },
+    { "84", "The answer is 84.", 1 },
+    { "84", "84\n", 1 },
+    { "84", "no idea", 0 },
+    { "84", "", 0 },
+    { "84", "It is 84, as 12 times 7 is 84 and not 83", 0 },
+    { "1234567", "1,234,567", 1 },
+    { "1234567", "$1,234,567.00", 1 },
+    { "12", "1,2", 0 }, /* no thousands separator: two numbers, the last one is 2 */
+    { "2", "1,2", 1 },
+    { "3.5", "3.50 km", 1 },
+    { "50", "50%", 1 },
+    { "-3", "x = -3", 1 },
+    { "-3", "3", 0 },
+    { "3", "7-3", 1 }, /* the dash joins two numbers */
+    { "-3", "(-3)", 1 },
+    { "0", "0.0", 1 },
+    { "0", "0.001", 0 },
+    { "1e6", "1000000", 1 },
+    { "0.5", ".5", 1 },
+    { "2.5e-3", "0.0025", 1 },
+    { "42", "we get \\boxed{42} which is 6 * 7", 1 },
+    { "42", "first \\boxed{41}, corrected \\boxed{42}, see page 9", 1 },
+    { "42", "reasoning 1 2 3\n#### 42\nDone in 3 steps", 1 },
+    { "72", "#### 72", 1 },
+    { "0.333333", "0.3333333", 1 },
+    { "100", "99.99", 0 },
+    { "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+      "1", 0 },
+};
+
+static void a_number_is_right_when_it_is_the_last_one(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        double quality = grade("number", "", numbers[i].reference, numbers[i].answer);
+        if (quality != numbers[i].quality)
+            fail_msg("reference '%s', answer '%s': %g", numbers[i].reference,
+                     numbers[i].answer, quality);
+    }
+}
+
+static void exact_forgives_white_space_at_the_ends_only(void **state)
+{
+    (void)state;
+    assert_true(grade("exact", "", "Tuesday", " Tuesday\n") == 1);
+    assert_true(grade("exact", "", " Tuesday ", "Tuesday") == 1);
+    assert_true(grade("exact", "", "Tuesday", "tuesday") == 0);
+    assert_true(grade("exact", "", "Tuesday", "Tuesday.") == 0);
+    assert_true(grade("exact", "", "a b", "a  b") == 0);
+    assert_true(grade("exact", "", "", "  ") == 1);
+}
+
 /* -- contains, number, regex -- */
 
 static const struct {
@@ -296,6 +356,8 @@ int main(void)
         cmocka_unit_test(a_choice_is_found_in_the_dresses_that_models_give_it),
         cmocka_unit_test(options_are_read_in_their_dresses),
         cmocka_unit_test(a_reference_is_a_letter_or_the_text_of_an_option),
+        cmocka_unit_test(a_number_is_right_when_it_is_the_last_one),
+        cmocka_unit_test(exact_forgives_white_space_at_the_ends_only),
         cmocka_unit_test(texts_are_compared_as_people_would),
         cmocka_unit_test(a_pattern_that_takes_too_long_is_not_known),
         cmocka_unit_test(json_is_graded_bare_or_in_one_fence),

@@ -18,7 +18,9 @@
         .input_pico = 60000, .cached_input_pico = 6000, .cache_write_pico = 60000,       \
         .output_pico = 250000, .reasoning_pico = 250000                                  \
     }
-static const struct config_price plain = { INT64_MIN, 1, { { 0, RATES } } };
+static const struct config_price plain = { .from_s = INT64_MIN,
+                                           .n_tiers = 1,
+                                           .tiers = { { 0, RATES } } };
 static const struct config_generator paid = {
     .prices = { .n = 1, .list = &plain },
     .template_tokens = 64,
@@ -128,7 +130,7 @@ static void the_context_bounds_a_long_prompt(void **state)
 
 static void a_free_expert_costs_nothing_ever(void **state)
 {
-    const struct config_price nothing = { INT64_MIN, 1, { { 0 } } };
+    const struct config_price nothing = { .from_s = INT64_MIN, .n_tiers = 1 };
     struct config_generator free_one = { .prices = { true, false, 1, &nothing },
                                          .prompt_bound = CONFIG_BOUND_NONE };
 
@@ -283,10 +285,11 @@ static void tools_are_bounded_in_the_form_that_a_template_gives_them(void **stat
 
 static void embeddings_have_bound_and_expectation(void **state)
 {
-    const struct config_price price = {
-        INT64_MIN, 2, { { 0, { .input_pico = 20000 } }, { 300, { .input_pico = 30000 } } }
-    };
-    const struct config_price nothing = { INT64_MIN, 1, { { 0 } } };
+    const struct config_price price = { .from_s = INT64_MIN,
+                                        .n_tiers = 2,
+                                        .tiers = { { 0, { .input_pico = 20000 } },
+                                                   { 300, { .input_pico = 30000 } } } };
+    const struct config_price nothing = { .from_s = INT64_MIN, .n_tiers = 1 };
     const struct config_embedding embedding = { .prices = { false, true, 1, &price } };
     const struct config_embedding free_one = { .prices = { true, true, 1, &nothing } };
 

@@ -52,6 +52,8 @@ struct calib_prompt {
     const char *text;     /* routing text */
     const char *text_version;
     const char *domain, *split, *reference, *grade; /* NULL: none */
+    const char
+        *new_split; /* given: of a prompt that is new and has no split; NULL: none */
 };
 
 /* Adds the prompt, or brings domain, split, reference, grade and routing text of a known
@@ -123,6 +125,13 @@ struct calib_answer {
     bool estimated; /* the expert reported no usage */
 };
 NODISCARD enum fault_err calib_put_answer(struct calib *store, int64_t prompt,
+                                          int64_t expert,
+                                          const struct calib_answer *answer,
+                                          struct fault *fault);
+/* The same for what was recorded elsewhere: one more sample of that expert and model, unless the
+ * store knows these very words from them. What was paid for is never replaced. `sample` is not
+ * read. */
+NODISCARD enum fault_err calib_add_answer(struct calib *store, int64_t prompt,
                                           int64_t expert,
                                           const struct calib_answer *answer,
                                           struct fault *fault);

@@ -76,10 +76,11 @@ enum fault_err calib_each_vector(struct calib *store, const char *embedder,
     return err;
 }
 
-enum fault_err calib_put_answer(struct calib *store, int64_t prompt, int64_t expert,
-                                const struct calib_answer *answer, struct fault *fault)
+static enum fault_err write_answer(struct calib *store, enum calib_statement which,
+                                   int64_t prompt, int64_t expert,
+                                   const struct calib_answer *answer, struct fault *fault)
 {
-    sqlite3_stmt *s = calib_ready(store, CALIB_PUT_ANSWER);
+    sqlite3_stmt *s = calib_ready(store, which);
     bool bound = s != NULL && calib_bind_whole(s, 1, prompt) &&
                  calib_bind_whole(s, 2, expert) && calib_bind_text(s, 3, answer->model) &&
                  calib_bind_whole(s, 4, answer->sample) &&
@@ -92,6 +93,18 @@ enum fault_err calib_put_answer(struct calib *store, int64_t prompt, int64_t exp
                  calib_bind_number(s, 11, answer->latency_ms);
 
     return calib_run(store, s, bound, fault);
+}
+
+enum fault_err calib_put_answer(struct calib *store, int64_t prompt, int64_t expert,
+                                const struct calib_answer *answer, struct fault *fault)
+{
+    return write_answer(store, CALIB_PUT_ANSWER, prompt, expert, answer, fault);
+}
+
+enum fault_err calib_add_answer(struct calib *store, int64_t prompt, int64_t expert,
+                                const struct calib_answer *answer, struct fault *fault)
+{
+    return write_answer(store, CALIB_ADD_ANSWER, prompt, expert, answer, fault);
 }
 
 enum fault_err calib_each_answer(struct calib *store, int64_t expert, const char *model,

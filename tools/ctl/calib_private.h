@@ -46,6 +46,13 @@
     X(PUT_ANSWER, "INSERT OR REPLACE INTO answers (prompt, expert, model, sample, text," \
                   " finish_reason, input_tokens, output_tokens, cost_pico, estimated,"   \
                   " latency_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")               \
+    X(ADD_ANSWER,                                                                        \
+      "INSERT INTO answers (prompt, expert, model, sample, text, finish_reason,"         \
+      " input_tokens, output_tokens, cost_pico, estimated, latency_ms)"                  \
+      " SELECT ?1, ?2, ?3, (SELECT coalesce(max(sample) + 1, 0) FROM answers WHERE"      \
+      " expert = ?2 AND model = ?3 AND prompt = ?1), ?5, ?6, ?7, ?8, ?9, ?10, ?11"       \
+      " WHERE NOT EXISTS (SELECT 1 FROM answers WHERE expert = ?2 AND model = ?3 AND"    \
+      " prompt = ?1 AND text = ?5)")                                                     \
     X(ANSWERS,                                                                           \
       "SELECT prompt, sample, text, finish_reason, input_tokens, output_tokens,"         \
       " cost_pico, estimated, latency_ms FROM answers WHERE expert = ?1 AND"             \

@@ -9,11 +9,12 @@ static enum fault_err calib_add_prompt(struct calib *store,
                                        int64_t *ret_prompt, struct fault *fault)
 {
     sqlite3_stmt *s = calib_ready(store, CALIB_ADD_PROMPT);
+    const char *split = prompt->split != NULL ? prompt->split : prompt->new_split;
     bool bound =
         s != NULL && calib_bind_text(s, 1, prompt->id) &&
         calib_bind_text(s, 2, prompt->messages) && calib_bind_text(s, 3, prompt->text) &&
         calib_bind_text(s, 4, prompt->text_version) &&
-        calib_bind_text(s, 5, prompt->domain) && calib_bind_text(s, 6, prompt->split) &&
+        calib_bind_text(s, 5, prompt->domain) && calib_bind_text(s, 6, split) &&
         calib_bind_text(s, 7, prompt->reference) && calib_bind_text(s, 8, prompt->grade);
     enum fault_err err = calib_run(store, s, bound, fault);
 

@@ -1,193 +1,246 @@
-/* import.c - frugalctl import: a folder of recorded outcomes goes into the store, whole or
- * not at all. */
-#include <math.h>
-#include <stdlib.h>
+/* import.c - frugalctl import: prompts, and what is known of their answers, go into the store.
+ *
+ *   files --import_read--> haul --drop what is alike--> domains --sample--> split --> store
+ *
+ * Nothing is written before all of it is read, and then in one transaction: whole or not at all.
+ */
+#include <string.h>
 
 #include <jansson.h>
 
-#include "gateway/base/money.h"
-#include "gateway/domain/routing_text.h"
 #include "tools/ctl/calib.h"
 #include "tools/ctl/command.h"
-#include "tools/ctl/dataset.h"
-#include "tools/ctl/progress.h"
-#include "tools/ctl/report.h"
-#include "tools/ctl/table.h"
+#include "tools/ctl/haul.h"
+#include "tools/ctl/import_read.h"
+#include "tools/ctl/import_report.h"
+#include "tools/ctl/misfits.h"
 
 struct import_options {
-    const char *store;
+    const char *from, *store, *on_bad;
+    int64_t sample, seed;
+    double holdout;
     struct option_list splits;
     bool json;
 };
 
+#define AT(member) .offset = offsetof(struct import_options, member)
 static const struct option_spec import_specs[] = {
+    { .name = "from",
+      .kind = OPTION_CHOICE,
+      .value = "FORMAT",
+      .help = "what the operands are, see above",
+      .choices = "openai-jsonl|litellm|routing",
+      .fallback = "routing",
+      AT(from) },
     { .name = "store",
       .kind = OPTION_TEXT,
       .value = "FILE",
       .help = "calibration store (SQLite), made when absent",
       .rule = OPTION_REQUIRED,
-      .offset = offsetof(struct import_options, store) },
+      AT(store) },
+    { .name = "sample",
+      .kind = OPTION_COUNT,
+      .value = "N",
+      .help =
+          "keep so many prompts, drawn by a hash of what they say, each domain with its "
+          "share; 0: all",
+      .fallback = "0",
+      .max = 1e9,
+      AT(sample) },
+    { .name = "seed",
+      .kind = OPTION_COUNT,
+      .value = "N",
+      .help = "of --sample: another seed draws others, the same one the same",
+      .fallback = "1",
+      .max = 1e15,
+      AT(seed) },
+    { .name = "holdout",
+      .kind = OPTION_NUMBER,
+      .value = "SHARE",
+      .help =
+          "prompts without a split get the split dev, so large a share of them, or "
+          "calib; "
+          "by a hash of what they say, so that a log that has grown agrees. -1: what is "
+          "new is calib, what the store knows stays",
+      .fallback = "-1",
+      .min = -1,
+      .max = 1,
+      AT(holdout) },
+    { .name = "on-bad",
+      .kind = OPTION_CHOICE,
+      .value = "WHAT",
+      .help = "a record that cannot be read: skip it, count it and show it, or stop with "
+              "nothing written; default: skip, and of a folder stop",
+      .choices = "skip|stop",
+      AT(on_bad) },
     { .name = "split",
       .kind = OPTION_LIST,
       .value = "NAMES",
-      .help = "only prompts of these splits, separated by commas; all when absent",
-      .offset = offsetof(struct import_options, splits) },
+      .help = "of a folder: only prompts of these splits, separated by commas; all when "
+              "absent",
+      AT(splits) },
     { .name = "json",
       .kind = OPTION_FLAG,
       .help = "print one JSON document instead of a table",
-      .offset = offsetof(struct import_options, json) },
+      AT(json) },
 };
 
-struct importer {
-    const struct dataset *dataset;
-    struct calib *store;
-    struct progress bar;
+struct import {
+    const struct import_options *options;
+    struct haul haul;
+    struct misfits misfits;
+    struct import_counts counts;
 };
 
-static void show_reading(void *context, double done)
+static enum fault_err read_file(struct import *import, const char *path,
+                                struct fault *fault)
 {
-    struct importer *importer = context;
+    struct import_reading reading = { .path = path,
+                                      .domain_field = "domain",
+                                      .haul = &import->haul,
+                                      .misfits = &import->misfits };
+    bool litellm = strcmp(import->options->from, "litellm") == 0;
 
-    progress_set(&importer->bar, done / 2, NULL);
-}
-
-static enum fault_err write_cells(const struct importer *importer, size_t i,
-                                  int64_t prompt, const int64_t *experts,
-                                  struct fault *fault)
-{
-    const struct dataset *dataset = importer->dataset;
-
-    for (size_t j = 0; j < dataset->n_models; j++) {
-        size_t at = i * dataset->n_models + j;
-        struct calib_cell cell = {
-            .quality = dataset->quality[at],
-            .cost_pico = dataset->cost_pico[at],
-            .latency_ms = NAN,
-        };
-        if (isnan(cell.quality) && cell.cost_pico == MONEY_NONE)
-            continue;
-        dataset_tokens(dataset, i, j, &cell.input_tokens, &cell.output_tokens);
-        enum fault_err err =
-            calib_put_cell(importer->store, prompt, experts[j], &cell, fault);
-        if (err != FAULT_OK)
-            return err;
-    }
-    return FAULT_OK;
-}
-
-static enum fault_err write_prompts(struct importer *importer, const int64_t *experts,
-                                    struct fault *fault)
-{
-    const struct dataset *dataset = importer->dataset;
-
-    for (size_t i = 0; i < dataset->n_prompts; i++) {
-        const struct dataset_prompt *from = &dataset->prompts[i];
-        struct calib_prompt prompt = {
-            .id = from->id,
-            .messages = from->messages,
-            .text = from->text,
-            .text_version = ROUTING_TEXT_VERSION,
-            .domain = from->domain,
-            .split = from->split,
-            .reference = from->reference,
-            .grade = from->grade,
-        };
-        int64_t row;
-        enum fault_err err = calib_put_prompt(importer->store, &prompt, &row, fault);
-        if (err == FAULT_OK)
-            err = write_cells(importer, i, row, experts, fault);
-        if (err != FAULT_OK)
-            return err;
-        progress_set(&importer->bar, 0.5 + 0.5 * (double)i / (double)dataset->n_prompts,
-                     NULL);
-    }
-    return FAULT_OK;
-}
-
-static enum fault_err write_all(struct importer *importer, struct fault *fault)
-{
-    const struct dataset *dataset = importer->dataset;
-    int64_t *experts = calloc(dataset->n_models, sizeof(*experts));
-    enum fault_err err = calib_begin(importer->store, fault);
-
-    for (size_t j = 0; err == FAULT_OK && j < dataset->n_models; j++) {
-        const struct dataset_model *model = &dataset->models[j];
-        err = calib_expert(importer->store, model->name, &experts[j], fault);
-        if (err == FAULT_OK)
-            err = calib_set_prices(importer->store, experts[j], model->input_pico,
-                                   model->output_pico, fault);
-    }
-    if (err == FAULT_OK)
-        err = write_prompts(importer, experts, fault);
-    if (err == FAULT_OK)
-        err = calib_commit(importer->store, fault);
-    free(experts);
+    progress_init(&reading.bar, "reading", 1);
+    enum fault_err err =
+        import_read_log(&reading, litellm ? LOG_LITELLM : LOG_OPENAI, fault);
+    progress_end(&reading.bar);
+    import->counts.records += reading.records;
     return err;
 }
 
-static void print_summary(const struct dataset *dataset, const char *store, bool json)
+static enum fault_err nothing_there(const struct import *import, struct fault *fault)
 {
-    struct report *report = report_new(dataset->n_models);
+    const struct misfits *misfits = &import->misfits;
 
-    for (size_t j = 0; j < dataset->n_models; j++) {
-        struct report_line *line = &report->lines[j];
-        line->name = dataset->models[j].name;
-        for (size_t i = 0; i < dataset->n_prompts; i++) {
-            size_t at = i * dataset->n_models + j;
-            report_add(line, dataset->quality[at], dataset->cost_pico[at], NAN);
-        }
+    if (misfits->n > 0)
+        return fault_set(fault, FAULT_INPUT, "no record can be taken; the first: %s",
+                         misfits->shown[0]);
+    if (misfits->n_kinds > 0)
+        return fault_set(fault, FAULT_INPUT, "no record has a prompt for us; %zu: %s",
+                         misfits->left_out[0].n, misfits->left_out[0].why);
+    return fault_set(fault, FAULT_INPUT, "there is no prompt in it");
+}
+
+static void choose(struct import *import)
+{
+    const struct import_options *options = import->options;
+
+    import->counts.lost_answers = haul_settle(&import->haul);
+    haul_sample(&import->haul, (size_t)options->sample, (uint64_t)options->seed);
+    if (options->holdout >= 0)
+        haul_hold_out(&import->haul, options->holdout);
+}
+
+static enum fault_err write_all(struct import *import, struct fault *fault)
+{
+    struct calib *store = NULL;
+    struct progress bar;
+    enum fault_err err = calib_open(import->options->store, CALIB_CREATE, &store, fault);
+
+    progress_init(&bar, "writing", 1);
+    if (err == FAULT_OK)
+        err = calib_begin(store, fault);
+    if (err == FAULT_OK)
+        err = haul_write(&import->haul, store, HAUL_CALIB, &bar, fault);
+    if (err == FAULT_OK)
+        err = calib_commit(store, fault);
+    progress_end(&bar);
+    calib_close(store);
+    return err;
+}
+
+static enum fault_err import_records(const struct import_options *options,
+                                     const char *const *operands, size_t n_operands,
+                                     struct fault *fault)
+{
+    struct import import = { .options = options };
+    enum fault_err err = FAULT_OK;
+
+    haul_init(&import.haul);
+    misfits_init(&import.misfits,
+                 options->on_bad != NULL && strcmp(options->on_bad, "stop") == 0);
+    for (size_t i = 0; err == FAULT_OK && i < n_operands; i++)
+        err = read_file(&import, operands[i], fault);
+    if (err == FAULT_OK && import.haul.n == 0)
+        err = nothing_there(&import, fault);
+    if (err == FAULT_OK) {
+        choose(&import);
+        err = write_all(&import, fault);
     }
-    if (json) {
-        json_t *root =
-            json_pack("{s:s, s:I, s:o}", "store", store, "prompts",
-                      (json_int_t)dataset->n_prompts, "experts", report_json(report));
-        report_print_json(root);
-    } else {
-        (void)printf("%zu prompts, %zu experts -> %s\n\n", dataset->n_prompts,
-                     dataset->n_models, store);
-        report_print(report);
+    if (err == FAULT_OK) {
+        misfits_print(&import.misfits, stderr);
+        import_report(&import.haul, &import.misfits, &import.counts, options->store,
+                      options->json);
     }
-    report_free(report);
+    misfits_release(&import.misfits);
+    haul_release(&import.haul);
+    return err;
+}
+
+static enum fault_err import_folder(const struct import_options *options,
+                                    const char *const *operands, size_t n_operands,
+                                    struct fault *fault)
+{
+    if (n_operands != 1)
+        return fault_set(fault, FAULT_USAGE, "--from routing takes one folder");
+    if (options->on_bad != NULL && strcmp(options->on_bad, "skip") == 0)
+        return fault_set(
+            fault, FAULT_USAGE,
+            "--on-bad skip: a folder's files belong together, so it is taken "
+            "whole or not at all");
+    if (options->sample > 0 || options->holdout >= 0)
+        return fault_set(
+            fault, FAULT_USAGE,
+            "--sample and --holdout are not for a folder: prompts.jsonl says "
+            "the splits");
+    return import_routing(operands[0], options->store, options->splits.items,
+                          options->splits.count, options->json, fault);
 }
 
 static enum fault_err import_run(const void *given, const char *const *operands,
                                  size_t n_operands, struct fault *fault)
 {
     const struct import_options *options = given;
-    struct importer importer = { 0 };
-    struct dataset *dataset = NULL;
 
-    (void)n_operands;
-    progress_init(&importer.bar, "importing", 1);
-    enum fault_err err =
-        dataset_read(operands[0], options->splits.items, options->splits.count,
-                     show_reading, &importer, &dataset, fault);
-    importer.dataset = dataset;
-    if (err == FAULT_OK)
-        err = calib_open(options->store, CALIB_CREATE, &importer.store, fault);
-    if (err == FAULT_OK)
-        err = write_all(&importer, fault);
-    progress_end(&importer.bar);
-    calib_close(importer.store);
-    if (err == FAULT_OK)
-        print_summary(dataset, options->store, options->json);
-    dataset_free(dataset);
-    return err;
+    if (strcmp(options->from, "routing") == 0)
+        return import_folder(options, operands, n_operands, fault);
+    if (options->splits.count > 0)
+        return fault_set(fault, FAULT_USAGE, "--split is for --from routing alone");
+    return import_records(options, operands, n_operands, fault);
 }
 
 const struct command command_import = {
-    .operands = "DIR",
+    .operands = "FILE..",
     .about =
-        "Reads recorded outcomes of known models: DIR/models.json (prices in USD per\n"
-        "million tokens), DIR/prompts.jsonl (id, prompt, domain, split), "
-        "DIR/quality.csv\n"
-        "(id and one column per model, 0 to 1, empty where not known) and DIR/cost.csv\n"
-        "(the same shape, micro-USD per answer). What is wrong is said with file and\n"
-        "line, and then nothing is written. Importing the same folder again changes\n"
-        "nothing.\n",
+        "Brings prompts into the calibration store, with what is known of their "
+        "answers:\n"
+        "\n"
+        "  openai-jsonl  a line each: a batch's request or its output, a request with "
+        "its\n"
+        "                response, {\"messages\": [..]}, or an example for fine-tuning, "
+        "whose\n"
+        "                last assistant turn becomes the reference\n"
+        "  litellm       LiteLLM's spend log or standard log payloads, as JSON lines or "
+        "as\n"
+        "                a list; with store_prompts_in_spend_logs\n"
+        "  routing       a folder of outcomes: models.json (prices in USD per million\n"
+        "                tokens), prompts.jsonl (id, prompt, domain, split), quality.csv "
+        "(id\n"
+        "                and one column per model, 0 to 1, empty where not known), "
+        "cost.csv\n"
+        "                (the same shape, micro-USD per answer)\n"
+        "\n"
+        "'-' reads standard input. Answers in a log are kept as those of the expert "
+        "that\n"
+        "the client named, so that nobody pays for them again; the same prompt in "
+        "several\n"
+        "records is one prompt. What is wrong is said with file and line. All is "
+        "written\n"
+        "or nothing is; importing the same again changes nothing.\n",
     .options = { import_specs, ARRAY_LEN(import_specs) },
     .options_bytes = sizeof(struct import_options),
     .min_operands = 1,
-    .max_operands = 1,
+    .max_operands = 64,
     .run = import_run,
 };

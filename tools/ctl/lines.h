@@ -5,8 +5,10 @@
  *   lines_close(lines)
  *
  * A line may be LINES_MAX_BYTES long. CR LF ends a line too; a UTF-8 byte order mark at
- * the start of the file is skipped. A NUL byte or bytes that are not UTF-8 are an error
- * of the file. "-" reads standard input.
+ * the start of the file is skipped. A line that is longer, has a NUL byte, or bytes that are
+ * not UTF-8 is FAULT_INPUT, after which the next one may be asked for: whoever reads logs goes
+ * on. Never more than such a line is held, however long the file's lines are. "-" reads
+ * standard input.
  */
 #ifndef TOOLS_CTL_LINES_H
 #define TOOLS_CTL_LINES_H

@@ -330,7 +330,8 @@ static void call_send(struct call *call)
         .limit_field = expert->generator.limit_field,
         .adapt = expert->generator.adapt.n > 0 ? &expert->generator.adapt : NULL,
     };
-    struct http_header headers[] = { { "Content-Type", "application/json" } };
+    struct http_header headers[] = { { "Content-Type", "application/json" },
+                                     { "x-request-id", call->question.id } };
     size_t endpoint = (call->attempt - 1) % expert->n_endpoints;
     char *url = memory_format("%s/chat/completions", expert->endpoints[endpoint]);
     size_t n_pieces = 0, bytes = 0;
@@ -347,7 +348,7 @@ static void call_send(struct call *call)
         .method = "POST",
         .url = url,
         .headers = headers,
-        .n_headers = ARRAY_LEN(headers),
+        .n_headers = call->question.id[0] != '\0' ? 2 : 1,
         .key = expert->key,
         .key_header = expert->key_header,
         .body = call->pieces,

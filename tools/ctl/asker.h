@@ -36,6 +36,7 @@
 #include "tools/ctl/fault.h"
 #include "tools/ctl/question.h"
 
+#define ASKER_ID_BYTES     64
 #define ASKER_GIVE_UP      5
 #define ASKER_ANSWER_BYTES (16u << 20)
 #define ASKER_WAIT_MAX_MS  60000
@@ -46,6 +47,7 @@ struct asker_question {
     size_t expert;             /* index in the configuration */
     size_t prompt;             /* the source's own number */
     struct question *question; /* owned by the source, until answered */
+    char id[ASKER_ID_BYTES];   /* sent as x-request-id; "": none */
 };
 
 struct asker_answer {

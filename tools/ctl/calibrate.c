@@ -4,7 +4,10 @@
  *   prompts.jsonl --> store.prompts --+
  *   store.answers (of earlier runs) --+--> what is missing --> phase --> answers, cells
  *                                                                |
- *                                         SIGINT: finish what is in flight, then stop
+ *                                  SIGINT, kill: finish what is in flight, then stop
+ *
+ * All of it but the waiting happens in a child that outlives a kill of the command
+ * (shelter.h), and one run at a time asks for a store (claim.h).
  *
  * The phases are run one after the other by the same asker; phase.h is the seam.
  */
@@ -18,11 +21,13 @@
 #include "gateway/io/signals.h"
 #include "tools/ctl/asker.h"
 #include "tools/ctl/calib.h"
+#include "tools/ctl/claim.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/grader.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/phase.h"
 #include "tools/ctl/report.h"
+#include "tools/ctl/shelter.h"
 #include "tools/ctl/worklist.h"
 
 struct calibrate_options {
@@ -120,6 +125,7 @@ static const struct option_spec calibrate_specs[] = {
 struct calibration {
     const struct calibrate_options *options;
     struct config *config;
+    struct claim claim;
     struct calib *store;
     struct network network;
     struct asker *asker;
@@ -145,7 +151,7 @@ static void on_signal(void *arg, int number)
 
 static enum fault_err open_asker(struct calibration *work, struct fault *fault)
 {
-    static const int numbers[] = { SIGINT, SIGTERM };
+    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
     const struct calibrate_options *options = work->options;
     size_t calls = (size_t)options->concurrency * work->config->n_experts;
     enum fault_err err = network_init(&work->network, (unsigned)calls, fault);
@@ -258,6 +264,7 @@ static void release(struct calibration *work)
     network_release(&work->network);
     worklist_release(&work->list);
     calib_close(work->store);
+    claim_release(&work->claim);
     config_unref(work->config);
 }
 
@@ -271,9 +278,15 @@ static enum fault_err calibrate_run(const void *given, const char *const *operan
     (void)n_operands;
     enum fault_err err = network_config(work.options->config, &work.config, fault);
     if (err == FAULT_OK)
+        err = shelter_enter(fault);
+    if (err == FAULT_OK)
+        err = claim_take(work.options->store, &work.claim, fault);
+    if (err == FAULT_OK)
         err = calib_open(work.options->store, CALIB_CREATE, &work.store, fault);
     if (err == FAULT_OK)
         err = open_list(&work, fault);
+    if (err == FAULT_OK)
+        err = shelter_close(fault);
     if (err == FAULT_OK)
         err = open_asker(&work, fault);
     if (err == FAULT_OK)

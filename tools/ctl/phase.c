@@ -1,9 +1,14 @@
 /* phase.c - between a source of questions and the asker: marks, transactions, the bar. */
 #include "tools/ctl/phase.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
 
 #include "gateway/base/money.h"
+#include "tools/ctl/memory.h"
 
 static const char *model_of(const struct phase *phase, size_t expert)
 {
@@ -21,6 +26,19 @@ static struct calib_ask name_of(const struct phase *phase,
         .model = model_of(phase, question->expert),
         .what = ret_name->what,
     };
+}
+
+static void set_id(const struct phase *phase, struct asker_question *question)
+{
+    struct phase_name name;
+    struct calib_ask ask = name_of(phase, question, &name);
+    char *text = memory_format("%s\n%s\n%s\n%s",
+                               phase->crew->config->experts[question->expert].name,
+                               ask.model, name.prompt_id, ask.what);
+
+    (void)snprintf(question->id, sizeof(question->id), "calib-%016" PRIx64,
+                   (uint64_t)XXH3_64bits(text, strlen(text)));
+    free(text);
 }
 
 /* -- what the asker is told -- */
@@ -67,10 +85,12 @@ static bool on_next(void *context, size_t expert, struct asker_question *ret_que
         if (phase->err != FAULT_OK || !any)
             return false;
         phase->err = in_doubt(phase, &question, &doubt, phase->fault);
-        if (phase->err == FAULT_OK && !doubt)
-            *ret_question = question;
-        else
+        if (phase->err != FAULT_OK || doubt) {
             question_free(question.question);
+            continue;
+        }
+        set_id(phase, &question);
+        *ret_question = question;
     }
     return phase->err == FAULT_OK;
 }

@@ -20,6 +20,10 @@
  * answer. Those are not asked again unless crew->ask_again says so, and their bound moves
  * to `spending` then.
  *
+ * Each question has an id, which its expert is told as x-request-id: a hash of expert, model,
+ * prompt and use, the same in every attempt and every run. So invoices and logs of an expert
+ * can be held against the store.
+ *
  * Threads: one.
  */
 #ifndef TOOLS_CTL_PHASE_H

@@ -1,0 +1,146 @@
+"""frugalctl calibrate under kills: nobody is asked twice, and the rows are those of an undisturbed run.
+
+What was asked is counted by the experts' own invoices: each names the question it is for, the same in every run.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import random
+import signal
+import sqlite3
+import subprocess
+import urllib.request
+
+import pytest
+
+from harness import BUILD, PATIENCE, Experts, config, eventually, expert, frugalctl
+
+KILLS = int(os.environ.get("FRUGAL_KILLS", "20"))
+PROMPTS = 60
+MODELS = {"quick": "script:delay_ms=2,chunks=3", "slow": "script:delay_ms=9,chunks=5", "wordy": "script:delay_ms=5,chunks=40"}
+ANSWERS = {"quick": "w0 w1 w2", "slow": "w0 w1 w2 w3 w4"}
+QUESTIONS = [{"id": f"p{n}", "prompt": f"Say {n} words of praise.", "reference": ANSWERS["quick" if n % 3 else "slow"],
+              "grade": "exact"} for n in range(PROMPTS)]
+
+
+@pytest.fixture
+def experts():
+    with Experts("--invoices", "1") as served:
+        yield served
+
+
+def get(experts, path):
+    with urllib.request.urlopen(experts.url.removesuffix("/v1") + path) as answer:
+        return json.load(answer)
+
+
+def requests(experts):
+    return sum(model["requests"] for model in get(experts, "/stats")["models"].values())
+
+
+def bills(experts):
+    """How often each question was invoiced, once nothing is under way."""
+    eventually(lambda: all(model["in_flight"] == 0 for model in get(experts, "/stats")["models"].values()),
+               "experts are still answering")
+    return collections.Counter(invoice["id"] for invoice in get(experts, "/invoices?after=0")["invoices"])
+
+
+def command(folder, experts, *more):
+    entries = {name: expert(experts.url, model=model) for name, model in MODELS.items()}
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config(entries)))
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(question) + "\n" for question in QUESTIONS))
+    return ["calibrate", "--config", folder / "config.json", "--prompts", folder / "prompts.jsonl", "--store",
+            folder / "calib.db", "--concurrency", "4", "--max-output-tokens", "200", *more]
+
+
+def start(words):
+    return subprocess.Popen([str(BUILD / "frugalctl"), *map(str, words)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, start_new_session=True)
+
+
+def child_of(process):
+    """The process that asks; the one that was started only waits for it."""
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return int(eventually(lambda: children.read_text().split(), "the command has no child")[0])
+
+
+def rows(folder):
+    """All that does not depend on the clock."""
+    with sqlite3.connect(folder / "calib.db") as db:
+        answers = db.execute(
+            "SELECT experts.name, prompts.id, model, sample, answers.text, finish_reason, input_tokens, output_tokens,"
+            " cost_pico, estimated FROM answers JOIN experts USING (expert) JOIN prompts USING (prompt)"
+            " ORDER BY 1, 2, 3, 4").fetchall()
+        cells = db.execute(
+            "SELECT experts.name, prompts.id, quality, input_tokens, output_tokens, cost_pico"
+            " FROM cells JOIN experts USING (expert) JOIN prompts USING (prompt) ORDER BY 1, 2").fetchall()
+        marks = db.execute("SELECT count(*) FROM asked").fetchone()[0]
+    db.close()
+    return {"answers": answers, "cells": cells, "marks": marks}
+
+
+def undisturbed(folder, experts, *more):
+    frugalctl(*command(folder, experts, *more))
+    return rows(folder)
+
+
+def kill_at_random(words, experts, how, dice, most):
+    """Lets the experts get some more requests, then kills. False: it was done before."""
+    wanted = requests(experts) + dice.randint(0, most)
+    with start(words) as process:
+        eventually(lambda: requests(experts) >= wanted or process.poll() is not None, "nobody asks")
+        done = process.poll() is not None
+        how(process)
+        process.communicate(timeout=6 * PATIENCE)
+    return not done
+
+
+HOWS = [lambda process: process.kill(), lambda process: process.send_signal(signal.SIGINT),
+        lambda process: process.send_signal(signal.SIGTERM), lambda process: process.send_signal(signal.SIGHUP),
+        lambda process: os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None]
+
+
+@pytest.mark.parametrize("more", [[], ["--by-expert"]])
+def test_killed_at_random_moments_and_resumed(tmp_path, experts, more):
+    dice = random.Random(len(more))
+    words = command(tmp_path / "killed", experts, *more)
+    kills = sum(kill_at_random(words, experts, HOWS[n % len(HOWS)], dice, 2 * 3 * PROMPTS // KILLS)
+                for n in range(KILLS))
+    assert kills > KILLS // 3
+    said = json.loads(frugalctl(*words, "--json").out)
+    assert (said["missing"], said["in_doubt"]) == (0, 0)
+    asked = bills(experts)
+    assert len(asked) == 3 * PROMPTS and set(asked.values()) == {1}
+    assert rows(tmp_path / "killed") == undisturbed(tmp_path / "whole", experts)
+
+
+def test_killed_with_the_process_that_asks(tmp_path, experts):
+    """As by a power cut. What was in flight is in doubt: never asked again in silence, and counted at its bound."""
+    dice = random.Random(7)
+    words = command(tmp_path / "killed", experts, "--json")
+    kills = sum(kill_at_random(words, experts, lambda process: os.kill(child_of(process), signal.SIGKILL)
+                               if process.poll() is None else None, dice, 3 * PROMPTS // 5) for _ in range(5))
+    assert kills > 1
+    ran = frugalctl(*words, check=False)
+    said = json.loads(ran.out)
+    assert ran.returncode == (1 if said["in_doubt"] else 0)
+    assert said["missing"] == said["in_doubt"] <= 12 * kills
+    assert (said["in_doubt_bound_usd"] > 0) == (said["in_doubt"] > 0)
+    assert set(bills(experts).values()) == {1}
+    again = json.loads(frugalctl(*words, "--ask-again").out)
+    assert (again["answered"], again["missing"]) == (said["in_doubt"], 0)
+    assert sum(count > 1 for count in bills(experts).values()) <= said["in_doubt"]
+    assert rows(tmp_path / "killed") == undisturbed(tmp_path / "whole", experts)
+
+
+def test_two_runs_for_one_store_wait_for_each_other(tmp_path, experts):
+    words = command(tmp_path / "both", experts)
+    with start(words) as one, start(words) as other:
+        for process in (one, other):
+            process.communicate(timeout=6 * PATIENCE)
+            assert process.returncode == 0
+    assert set(bills(experts).values()) == {1} and len(bills(experts)) == 3 * PROMPTS
+    assert not list((tmp_path / "both").glob("*-asking"))

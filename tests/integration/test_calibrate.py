@@ -15,7 +15,9 @@ import urllib.request
 
 import pytest
 
-from harness import BUILD, PATIENCE, Experts, config, eventually, expert, frugalctl
+from harness import BUILD, PATIENCE, Experts, config, eventually, expert, frugalctl, scripts
+from test_ctl import QUESTIONS as QUESTIONS_OF_SUMS
+from test_ctl import prepared, right
 
 KILLS = int(os.environ.get("FRUGAL_KILLS", "20"))
 PROMPTS = 60
@@ -144,3 +146,93 @@ def test_two_runs_for_one_store_wait_for_each_other(tmp_path, experts):
             assert process.returncode == 0
     assert set(bills(experts).values()) == {1} and len(bills(experts)) == 3 * PROMPTS
     assert not list((tmp_path / "both").glob("*-asking"))
+
+
+def refusing(how):
+    """Every third prompt of test_ctl is refused, or answered by nothing; the others are right."""
+    def script(call):
+        n = int(call.json()["messages"][-1]["content"].split()[2])
+        if n % 3 == 0:
+            how(call)
+        else:
+            right(call)
+    return script
+
+
+def test_a_refused_prompt_stops_nobody_and_is_asked_last(run, tmp_path):
+    picky = run.expert(refusing(scripts.refuse(400)))
+    words = [*prepared(tmp_path, {"picky": picky}, QUESTIONS_OF_SUMS), "--json", "--concurrency", "1"]
+    ran = frugalctl(*words, check=False)
+    said = json.loads(ran.out)
+    assert (said["answered"], said["missing"], said["experts"][0]["failed"]) == (20, 10, 10)
+    assert ran.returncode == 1 and "status 400" in ran.err
+    more = [{**question, "id": f"more-{question['id']}"} for question in QUESTIONS_OF_SUMS[:2]]
+    prepared(tmp_path, {"picky": picky}, [*QUESTIONS_OF_SUMS, *more])
+    asked = picky.asked
+    assert json.loads(frugalctl(*words, check=False).out)["answered"] == 2
+    first = [int(call.json()["messages"][-1]["content"].split()[2]) for call in picky.calls()[asked:]]
+    assert first[:2] == [1, 2] and all(n % 3 == 0 for n in first[2:])
+
+
+def test_an_expert_that_was_given_up_goes_on_with_other_prompts(run, tmp_path):
+    broken = run.expert(scripts.refuse(400))
+    words = [*prepared(tmp_path, {"broken": broken}, QUESTIONS_OF_SUMS), "--concurrency", "1"]
+    for _ in range(2):
+        frugalctl(*words, check=False)
+    asked = [call.json()["messages"][-1]["content"] for call in broken.calls()]
+    assert len(asked) == 10 and len(set(asked)) == 10
+
+
+def test_an_empty_answer_is_paid_for_kept_and_wrong(run, tmp_path):
+    mute = run.expert(refusing(lambda call: call.answer(scripts.completion(""))))
+    words = [*prepared(tmp_path, {"mute": mute}, QUESTIONS_OF_SUMS), "--json"]
+    said = json.loads(frugalctl(*words).out)
+    line = said["experts"][0]
+    assert (said["answered"], line["empty"], line["failed"]) == (30, 10, 0)
+    assert line["accuracy"] == pytest.approx(2 / 3) and said["spent_usd"] == pytest.approx(30 * 50e-6)
+    assert json.loads(frugalctl(*words).out)["answered"] == 0
+
+
+def test_noisy_experts_are_asked_several_times(run, tmp_path):
+    """Right on every second answer: with four of each the quality of a cell is one half."""
+    seen = collections.Counter()
+
+    def noisy(call):
+        text = call.json()["messages"][-1]["content"]
+        seen[text] += 1
+        if seen[text] % 2:
+            right(call)
+        else:
+            call.answer(scripts.completion("It is 7000."))
+
+    coin = run.expert(noisy)
+    words = [*prepared(tmp_path, {"coin": coin}, QUESTIONS_OF_SUMS), "--concurrency", "1", "--json"]
+    assert json.loads(frugalctl(*words).out)["experts"][0]["accuracy"] == 1
+    said = json.loads(frugalctl(*words, "--repeat", "4").out)
+    assert (said["questions"], said["answered_before"], said["answered"], coin.asked) == (120, 30, 90, 120)
+    assert (said["experts"][0]["accuracy"], said["experts"][0]["se"]) == (0.5, 0)
+    with sqlite3.connect(tmp_path / "calib.db") as db:
+        assert db.execute("SELECT DISTINCT quality, cost_pico FROM cells").fetchall() == [(0.5, 50_000_000)]
+    db.close()
+
+
+def test_by_expert_asks_one_after_the_other(run, tmp_path):
+    order = []
+
+    def noted(name):
+        return lambda call: (order.append(name), right(call))
+
+    frugalctl(*prepared(tmp_path, {name: run.expert(noted(name)) for name in "abc"}, QUESTIONS_OF_SUMS), "--by-expert")
+    assert order == ["a"] * 30 + ["b"] * 30 + ["c"] * 30
+
+
+def test_whole_conversations_are_asked_and_prompts_may_be_in_the_store(run, tmp_path):
+    turns = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is 1"},
+             {"role": "assistant", "content": "A number."}, {"role": "user", "content": "What is 2 plus 2?"}]
+    good = run.expert(right)
+    words = prepared(tmp_path, {"good": good}, [{"id": "t", "messages": turns, "reference": "4", "grade": "number"}])
+    frugalctl(*words)
+    assert good.calls()[0].json()["messages"] == turns
+    (tmp_path / "config.json").write_text(json.dumps(config({"other": expert(good, model="other")})))
+    frugalctl("calibrate", "--config", tmp_path / "config.json", "--store", tmp_path / "calib.db")
+    assert good.calls()[1].json()["messages"] == turns

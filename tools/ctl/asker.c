@@ -19,6 +19,7 @@
 #include "gateway/flow/purse.h"
 #include "gateway/flow/upstream.h"
 #include "tools/ctl/memory.h"
+#include "tools/ctl/quote.h"
 #include "tools/ctl/reply.h"
 
 #define ASKER_WAIT_FIRST_MS 250
@@ -42,6 +43,7 @@ struct call {
 
 struct expert_state {
     size_t in_flight, failed_in_row;
+    int64_t busy_us, busy_since_us;
     bool dry;          /* next() had nothing */
     struct call *held; /* taken from next(), not started: the purse is short */
     char *given_up;    /* owned; NULL: goes on */
@@ -89,6 +91,7 @@ static void call_free(struct call *call)
 static void call_link(struct call *call)
 {
     struct asker *asker = call->asker;
+    struct expert_state *state = &asker->experts[call->question.expert];
 
     call->next = asker->calls;
     call->prev = &asker->calls;
@@ -96,18 +99,21 @@ static void call_link(struct call *call)
         call->next->prev = &call->next;
     asker->calls = call;
     asker->in_flight++;
-    asker->experts[call->question.expert].in_flight++;
+    if (state->in_flight++ == 0)
+        state->busy_since_us = clock_us(&clock_system);
 }
 
 static void call_unlink(struct call *call)
 {
     struct asker *asker = call->asker;
+    struct expert_state *state = &asker->experts[call->question.expert];
 
     *call->prev = call->next;
     if (call->next != NULL)
         call->next->prev = call->prev;
     asker->in_flight--;
-    asker->experts[call->question.expert].in_flight--;
+    if (--state->in_flight == 0)
+        state->busy_us += clock_us(&clock_system) - state->busy_since_us;
 }
 
 static void give_up(struct asker *asker, size_t expert, const char *why)
@@ -173,14 +179,7 @@ static void call_again(struct call *call)
 
 static int64_t call_worst(const struct call *call)
 {
-    const struct config_generator *generator = &call_expert(call)->generator;
-    const struct chat_request *chat = question_chat(call->question.question);
-
-    int64_t now_s = clock_wall_s(&clock_system);
-    struct price_span span = { now_s,
-                               now_s + call_expert(call)->timeouts.total_ms / 1000 };
-
-    return price_worst(generator, chat, span, price_output_limit(generator, chat, 0));
+    return quote_worst(call_expert(call), question_chat(call->question.question));
 }
 
 /* -- what came back -- */
@@ -583,6 +582,11 @@ int64_t asker_spent_pico(const struct asker *asker)
 int64_t asker_bound_pico(const struct asker *asker)
 {
     return asker->purse.bound_pico;
+}
+
+double asker_busy_ms(const struct asker *asker, size_t expert)
+{
+    return (double)asker->experts[expert].busy_us / 1000;
 }
 
 const char *asker_given_up(const struct asker *asker, size_t expert)

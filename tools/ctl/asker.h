@@ -101,6 +101,8 @@ size_t asker_in_flight(const struct asker *asker);
  * the one and at their worst case in the other, lost calls at their worst case in both. */
 int64_t asker_spent_pico(const struct asker *asker);
 int64_t asker_bound_pico(const struct asker *asker);
+/* For how long at least one call to the expert was under way. */
+double asker_busy_ms(const struct asker *asker, size_t expert);
 /* Why the expert was given up, or NULL. */
 const char *asker_given_up(const struct asker *asker, size_t expert);
 

@@ -216,7 +216,7 @@ static void print_summary(struct calibration *work)
     const struct phase *asking = &work->asking;
     int64_t spent = asker_spent_pico(work->asker), bound = asker_bound_pico(work->asker);
     char usd[MONEY_TEXT_BYTES], most[MONEY_TEXT_BYTES];
-    struct report *report = worklist_report(list);
+    struct report *report = worklist_report(list, work->asker);
 
     if (work->options->json) {
         report_print_json(json_pack(

@@ -145,101 +145,6 @@ static bool find_row(const struct worklist *work, int64_t row, size_t *ret_promp
     return true;
 }
 
-/* -- cells -- */
-
-static struct worklist_sample *sample_at(const struct worklist *work, size_t expert,
-                                         size_t prompt, size_t sample)
-{
-    return &work->experts[expert].samples[prompt * work->n_samples + sample];
-}
-
-/* Mean of what is known; NAN: nothing is. */
-struct mean {
-    double sum;
-    size_t n;
-};
-
-static void mean_add(struct mean *mean, double value)
-{
-    if (isnan(value))
-        return;
-    mean->sum += value;
-    mean->n++;
-}
-
-static double mean_of(const struct mean *mean)
-{
-    return mean->n > 0 ? mean->sum / (double)mean->n : NAN;
-}
-
-bool worklist_cell(const struct worklist *work, size_t expert, size_t prompt,
-                   struct calib_cell *ret_cell)
-{
-    struct mean quality = { 0 }, input = { 0 }, output = { 0 }, latency = { 0 };
-    int64_t cost_pico = 0, n_priced = 0;
-    size_t n = 0;
-
-    for (size_t i = 0; i < work->n_samples; i++) {
-        const struct worklist_sample *sample = sample_at(work, expert, prompt, i);
-        if (!sample->known)
-            continue;
-        n++;
-        mean_add(&quality, sample->quality);
-        mean_add(&input, sample->input_tokens);
-        mean_add(&output, sample->output_tokens);
-        mean_add(&latency, sample->latency_ms);
-        if (sample->cost_pico != MONEY_NONE) {
-            cost_pico = money_add(cost_pico, sample->cost_pico);
-            n_priced++;
-        }
-    }
-    if (n == 0)
-        return false;
-    *ret_cell = (struct calib_cell){
-        .quality = mean_of(&quality),
-        .input_tokens = mean_of(&input),
-        .output_tokens = mean_of(&output),
-        .latency_ms = mean_of(&latency),
-        .cost_pico = n_priced > 0 ? cost_pico / n_priced : MONEY_NONE,
-    };
-    return true;
-}
-
-static enum fault_err put_cell(struct worklist *work, size_t expert, size_t prompt,
-                               struct fault *fault)
-{
-    struct calib_cell cell;
-
-    if (!worklist_cell(work, expert, prompt, &cell))
-        return FAULT_OK;
-    return calib_put_cell(work->store, work->prompts[prompt].row,
-                          work->experts[expert].row, &cell, fault);
-}
-
-enum fault_err worklist_quality(struct worklist *work, size_t expert, size_t prompt,
-                                size_t sample, double quality, struct fault *fault)
-{
-    sample_at(work, expert, prompt, sample)->quality = quality;
-    return put_cell(work, expert, prompt, fault);
-}
-
-static void take_sample(struct worklist *work, size_t expert, size_t prompt,
-                        const struct calib_answer *answer)
-{
-    const struct worklist_prompt *asked = &work->prompts[prompt];
-    struct grade_subject subject = { asked->text, asked->reference, answer->text };
-    bool at_once = grader_is_free(asked->grader);
-
-    *sample_at(work, expert, prompt, (size_t)answer->sample) = (struct worklist_sample){
-        .known = true,
-        .quality = at_once ? grader_grade(asked->grader, &subject) : NAN,
-        .input_tokens = answer->input_tokens,
-        .output_tokens = answer->output_tokens,
-        .latency_ms = answer->latency_ms,
-        .cost_pico = answer->cost_pico,
-    };
-}
-
 /* -- what earlier runs left -- */
 
 /* An answer: paid for, graded again. */
@@ -254,7 +159,7 @@ static enum fault_err take_answer(void *context, int64_t prompt_row, int64_t exp
     if (answer->sample < 0 || (size_t)answer->sample >= work->n_samples ||
         !find_row(work, prompt_row, &prompt))
         return FAULT_OK;
-    take_sample(work, work->reading, prompt, answer);
+    worklist_take(work, work->reading, prompt, answer);
     if ((size_t)answer->sample < work->repeat)
         work->before++;
     return FAULT_OK;
@@ -274,7 +179,7 @@ static enum fault_err take_failure(void *context, const struct calib_ask *ask,
     if (state == CALIB_FAILED &&
         sscanf(ask->what, ANSWER_WHAT "%c", &sample, &end) == 1 &&
         sample < work->n_samples && find_row(work, ask->prompt, &prompt))
-        sample_at(work, work->reading, prompt, sample)->failed = true;
+        worklist_sample(work, work->reading, prompt, sample)->failed = true;
     return FAULT_OK;
 }
 
@@ -292,7 +197,7 @@ static enum fault_err read_expert(struct worklist *work, size_t i, struct fault 
         err =
             calib_each_asked(work->store, expert->row, model, take_failure, work, fault);
     for (size_t prompt = 0; err == FAULT_OK && prompt < work->n_prompts; prompt++)
-        err = put_cell(work, i, prompt, fault);
+        err = worklist_put_cell(work, i, prompt, fault);
     return err;
 }
 
@@ -413,7 +318,8 @@ static enum fault_err next_question(void *context, size_t expert,
     for (; state->wanted && state->next < 2 * round; state->next++) {
         size_t at = state->next % round;
         size_t prompt = at % work->n_prompts, sample = at / work->n_prompts;
-        const struct worklist_sample *known = sample_at(work, expert, prompt, sample);
+        const struct worklist_sample *known =
+            worklist_sample(work, expert, prompt, sample);
         if (known->known || known->failed != (state->next >= round))
             continue;
         state->next++;
@@ -459,9 +365,10 @@ static enum fault_err keep_answer(void *context, const struct asker_question *qu
         calib_put_answer(work->store, work->prompts[prompt].row,
                          work->experts[question->expert].row, &answer, fault);
 
-    take_sample(work, question->expert, prompt, &answer);
+    worklist_take(work, question->expert, prompt, &answer);
+    work->experts[question->expert].tokens += answer.output_tokens;
     if (err == FAULT_OK)
-        err = put_cell(work, question->expert, prompt, fault);
+        err = worklist_put_cell(work, question->expert, prompt, fault);
     return err;
 }
 
@@ -484,26 +391,6 @@ void worklist_phase(struct worklist *work, struct phase *ret_phase)
         .total = work->questions,
         .before = work->before,
     };
-}
-
-struct report *worklist_report(const struct worklist *work)
-{
-    struct report *report = report_new(work->config->n_experts);
-
-    report->n_lines = 0;
-    for (size_t i = 0; i < work->config->n_experts; i++) {
-        if (!work->experts[i].wanted)
-            continue;
-        struct report_line *line = &report->lines[report->n_lines++];
-        struct calib_cell cell;
-        line->name = work->config->experts[i].name;
-        line->failed = work->experts[i].failed;
-        for (size_t prompt = 0; prompt < work->n_prompts; prompt++) {
-            if (worklist_cell(work, i, prompt, &cell))
-                report_add(line, cell.quality, cell.cost_pico, cell.latency_ms);
-        }
-    }
-    return report;
 }
 
 void worklist_release(struct worklist *work)

@@ -50,6 +50,8 @@ struct worklist_prompt {
 struct worklist_sample {
     bool known;  /* answered, in this run or before */
     bool failed; /* in an earlier run */
+    bool empty;  /* no words */
+    bool cut;    /* it ended at its output limit */
     double quality, input_tokens, output_tokens, latency_ms;
     int64_t cost_pico;
 };
@@ -59,6 +61,7 @@ struct worklist_expert {
     bool wanted;                     /* has a generator and is asked for */
     size_t next;                     /* first question that was not looked at */
     size_t failed;                   /* questions without an answer, in this run */
+    double tokens;                   /* of the answers of this run */
     struct worklist_sample *samples; /* [prompt * n_samples + sample]; NULL: not wanted */
 };
 
@@ -87,6 +90,14 @@ NODISCARD enum fault_err worklist_open(struct worklist *work,
                                        struct fault *fault);
 /* Zeroes *ret_phase and fills it; it borrows the work. */
 void worklist_phase(struct worklist *work, struct phase *ret_phase);
+struct worklist_sample *worklist_sample(const struct worklist *work, size_t expert,
+                                        size_t prompt, size_t sample);
+/* An answer of the store as a sample, graded where that costs nothing. */
+void worklist_take(struct worklist *work, size_t expert, size_t prompt,
+                   const struct calib_answer *answer);
+/* The cell to the store; nothing where it has no sample. */
+NODISCARD enum fault_err worklist_put_cell(struct worklist *work, size_t expert,
+                                           size_t prompt, struct fault *fault);
 /* The quality of an answer, 0..1 or NAN, and with it the cell. */
 NODISCARD enum fault_err worklist_quality(struct worklist *work, size_t expert,
                                           size_t prompt, size_t sample, double quality,
@@ -94,8 +105,9 @@ NODISCARD enum fault_err worklist_quality(struct worklist *work, size_t expert,
 /* The mean over the known samples. False: there is none. */
 bool worklist_cell(const struct worklist *work, size_t expert, size_t prompt,
                    struct calib_cell *ret_cell);
-/* A line per wanted expert, in the order of the configuration. Free with report_free. */
-struct report *worklist_report(const struct worklist *work);
+/* A line per wanted expert, in the order of the configuration. asker: that asked, or NULL.
+ * Free with report_free. */
+struct report *worklist_report(const struct worklist *work, const struct asker *asker);
 void worklist_release(struct worklist *work); /* takes a zeroed one */
 
 #endif

@@ -4,7 +4,7 @@
  *   lacks = needs & ~generator->abilities              what the expert cannot
  *   ability_words(lacks, text, sizeof text)            "images, tools"
  *
- * A bit each. What a request needs was noted by the scan as its bytes came; here is only
+ * A bit each. What a chat needs was noted by the scan as its bytes came; here is only
  * looked up. An expert's abilities are its setting `capabilities`: where it is absent the
  * expert is taken to be able to everything. Pure; any thread.
  */
@@ -45,7 +45,8 @@ enum ability {
 
 struct chat_request;
 
-/* Its shape, body and scan are looked at. */
+/* Its shape, body and scan are looked at, nothing else. The messages of a native one are read as a
+ * whole, which takes long for a long body: some 1 ms a megabyte. */
 uint32_t ability_needs(const struct chat_request *chat);
 
 const char *ability_word(enum ability ability);

@@ -189,6 +189,7 @@ static const enum scan_field never[] = {
     SCAN_OPTIONS,
     SCAN_MAX_LENGTH,
     SCAN_BETAS,
+    SCAN_ANTHROPIC_BETA,
     SCAN_EXTRA_BODY,
 };
 

@@ -8,9 +8,10 @@
  *
  *   level 1        { "messages":                      keys are compared with ours
  *   level 2          [                                elements are counted and placed
- *   level 3            { "role": .., "content":
+ *   level 3            { "role": .., "content":       or "images": whether it has elements
  *   level 4              [
- *   level 5                { "image_url": .. }        keys are compared with media
+ *   level 5                { "image_url": .. }        keys are compared with media, at level 4
+ *                                                     where content is one part, too
  *   level 1        { "response_format":
  *   level 2          { "type": "json_schema" ..       the value is compared
  */
@@ -123,6 +124,10 @@ static void begin_value(struct scan *scan, size_t at, enum jread_type type)
         scan->n_bad_messages += type != JREAD_MAP;
     } else if (scan->depth == PART_LEVEL && scan->media != SCAN_MEDIA_NONE) {
         scan->media_begin = at;
+    } else if (scan->in_images && scan->in_messages &&
+               (scan->depth == IMAGES_LEVEL ||
+                (scan->depth == IMAGES_LEVEL - 1 && type == JREAD_TEXT))) {
+        scan->media_kinds |= 1u << SCAN_MEDIA_IMAGE;
     }
 }
 

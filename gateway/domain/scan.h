@@ -44,6 +44,8 @@
     X(TOOLS, "tools")                                                                    \
     X(FUNCTIONS, "functions")                                                            \
     X(RESPONSE_FORMAT, "response_format")                                                \
+    X(GUIDED_JSON, "guided_json")                                                        \
+    X(STRUCTURED_OUTPUTS, "structured_outputs")                                          \
     X(SERVICE_TIER, "service_tier")                                                      \
     X(AUDIO, "audio")                                                                    \
     X(MODALITIES, "modalities")                                                          \
@@ -83,6 +85,7 @@
     X(OPTIONS, "options")                                                                \
     X(MAX_LENGTH, "max_length")                                                          \
     X(BETAS, "betas")                                                                    \
+    X(ANTHROPIC_BETA, "anthropic_beta")                                                  \
     X(EXTRA_BODY, "extra_body")                                                          \
     X(FRUGAL, "frugal")
 
@@ -150,9 +153,11 @@ struct scan {
                                          the last ones only; no key_begin */
     size_t n_images;                  /* content parts with an `image_url` */
     size_t n_other_media;             /* content parts with other media */
-    unsigned media_kinds;             /* bit i: enum scan_media i is among them */
-    size_t media_bytes;               /* of the values of those members */
-    bool json_object, json_schema;    /* a `type` of `response_format` is that */
+    /* Bit i: enum scan_media i is among them, or told elsewhere, which is not counted above: by
+     * a part's `type`, by a message's `images`, in content that is one part and no list. */
+    unsigned media_kinds;
+    size_t media_bytes;            /* of the values of those members */
+    bool json_object, json_schema; /* a `type` of `response_format` is that */
     /* A top-level key is one of ours but for upper and lower case, or is not ASCII: what
      * readers that fold case take for ours. */
     bool has_odd_key;
@@ -172,9 +177,11 @@ struct scan {
     uint8_t key_n;
     uint8_t in_field; /* whose value this is at level 1; SCAN_FIELD_COUNT: none of ours */
     uint8_t media;    /* whose value this is at level 5 of messages */
-    bool in_type;     /* behind a `type` at level 2 of the response format */
-    bool is_key;      /* the string under way is a key */
-    bool keep_key;    /* it is kept: a key that may be one of ours, or such a type */
+    bool in_type;    /* behind a `type` at level 2 of the response format, or of a part */
+    bool in_content; /* behind a message's `content` */
+    bool in_images;  /* behind a message's `images`, Ollama's name for them */
+    bool is_key;     /* the string under way is a key */
+    bool keep_key;   /* it is kept: a key that may be one of ours, or such a type */
     bool key_foreign; /* but is not: too long, or not ASCII */
     bool key_wide;    /* not ASCII */
     bool in_messages;

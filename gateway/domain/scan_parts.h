@@ -11,6 +11,7 @@
 #include "gateway/domain/scan.h"
 
 #define MESSAGE_LEVEL 2
+#define IMAGES_LEVEL  4
 #define PART_LEVEL    5
 
 /* Where the key stands that begins now, it may be one of ours. */

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "gateway/base/clock.h"
-#include "gateway/domain/ability.h"
 #include "gateway/domain/native.h"
 
 #include "gateway/flow/exchange_parts.h"
@@ -56,7 +55,7 @@ static void add_own(struct exchange *x)
 {
     native_request(x->own, x->dialect->native, &x->chat, x->own_scan, buf_str(&x->body));
     x->chat.native = x->own;
-    x->chat.needs |= ability_needs(x->own);
+    x->chat.needs |= x->translation.needs;
     x->chat.stateful = x->gap->stateful;
     if (x->gap->error.code != API_OK)
         x->chat.untold = &x->gap->error;
@@ -71,6 +70,7 @@ static bool translating(struct exchange *x)
         .depth = (unsigned)exchange_config(x)->limits.depth,
         .scan = &x->scan,
         .gap = x->gap,
+        .own_scan = x->own_scan,
         .loop = exchange_loop(x),
         .pool = worker_service(x->worker)->pool,
         .fn = exchange_woke,

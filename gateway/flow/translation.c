@@ -3,10 +3,20 @@
 
 #include <assert.h>
 
+#include "gateway/domain/ability.h"
 #include "gateway/domain/chat.h"
 
 #define MORE_BYTES (1u << 20) /* frames of messages, beside what is copied */
 #define MORE_DEPTH 8          /* levels that a translation may add */
+
+static uint32_t needs_of(const struct translation_task *task)
+{
+    const struct chat_request own = { .shape = task->dialect->native,
+                                      .scan = task->own_scan,
+                                      .body = task->body };
+
+    return task->own_scan != NULL ? ability_needs(&own) : 0;
+}
 
 /* A translation is at most twice its body: a quoted object has a backslash before each
  * quote. */
@@ -16,6 +26,7 @@ static void translate(void *arg)
     const struct translation_task *task = &t->task;
     unsigned depth = task->depth + MORE_DEPTH;
 
+    t->needs = needs_of(task);
     buf_init(&t->chat, 2 * task->body.n + MORE_BYTES);
     if (task->dialect->request(task->body, &t->chat, task->gap, &t->error) != API_OK)
         return;

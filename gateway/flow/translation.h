@@ -3,12 +3,12 @@
  *   struct translation t = { 0 };
  *   translation_start(&t, &task)        then either done already, or fn(arg) is called later
  *   translation_away(&t)                on the pool: nothing that it was given may change or go
- *   t.error, t.chat, t.echo, *task.scan once it is not away any more
+ *   t.error, t.chat, t.echo, t.needs, *task.scan once it is not away any more
  *   translation_release(&t)             never while it is away
  *
  *      short body   loop: ----translate---->
  *      long body    loop: --+                              +--> fn(arg)
- *                   pool:   +--translate, scan, echo-------+
+ *                   pool:   +--translate, scan, echo, needs+
  *
  * A body of megabytes is read several times and copied once, which takes longer than a loop
  * may stand still. On the pool only this struct, the scan and the gap are written, and only the body
@@ -39,6 +39,7 @@ struct translation_task {
     unsigned depth;                /* that the client's body may have */
     struct scan *scan;             /* becomes that of the chat request; the same */
     struct retell_gap *gap;        /* what it leaves out, or NULL; the same */
+    const struct scan *own_scan; /* of the body, where it may go on as it came; or NULL */
     struct loop *loop;
     struct pool *pool; /* NULL: none */
     void (*fn)(void *arg);
@@ -49,6 +50,7 @@ struct translation {
     struct api_error error; /* code OK: the rest is good */
     struct buf chat;        /* the chat request */
     struct buf echo;        /* what the answer repeats, see dialect.h */
+    uint32_t needs; /* of the body as it came, see ability.h; without own_scan: 0 */
 
     /* private */
     struct translation_task task;

@@ -115,6 +115,95 @@ def test_what_nobody_is_able_to_is_refused_by_name(run, api, word):
     assert not plain.calls()
 
 
+def told(*parts, **more):
+    return {"messages": [{"role": "user", "content": list(parts)}], "max_tokens": 100, **more}
+
+
+def items(*items):
+    return {"input": [{"role": "user", "content": "hello"}, *items]}
+
+
+@pytest.mark.parametrize("word, body", [
+    ("images", told({"type": "image", "image": "http://x"})),
+    ("images", {"messages": [{"role": "user", "content": {"type": "image_url", "image_url": {"url": "http://x"}}}]}),
+    ("images", {"messages": [{"role": "user", "content": {"type": "image", "image": "http://x"}}]}),
+    ("images", {"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]}),
+    ("logprobs", {**CHAT, "logprobs": "true"}), ("logprobs", {**CHAT, "logprobs": 1}),
+    ("logprobs", {**CHAT, "top_logprobs": "5"}),
+    ("json_schema", {**CHAT, "guided_json": SCHEMA}), ("json_schema", {**CHAT, "structured_outputs": {"json": SCHEMA}}),
+    ("files", told({"type": "document", "source": {"type": "text", "data": "x"}})), ("files", told({"type": "file", "id": "x"})),
+    ("video", told({"type": "video", "video": "http://x"})), ("audio", told({"type": "audio", "audio": "http://x"})),
+    ("video", {"messages": [{"role": "user", "content": {"type": "vid\u0065o_url"}}]}),
+], ids=lambda value: str(value)[:60])
+def test_an_ability_is_needed_however_it_is_asked_for(run, word, body):
+    plain, good = upstream(run), upstream(run)
+    gateway = run.gateway(config({"plain": able(plain), "good": able(good, word)}))
+    answer = gateway.post("/v1/chat/completions", {"model": "auto", **body})
+    assert (answer.status, answer["x-frugal-expert"]) == (200, "good"), answer
+    assert gateway.post("/v1/chat/completions", {"model": "plain", **body}).status == 400
+    assert not plain.calls()
+
+
+@pytest.mark.parametrize("more", [
+    {"logprobs": False}, {"logprobs": None}, {"top_logprobs": 0}, {"structured_outputs": None}, {"guided_json": None}, {"messages": [{"role": "user", "content": "x", "images": []}]},
+    {"messages": [{"role": "user", "content": "x", "images": None, "metadata": {"image_url": "x", "type": "image"}}]},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "image"}]}], "x": [[[{"type": "image"}]]]},
+], ids=lambda more: str(more)[:60])
+def test_what_asks_for_nothing_needs_no_ability(run, more):
+    gateway = run.gateway(config({"plain": able(upstream(run))}))
+    assert gateway.post("/v1/chat/completions", {"model": "auto", **CHAT, **more}).status == 200
+
+
+NATIVE = [
+    ("messages", "files", told({"type": "document", "source": {"type": "url", "url": "http://x"}})),
+    ("messages", "images", told({"type": "document", "source": {"type": "content", "content": [
+        {"type": "image", "source": {"type": "url", "url": "http://x"}}]}})),
+    ("messages", "images", told({"type": "image", "source": {"type": "file", "file_id": "f"}})),
+    ("messages", "tools", told({"type": "text", "text": "x"}, mcp_servers=[{"type": "url", "url": "http://x", "name": "x"}])),
+    ("responses", "files", items({"role": "user", "content": [{"type": "input_file", "file_id": "f"}]})),
+    ("responses", "images", items({"type": "function_call_output", "call_id": "c", "output": [
+        {"type": "input_image", "image_url": "http://x"}]})),
+    ("responses", "images", items({"type": "computer_call_output", "call_id": "c", "output": {
+        "type": "computer_screenshot", "image_url": "http://x"}})),
+]
+
+
+@pytest.mark.parametrize("api, word, body", NATIVE, ids=lambda value: str(value)[:60])
+def test_an_ability_is_needed_in_words_that_no_chat_has(run, api, word, body):
+    script = {"messages": scripts.natively(scripts.message(), scripts.message_events(["fine"])),
+              "responses": scripts.natively(scripts.response(), scripts.response_events(["fine"]))}[api]
+    plain, good = (run.expert(scripts.answer(), **{api: script}) for _ in range(2))
+    gateway = run.gateway(config({"plain": able(plain, api=[api]), "good": able(good, word, api=[api])}))
+    answer = gateway.post(f"/v1/{api}", {"model": "auto", **body})
+    assert (answer.status, answer["x-frugal-expert"]) == (200, "good"), answer
+    assert gateway.post(f"/v1/{api}", {"model": "plain", **body}).status == 400
+    assert not plain.calls()
+
+
+TWICE = [
+    ("chat/completions", "images", '{"role":"user","content":[{"type":"image","type":"text","text":"x"}]}'),
+    ("messages", "images", '{"role":"user","content":[{"type":"image","type":"text","text":"x","source":{}}]}'),
+    ("messages", "files", '{"role":"user","content":[{"type":"document","source":{"type":"url"},"source":{"type":"text","media_type":'
+                          '"text/plain","data":"x"}}]}'),
+    ("messages", "images", '{"role":"user","content":[{"type":"image","source":{}}],"content":"x"}'),
+    ("messages", "images", '{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"image"}],'
+                           '"content":"x"}]}'),
+]
+
+
+@pytest.mark.parametrize("api, word, message", TWICE, ids=lambda value: str(value)[:60])
+def test_of_members_that_are_repeated_each_counts(run, api, word, message):
+    natives = {} if api.startswith("chat") else {api: scripts.natively(scripts.message(), scripts.message_events(["fine"]))}
+    plain, good = (run.expert(scripts.answer(), **natives) for _ in range(2))
+    more = {"api": [api]} if natives else {}
+    gateway = run.gateway(config({"plain": able(plain, **more), "good": able(good, word, **more)}))
+    body = f'{{"model":"MODEL","max_tokens":10,"messages":[{message}]}}'
+    answer = gateway.post(f"/v1/{api}", body.replace("MODEL", "auto").encode())
+    assert (answer.status, answer["x-frugal-expert"]) == (200, "good"), answer
+    assert gateway.post(f"/v1/{api}", body.replace("MODEL", "plain").encode()).status == 400
+    assert not plain.calls()
+
+
 def test_the_refusal_says_who_lacks_what_and_who_could(run):
     ups = [upstream(run) for _ in range(3)]
     experts = {"eye": able(ups[0], "images"), "hand": able(ups[1], "tools"), "both": able(ups[2], "tools", "images")}

@@ -50,7 +50,7 @@ def test_an_escaped_limit_is_that_limit(run):
     b',"models":["x"]', b',"fallbacks":["x"]', b',"route":"fallback"', b',"extra_body":{"n_predict":9}',
     b',"chat_template":"{{x*9999}}"', b',"mcp_servers":[{}]', b',"container":"c"', b',"speed":"fast"',
     b',"data_sources":[{"type":"azure_search"}]', b',"api_base":"http://x"', b',"base_url":"http://x"', b',"deployment_id":"dear"',
-    b',"options":{"num_predict":9999}', b',"max_length":9999', b',"betas":["x"]',
+    b',"options":{"num_predict":9999}', b',"max_length":9999', b',"betas":["x"]', b',"anthropic_beta":["x"]',
     b',"tools":[{"type":"web_search"}]', b',"tools":[{"type":"function","type":"web_search"}]',
     b',"tools":[{"ty\\u0070e":"code_interpreter"}]', b',"tools":[{"name":"x"}]', b',"cache_control":{"type":"ephemeral"}',
 ], ids=lambda more: more.decode()[1:40])

@@ -46,6 +46,20 @@ static const char *const migrations[] = {
     " what TEXT NOT NULL, bound_pico INTEGER, failure TEXT,"
     " at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),"
     " PRIMARY KEY (expert, model, prompt, what)) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE verdicts (judge TEXT NOT NULL, model TEXT NOT NULL,"
+    " shown TEXT NOT NULL, prompt INTEGER NOT NULL REFERENCES prompts,"
+    " first INTEGER NOT NULL REFERENCES experts, second INTEGER REFERENCES experts,"
+    " version TEXT NOT NULL, quality REAL CHECK (quality BETWEEN 0 AND 1),"
+    " text TEXT NOT NULL, input_tokens REAL, output_tokens REAL, cost_pico INTEGER,"
+    " estimated INTEGER NOT NULL,"
+    " judged_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),"
+    " PRIMARY KEY (judge, model, shown)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE labels (prompt INTEGER NOT NULL REFERENCES prompts,"
+    " first INTEGER NOT NULL REFERENCES experts, second INTEGER NOT NULL"
+    " REFERENCES experts, said TEXT NOT NULL CHECK (said IN ('a', 'b', 't', 's')),"
+    " said_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),"
+    " PRIMARY KEY (prompt, first, second)) STRICT, WITHOUT ROWID;"
+    "ALTER TABLE cells ADD COLUMN grader TEXT;",
 };
 #define CALIB_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

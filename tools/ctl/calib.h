@@ -8,6 +8,8 @@
  *   vectors    prompt x embedder x model
  *   answers    prompt x expert x model x sample: text, usage, cost. Paid for: never asked
  *              again, graded again at will
+ *   verdicts   judge x model x what it was shown: quality and text. Paid for, as answers
+ *   labels     which of two answers a person found better
  *   spending   calls of unknown fate at their bound, so that no money is forgotten
  *   asked      questions under way: a row before the call is made, away with its answer.
  *              What a killed run leaves behind may have been paid for
@@ -93,6 +95,8 @@ struct calib_cell {
     double input_tokens, output_tokens;
     double latency_ms;
     int64_t cost_pico;
+    const char
+        *grader; /* who said the quality, in the words of grader.h; NULL: not known */
 };
 /* Replaces what was known of this cell. */
 NODISCARD enum fault_err calib_put_cell(struct calib *store, int64_t prompt,
@@ -182,6 +186,49 @@ typedef enum fault_err (*calib_asked_fn)(void *context, const struct calib_ask *
                                          struct fault *fault);
 NODISCARD enum fault_err calib_each_asked(struct calib *store, int64_t expert,
                                           const char *model, calib_asked_fn each,
+                                          void *context, struct fault *fault);
+
+/* The text of one answer, to be freed; *ret_text is NULL where there is none. */
+NODISCARD enum fault_err calib_answer_text(struct calib *store, const char *expert,
+                                           const char *model, int64_t prompt,
+                                           int64_t sample, char **ret_text,
+                                           struct fault *fault);
+
+struct calib_verdict {
+    const char *judge; /* expert's name, or the command of a program */
+    const char *model; /* the upstream's name for the judge, or the program's hash */
+    const char *shown; /* names what it was shown: judge_shown() */
+    int64_t prompt;
+    int64_t first, second; /* experts whose answers were shown; second: 0 for none */
+    const char *version;   /* of the words around them */
+    double quality;        /* of the first, 0..1; NAN: no verdict was found */
+    const char *text;      /* what it said */
+    double input_tokens, output_tokens;
+    int64_t cost_pico;
+    bool estimated;
+};
+NODISCARD enum fault_err calib_put_verdict(struct calib *store,
+                                           const struct calib_verdict *verdict,
+                                           struct fault *fault);
+NODISCARD enum fault_err calib_find_verdict(struct calib *store, const char *judge,
+                                            const char *model, const char *shown,
+                                            bool *ret_found, double *ret_quality,
+                                            struct fault *fault);
+
+struct calib_label {
+    int64_t prompt, first, second; /* first < second: rows of experts */
+    char said;                     /* 'a': the first is better, 'b', 't'ie, 's'kipped */
+};
+NODISCARD enum fault_err calib_put_label(struct calib *store,
+                                         const struct calib_label *label,
+                                         struct fault *fault);
+NODISCARD enum fault_err calib_drop_label(struct calib *store,
+                                          const struct calib_label *label,
+                                          struct fault *fault);
+/* In the order in which they were given. */
+typedef enum fault_err (*calib_label_fn)(void *context, const struct calib_label *label,
+                                         struct fault *fault);
+NODISCARD enum fault_err calib_each_label(struct calib *store, calib_label_fn each,
                                           void *context, struct fault *fault);
 
 /* A call that may have cost up to bound_pico without an answer. */

@@ -6,13 +6,13 @@ enum fault_err calib_put_cell(struct calib *store, int64_t prompt, int64_t exper
                               const struct calib_cell *cell, struct fault *fault)
 {
     sqlite3_stmt *s = calib_ready(store, CALIB_PUT_CELL);
-    bool bound = s != NULL && calib_bind_whole(s, 1, prompt) &&
-                 calib_bind_whole(s, 2, expert) &&
-                 calib_bind_number(s, 3, cell->quality) &&
-                 calib_bind_number(s, 4, cell->input_tokens) &&
-                 calib_bind_number(s, 5, cell->output_tokens) &&
-                 calib_bind_whole(s, 6, cell->cost_pico) &&
-                 calib_bind_number(s, 7, cell->latency_ms);
+    bool bound =
+        s != NULL && calib_bind_whole(s, 1, prompt) && calib_bind_whole(s, 2, expert) &&
+        calib_bind_number(s, 3, cell->quality) &&
+        calib_bind_number(s, 4, cell->input_tokens) &&
+        calib_bind_number(s, 5, cell->output_tokens) &&
+        calib_bind_whole(s, 6, cell->cost_pico) &&
+        calib_bind_number(s, 7, cell->latency_ms) && calib_bind_text(s, 8, cell->grader);
 
     return calib_run(store, s, bound, fault);
 }
@@ -31,6 +31,7 @@ enum fault_err calib_each_cell(struct calib *store, calib_cell_fn each, void *co
             .output_tokens = calib_column_number(s, 4),
             .cost_pico = calib_column_whole(s, 5),
             .latency_ms = calib_column_number(s, 6),
+            .grader = calib_column_text(s, 7),
         };
         err = each(context, sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), &cell,
                    fault);

@@ -36,9 +36,10 @@
                " (SELECT count(quality) FROM cells WHERE cells.expert = experts.expert)" \
                " FROM experts ORDER BY expert")                                          \
     X(PUT_CELL, "INSERT OR REPLACE INTO cells (prompt, expert, quality, input_tokens,"   \
-                " output_tokens, cost_pico, latency_ms) VALUES (?, ?, ?, ?, ?, ?, ?)")   \
+                " output_tokens, cost_pico, latency_ms, grader)"                         \
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                      \
     X(CELLS, "SELECT prompt, expert, quality, input_tokens, output_tokens, cost_pico,"   \
-             " latency_ms FROM cells ORDER BY prompt, expert")                           \
+             " latency_ms, grader FROM cells ORDER BY prompt, expert")                   \
     X(PUT_VECTOR, "INSERT OR REPLACE INTO vectors (prompt, embedder, model, vector)"     \
                   " VALUES (?, ?, ?, ?)")                                                \
     X(VECTORS, "SELECT prompt, vector FROM vectors WHERE embedder = ? AND model = ?"     \
@@ -57,6 +58,19 @@
       "SELECT prompt, sample, text, finish_reason, input_tokens, output_tokens,"         \
       " cost_pico, estimated, latency_ms FROM answers WHERE expert = ?1 AND"             \
       " model = ?2 ORDER BY prompt, sample")                                             \
+    X(ANSWER, "SELECT answers.text FROM answers JOIN experts USING (expert) WHERE"       \
+              " experts.name = ?1 AND model = ?2 AND prompt = ?3 AND sample = ?4")       \
+    X(PUT_VERDICT,                                                                       \
+      "INSERT OR REPLACE INTO verdicts (judge, model, shown, prompt, first, second,"     \
+      " version, quality, text, input_tokens, output_tokens, cost_pico, estimated)"      \
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                 \
+    X(VERDICT, "SELECT quality FROM verdicts WHERE judge = ?1 AND model = ?2 AND"        \
+               " shown = ?3")                                                            \
+    X(PUT_LABEL, "INSERT OR REPLACE INTO labels (prompt, first, second, said)"           \
+                 " VALUES (?, ?, ?, ?)")                                                 \
+    X(DROP_LABEL, "DELETE FROM labels WHERE prompt = ? AND first = ? AND second = ?")    \
+    X(LABELS, "SELECT prompt, first, second, said FROM labels"                           \
+              " ORDER BY said_at, prompt, first, second")                                \
     X(PUT_SPENDING, "INSERT INTO spending (prompt, expert, what, bound_pico)"            \
                     " VALUES (?, ?, ?, ?)")                                              \
     X(SAMPLES, "SELECT coalesce(max(sample) + 1, 0) FROM answers WHERE expert = ? AND"   \

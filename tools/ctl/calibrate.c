@@ -24,6 +24,7 @@
 #include "tools/ctl/claim.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/grader.h"
+#include "tools/ctl/judging.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/phase.h"
 #include "tools/ctl/report.h"
@@ -131,7 +132,8 @@ struct calibration {
     struct asker *asker;
     struct signals *signals;
     struct worklist list;
-    struct phase asking;
+    struct judging judging;
+    struct phase asking, verdicts;
 };
 
 /* -- before the first question -- */
@@ -190,10 +192,38 @@ static enum fault_err open_list(struct calibration *work, struct fault *fault)
         err = worklist_load(&work->list, fault);
     if (err == FAULT_OK)
         err = worklist_open(&work->list, &options->experts, fault);
+    if (err == FAULT_OK)
+        err = judging_open(&work->judging, &work->list, fault);
     return err;
 }
 
 /* -- the phases -- */
+
+/* Between two answers of a program signals have their turn. */
+static bool stop_wanted(void *context)
+{
+    struct calibration *work = context;
+
+    loop_turn(work->network.loop, 0);
+    return asker_stopped(work->asker);
+}
+
+/* What is known becomes quality also when the run was stopped. */
+static enum fault_err grade_all(struct calibration *work, const struct phase_crew *crew,
+                                struct fault *fault)
+{
+    enum fault_err err = FAULT_OK;
+
+    if (!asker_stopped(work->asker))
+        err = judging_programs(&work->judging, stop_wanted, work, fault);
+    if (err == FAULT_OK)
+        err = judging_phase(&work->judging, &work->verdicts, fault);
+    if (err == FAULT_OK && !asker_stopped(work->asker))
+        err = phase_run(&work->verdicts, crew, fault);
+    if (err == FAULT_OK)
+        err = judging_settle(&work->judging, fault);
+    return err;
+}
 
 static enum fault_err run_phases(struct calibration *work, struct phase_crew *crew,
                                  struct fault *fault)
@@ -205,7 +235,10 @@ static enum fault_err run_phases(struct calibration *work, struct phase_crew *cr
         .ask_again = work->options->ask_again,
     };
     worklist_phase(&work->list, &work->asking);
-    return phase_run(&work->asking, crew, fault);
+    enum fault_err err = phase_run(&work->asking, crew, fault);
+    if (err == FAULT_OK && judging_needed(&work->judging))
+        err = grade_all(work, crew, fault);
+    return err;
 }
 
 /* -- the end -- */
@@ -220,14 +253,14 @@ static void print_summary(struct calibration *work)
 
     if (work->options->json) {
         report_print_json(json_pack(
-            "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o}", "store",
+            "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}", "store",
             work->options->store, "prompts", (json_int_t)list->n_prompts, "questions",
             (json_int_t)list->questions, "answered_before", (json_int_t)list->before,
             "answered", (json_int_t)asking->answered, "missing",
             (json_int_t)phase_missing(asking), "in_doubt", (json_int_t)asking->doubtful,
             "in_doubt_bound_usd", money_to_usd(asking->doubt_pico), "spent_usd",
             money_to_usd(spent), "spent_bound_usd", money_to_usd(bound), "experts",
-            report_json(report)));
+            report_json(report), "graded", judging_json(&work->judging)));
     } else {
         (void)printf(
             "%zu prompts, %zu questions: %zu answered before, %zu now for %s USD",
@@ -242,6 +275,7 @@ static void print_summary(struct calibration *work)
                          "killed, for at most %s USD; --ask-again asks them\n",
                          asking->doubtful, money_format(asking->doubt_pico, usd));
         (void)putchar('\n');
+        judging_print(&work->judging);
         report_print(report);
     }
     report_free(report);
@@ -262,6 +296,7 @@ static void release(struct calibration *work)
     signals_free(work->signals);
     asker_free(work->asker);
     network_release(&work->network);
+    judging_release(&work->judging);
     worklist_release(&work->list);
     calib_close(work->store);
     claim_release(&work->claim);
@@ -295,6 +330,8 @@ static enum fault_err calibrate_run(const void *given, const char *const *operan
         print_summary(&work);
         say_given_up(&work);
         err = phase_verdict(&work.asking, &crew, fault);
+        if (err == FAULT_OK)
+            err = phase_verdict(&work.verdicts, &crew, fault);
     }
     release(&work);
     return err;
@@ -310,7 +347,29 @@ const struct command command_calibrate = {
         "a crash or --max-usd the same command goes on where it ended. Old answers are\n"
         "graded again, which costs nothing.\n\n"
         "A line of the prompts: {\"id\": .., \"prompt\": .. (or \"messages\": [..]),\n"
-        "\"reference\": .., \"grade\": HOW, \"domain\": ..}. HOW is one of\n" GRADE_HELP,
+        "\"reference\": .., \"grade\": HOW, \"domain\": ..}. HOW is one of\n" GRADE_HELP
+        "\nA judge is blind to who answered; the settings behind its name, with commas:\n"
+        "  rubric         one answer at a time, 0 to 10 (the default)\n"
+        "  pairwise       two answers at a time, in both orders: a win counts only "
+        "where\n"
+        "                 both agree; quality is the chance to be preferred\n"
+        "  opponents=N    pairwise: so many for each expert (2)\n"
+        "  against=NAME   pairwise: all others against this expert\n"
+        "  criteria=FILE  what counts, in your words\n"
+        "  tokens=N       output limit of a verdict (512)\n"
+        "Verdicts are paid for and kept: nothing is judged twice. Words without a "
+        "verdict\n"
+        "are asked for once more and leave the quality missing then. agree: compares "
+        "the\n"
+        "letter, number or few words of the trusted expert's answer; longer ones by "
+        "judge=,\n"
+        "else by their wording (ROUGE-L).\n\n"
+        "cmd: starts the program once and gives it a line for each answer,\n"
+        "  {\"id\", \"prompt\", \"messages\", \"reference\", \"answer\"}\n"
+        "and reads one, {\"id\", \"quality\": 0..1 or null, \"note\"}, within a minute.\n"
+        "One that crashes loses that answer's quality and is started again. A prompt's "
+        "own\n"
+        "'grade' runs a program only where --grade is the same.\n",
     .options = { calibrate_specs, ARRAY_LEN(calibrate_specs) },
     .options_bytes = sizeof(struct calibrate_options),
     .run = calibrate_run,

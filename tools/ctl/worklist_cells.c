@@ -71,6 +71,7 @@ enum fault_err worklist_put_cell(struct worklist *work, size_t expert, size_t pr
 
     if (!worklist_cell(work, expert, prompt, &cell))
         return FAULT_OK;
+    cell.grader = grader_spec(work->prompts[prompt].grader);
     return calib_put_cell(work->store, work->prompts[prompt].row,
                           work->experts[expert].row, &cell, fault);
 }

@@ -7,6 +7,7 @@
 #include "tools/experts/expert.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "tools/experts/arithmetic.h"
@@ -63,6 +64,36 @@ static const struct text_skill broad_scribe = {
     .looks_past_blanks = true,
 };
 
+/* Nobody of the house: what judges compare with. */
+static const struct arithmetic_skill whole_counter = {
+    .bracket_depth = 99,
+    .max_terms = 999,
+    .product_digits = 99,
+    .largest_divisor = 99999,
+    .largest_spelled = 1e6,
+    .knows_ratios = true,
+    .skips_context = true,
+};
+static const struct calendar_skill whole_almanac = {
+    .century_rule = true,
+    .day_first = true,
+    .iso_weeks = true,
+    .exact_span_days = INT32_MAX,
+    .exact_shift = INT32_MAX,
+};
+static const struct units_skill whole_converter = {
+    .rare_units = true,
+    .compounds = true,
+    .factor_digits = 17,
+    .largest_spelled = 1e6,
+};
+static const struct text_skill whole_scribe = {
+    .letters = SIZE_MAX,
+    .words = SIZE_MAX / 2,
+    .folds = true,
+    .looks_past_blanks = true,
+};
+
 static void arithmetic_expert(const struct prompt *prompt, struct reply *reply)
 {
     arithmetic_answer(&counter, prompt, reply);
@@ -83,18 +114,31 @@ static void text_expert(const struct prompt *prompt, struct reply *reply)
     text_answer(&scribe, prompt, reply);
 }
 
+/* A skill of every field. */
+struct breadth {
+    const struct text_skill *text;
+    const struct calendar_skill *calendar;
+    const struct units_skill *units;
+    const struct arithmetic_skill *arithmetic;
+};
+static const struct breadth broad = { &broad_scribe, &broad_almanac, &broad_converter,
+                                      &broad_counter };
+static const struct breadth whole = { &whole_scribe, &whole_almanac, &whole_converter,
+                                      &whole_counter };
+
 /* Asks itself in every field and says what it grasped best; of equals the earlier. */
-static void ask_all(const struct prompt *prompt, struct reply *reply)
+static void ask_all(const struct breadth *breadth, const struct prompt *prompt,
+                    struct reply *reply)
 {
     struct reply other;
-    text_answer(&broad_scribe, prompt, reply);
-    calendar_answer(&broad_almanac, prompt, &other);
+    text_answer(breadth->text, prompt, reply);
+    calendar_answer(breadth->calendar, prompt, &other);
     if (other.grasp > reply->grasp)
         *reply = other;
-    units_answer(&broad_converter, prompt, &other);
+    units_answer(breadth->units, prompt, &other);
     if (other.grasp > reply->grasp)
         *reply = other;
-    arithmetic_answer(&broad_counter, prompt, &other);
+    arithmetic_answer(breadth->arithmetic, prompt, &other);
     if (other.grasp > reply->grasp)
         *reply = other;
 }
@@ -114,7 +158,8 @@ static size_t sentence_before(const struct prompt *prompt, size_t end)
 
 /* The question stands at the end: it reads backwards, sentence by sentence, until what it
  * has read makes sense to it. */
-static void generalist_expert(const struct prompt *prompt, struct reply *reply)
+static void ask_backwards(const struct breadth *breadth, const struct prompt *prompt,
+                          struct reply *reply)
 {
     struct prompt part;
     size_t at = prompt->n_items;
@@ -123,8 +168,20 @@ static void generalist_expert(const struct prompt *prompt, struct reply *reply)
         at = sentence_before(prompt, at);
         size_t from = at > 0 ? prompt_offset(prompt, at - 1) + 1 : 0;
         prompt_read(&part, prompt->text + from, prompt->n - from);
-        ask_all(&part, reply);
+        ask_all(breadth, &part, reply);
     }
+}
+
+static void generalist_expert(const struct prompt *prompt, struct reply *reply)
+{
+    ask_backwards(&broad, prompt, reply);
+}
+
+void expert_truth(const char *text, size_t bytes, struct reply *ret_reply)
+{
+    struct prompt prompt;
+    prompt_read(&prompt, text, bytes);
+    ask_backwards(&whole, &prompt, ret_reply);
 }
 
 const struct expert experts[] = {

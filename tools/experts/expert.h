@@ -35,4 +35,7 @@ const struct expert *expert_find(const char *name, size_t bytes); /* or NULL */
 void expert_answer(const struct expert *expert, const char *text, size_t bytes,
                    struct reply *ret_reply);
 
+/* What somebody without gaps would answer; who grasps nothing still guesses. */
+void expert_truth(const char *text, size_t bytes, struct reply *ret_reply);
+
 #endif

@@ -9,9 +9,23 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/experts/actor.h"
 #include "tools/experts/play_private.h"
 #include "tools/experts/tokens.h"
 #include "tools/experts/vectors.h"
+
+/* What an expert, or an actor of the script, says in all; to be freed. */
+static char *whole_text(const struct request *request)
+{
+    const struct buf *text = &request->texts[0];
+    struct reply reply;
+
+    if (request->expert != NULL)
+        expert_answer(request->expert, text->p != NULL ? text->p : "", text->n, &reply);
+    else
+        actor_say(&request->script, request->model, buf_str(text), &reply);
+    return strdup(reply.text);
+}
 
 struct play *play_new(struct request *request, uint64_t number)
 {
@@ -20,12 +34,8 @@ struct play *play_new(struct request *request, uint64_t number)
         return NULL;
     if (request->api == REQUEST_EMBEDDINGS) {
         play->text = NULL;
-    } else if (request->expert != NULL) {
-        struct reply reply;
-        expert_answer(request->expert,
-                      request->texts[0].p != NULL ? request->texts[0].p : "",
-                      request->texts[0].n, &reply);
-        play->text = strdup(reply.text);
+    } else if (request->expert != NULL || actor_speaks(&request->script)) {
+        play->text = whole_text(request);
         if (play->text == NULL) {
             free(play);
             return NULL;

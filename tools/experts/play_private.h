@@ -14,7 +14,8 @@ struct play {
     struct request request; /* owned */
     uint64_t number;
     long long created;
-    char *text; /* owned: an expert's whole answer; NULL for a script */
+    char *text; /* owned: an expert's or an actor's whole answer; NULL for
+                      other scripts */
     size_t text_bytes;
     size_t tokens;  /* of one choice */
     bool cut_short; /* by max_tokens */

@@ -49,6 +49,16 @@
     X(reasoning, 0, "chunks of reasoning_content before the content")                    \
     X(tool_calls, 0, "1: call the request's first tool instead of speaking")             \
     X(gzip, 0, "1: body in gzip (not for streams)")                                      \
+    X(skill, -1,                                                                         \
+      "answer the questions of the house, so many percent of them rightly; which ones "  \
+      "follows from the model's name")                                                   \
+    X(judge, 0,                                                                          \
+      "1: judge answers as frugalctl asks judges to: by the reference, else by what an " \
+      "expert without gaps would answer")                                                \
+    X(judge_errors, 0, "percent of verdicts that are wrong")                             \
+    X(judge_first, 0, "percent of pairs of which the first is preferred in any order")   \
+    X(judge_prose, 0, "percent of judgements without a verdict, until asked strictly")   \
+    X(judge_mute, 0, "percent of judgements without a verdict, however asked")           \
     X(dim, 64, "embeddings: floats in a vector")                                         \
     X(not_finite, 0, "1: embeddings: the first float is 1e999")
 

@@ -162,8 +162,9 @@ static void judge(const struct script *script, const char *model, struct str pro
     }
     bool first = is_right(truth, one), second = pair && is_right(truth, two);
     if (draw(model, "error", one, two) < script->judge_errors) {
-        first = !first;
-        second = pair && first == second ? second : !second;
+        bool before = first;
+        first = pair ? second : !first;
+        second = before; /* of a pair; equals stay equal */
     }
     const char *reasons = strictly ? "" : "That follows from the question.\n";
     if (!pair)

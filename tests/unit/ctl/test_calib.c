@@ -134,7 +134,7 @@ static void an_unknown_cell_is_never_zero(void **state)
 {
     struct calib *store = *state;
     struct calib_prompt prompt = a_prompt("a", "[1]");
-    struct calib_cell cell = { NAN, 3, NAN, NAN, MONEY_NONE };
+    struct calib_cell cell = { NAN, 3, NAN, NAN, MONEY_NONE, NULL };
     struct seen seen = { 0 };
     int64_t row = put(store, &prompt), expert = 0;
 
@@ -153,7 +153,7 @@ static void a_quality_outside_its_range_is_refused(void **state)
 {
     struct calib *store = *state;
     struct calib_prompt prompt = a_prompt("a", "[1]");
-    struct calib_cell cell = { 1.5, 3, 3, 3, 3 };
+    struct calib_cell cell = { 1.5, 3, 3, 3, 3, NULL };
     int64_t row = put(store, &prompt), expert = 0;
 
     assert_int_equal(calib_expert(store, "x", &expert, &fault), FAULT_OK);

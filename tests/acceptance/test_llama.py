@@ -146,6 +146,22 @@ def test_a_ceiling_binds_llama_cpp(run, learned):
     assert answer.json()["usage"]["cost"] <= 0.000004
 
 
+# -- looked at
+
+
+def test_llama_cpp_is_found_out_and_served_by_what_was_found(run, llamas):
+    ran = frugalctl("probe", llamas[0].url, "--name", "left", "--usd-per-hour", "0.1", "--model", "tiny")
+    left = json.loads(ran.out)["experts"]["left"]
+    generator = left["generator"]
+    assert generator["api"] == ["chat", "completions", "responses", "messages"], ran.err
+    assert {"json_schema", "logprobs", "n"} <= set(generator["capabilities"]), ran.err
+    assert generator["context"] == 2048 and generator["tokenizer_takes"] == "content"
+    assert left["embedding"]["dim"] == 64 and generator["price"]["tokens_per_second"] > 0
+    gateway = run.gateway(config({"left": left}))
+    answer = gateway.chat("Say anything.", max_tokens=8, headers={"x-frugal-budget-usd": "0.01"})
+    assert answer.status == 200 and 0 < answer.json()["usage"]["cost"] <= 0.01
+
+
 # -- tools and schemas, held by a grammar
 
 

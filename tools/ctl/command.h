@@ -32,6 +32,7 @@
     X(spend, "spend", "sum up what was paid, and what was saved")                        \
     X(experts, "experts", "show which experts of a running gateway are well")            \
     X(reload, "reload", "make a running gateway read its configuration anew")            \
+    X(probe, "probe", "look at an endpoint and print its block of the configuration")    \
     X(prices_import, "prices import", "take prices from a downloaded list")              \
     X(prices_diff, "prices diff", "compare prices with a downloaded list")               \
     X(prices_age, "prices age", "say how old the prices are")                            \

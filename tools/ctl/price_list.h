@@ -27,6 +27,7 @@
 #include <stddef.h>
 
 #include "gateway/domain/config.h"
+#include "gateway/domain/jread.h"
 #include "tools/ctl/fault.h"
 
 #define PRICE_LIST_BYTES (64u << 20)
@@ -65,6 +66,12 @@ NODISCARD enum fault_err price_list_price(const struct price_list *list, const c
                                           enum price_list_kind kind,
                                           struct price_listed *ret_listed,
                                           struct fault *fault);
+/* The same of one entry of a list of OpenRouter's form; name is for messages. */
+NODISCARD enum fault_err price_list_read_openrouter(struct jread_value entry,
+                                                    const char *name,
+                                                    enum price_list_kind kind,
+                                                    struct price_listed *ret_listed,
+                                                    struct fault *fault);
 void price_listed_release(struct price_listed *listed); /* takes a zeroed one */
 
 #endif

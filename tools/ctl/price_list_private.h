@@ -5,16 +5,11 @@
 #include "gateway/domain/jread.h"
 #include "tools/ctl/price_list.h"
 
-/* One model's entry of each form; name is for messages. */
+/* One model's entry of LiteLLM's form; name is for messages. */
 NODISCARD enum fault_err price_list_read_litellm(struct jread_value entry,
                                                  const char *name,
                                                  enum price_list_kind kind,
                                                  struct price_listed *ret_listed,
                                                  struct fault *fault);
-NODISCARD enum fault_err price_list_read_openrouter(struct jread_value entry,
-                                                    const char *name,
-                                                    enum price_list_kind kind,
-                                                    struct price_listed *ret_listed,
-                                                    struct fault *fault);
 
 #endif

@@ -55,6 +55,7 @@ static int out_of_memory(struct request_error *error)
     X(messages)                                                                          \
     X(stream)                                                                            \
     X(stream_options)                                                                    \
+    X(temperature)                                                                       \
     X(max_tokens)                                                                        \
     X(max_completion_tokens)                                                             \
     X(max_output_tokens)                                                                 \
@@ -278,6 +279,22 @@ static int read_whole(struct jread_value value, const char *name, int64_t most,
     return 0;
 }
 
+/* What OpenAI's reasoning models say of members that they do not take. */
+static int refuse_member(const struct fields *fields, struct request_error *error)
+{
+    double temperature = 1;
+    if (fields->max_tokens.type != JREAD_NOTHING)
+        return refuse(error, 400, "unsupported_parameter", "max_tokens",
+                      "Unsupported parameter: 'max_tokens' is not supported with this "
+                      "model. Use 'max_completion_tokens' instead.");
+    if (jread_double(fields->temperature, &temperature) && temperature != 1)
+        return refuse(error, 400, "unsupported_value", "temperature",
+                      "Unsupported value: 'temperature' does not support %g with this "
+                      "model. Only the default (1) value is supported.",
+                      temperature);
+    return 0;
+}
+
 static int read_limits(struct request *request, const struct fields *fields,
                        struct request_error *error)
 {
@@ -319,7 +336,11 @@ static void read_tool(struct request *request, struct jread_value tools)
 static int read_generation(struct request *request, const struct fields *fields,
                            size_t bytes, struct request_error *error)
 {
-    int failed = read_limits(request, fields, error);
+    int failed = request->script.reasoner != 0 && request->api == REQUEST_CHAT
+                     ? refuse_member(fields, error)
+                     : 0;
+    if (failed == 0)
+        failed = read_limits(request, fields, error);
     if (failed == 0)
         failed = read_asked(request, fields, bytes, error);
     if (failed != 0)

@@ -31,6 +31,9 @@
     X(error_event_at, -1, "instead of this chunk an error event, then the end")          \
     X(status, 200, "HTTP status; 400 and above answer with an error object")             \
     X(unsupported, 0, "1: that error object says unsupported_parameter")                 \
+    X(reasoner, 0,                                                                       \
+      "1: as OpenAI's reasoning models, max_tokens and another temperature than 1 are "  \
+      "refused")                                                                         \
     X(retry_after, -1, "seconds in a retry-after header")                                \
     X(tokens, -1, "completion tokens to report; -1: the true count")                     \
     X(prompt_tokens, -1, "prompt tokens to report; -1: the true count")                  \

@@ -11,13 +11,13 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
+#include "gateway/base/thread.h"
 #include "gateway/flow/checkup.h"
 #include "gateway/flow/probe.h"
 
@@ -490,20 +490,12 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* Signals are the main thread's. */
 enum err worker_start(struct worker *worker)
 {
-    sigset_t all, before;
-    int failed;
+    enum err err = thread_start(&worker->thread, worker_main, worker);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&worker->thread, NULL, worker_main, worker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed != 0)
-        return ERR_NOMEM;
-    worker->started = true;
-    return ERR_OK;
+    worker->started = err == ERR_OK;
+    return err;
 }
 
 void worker_join(struct worker *worker)

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "gateway/base/thread.h"
+
 struct pool {
     pthread_mutex_t lock;
     pthread_cond_t work; /* a job came, or the pool closes */
@@ -81,7 +83,7 @@ enum pool_err pool_new(unsigned threads, size_t queue_max, void (*setup)(void),
     pool->queue_max = queue_max;
     pool->setup = setup;
     while (pool->n_threads < threads) {
-        if (pthread_create(&pool->threads[pool->n_threads], NULL, serve, pool) != 0) {
+        if (thread_start(&pool->threads[pool->n_threads], serve, pool) != ERR_OK) {
             pool_free(pool);
             return POOL_SYSTEM;
         }

@@ -7,7 +7,8 @@
  * A signalfd would need the signals blocked in every thread of the process, and libraries
  * start threads before main() can block anything (OpenBLAS does when it is loaded): a
  * signal that the kernel gives to one of those would end the process. So they stay open in
- * every thread, and a handler passes the number on through a pipe.
+ * the main thread and in theirs, and a handler passes the number on through a pipe. Threads that
+ * we start ourselves have all signals blocked (base/thread.h).
  *
  * One at a time in a process; the loop outlives it. The same signal sent several times
  * before the loop turns may be told once.

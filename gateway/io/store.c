@@ -8,13 +8,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "gateway/base/thread.h"
 #include "gateway/io/store_private.h"
 
 int64_t store_now_us(const struct store *store)
@@ -328,20 +328,13 @@ static enum store_err open_files(struct store *store, struct store_error *error)
     return err;
 }
 
-/* Signals are the main thread's. */
 static enum store_err start_threads(struct store *store, struct store_error *error)
 {
-    sigset_t all, before;
-    bool started;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    store->writing = pthread_create(&store->writer, NULL, store_writer_main, store) == 0;
-    store->reading = pthread_create(&store->reader, NULL, store_reader_main, store) == 0;
-    started = store->writing && store->reading;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started ? STORE_OK
-                   : store_error_set(error, STORE_NOMEM, "cannot start a thread");
+    store->writing = thread_start(&store->writer, store_writer_main, store) == ERR_OK;
+    store->reading = thread_start(&store->reader, store_reader_main, store) == ERR_OK;
+    return store->writing && store->reading
+               ? STORE_OK
+               : store_error_set(error, STORE_NOMEM, "cannot start a thread");
 }
 
 static void init_locks(struct store *store)

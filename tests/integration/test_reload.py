@@ -2,6 +2,8 @@
 
 import json
 import os
+import pathlib
+import signal
 import socket
 import stat
 import threading
@@ -267,3 +269,15 @@ def test_frugalctl_reload_says_that_nobody_is_there(tmp_path):
     ran = frugalctl("reload", "--admin", f"unix:{tmp_path}/nobody.sock", check=False)
     assert ran.returncode == 1 and "cannot" in ran.err
     assert frugalctl("reload", "--admin", "nobody", check=False).returncode == 2
+
+
+def test_only_the_main_thread_takes_signals(run, tmp_path):
+    gateway = run.gateway(config({"small": expert(run.expert(scripts.answer()))}, store={"path": str(tmp_path / "frugal.db")}),
+                          env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})  # its own are there before main() is
+    assert gateway.chat().status == 200
+    masks = {}
+    for task in pathlib.Path(f"/proc/{gateway.process.pid}/task").iterdir():
+        status = (task / "status").read_text()
+        masks[int(task.name)] = int(status.split("SigBlk:")[1].split()[0], 16)
+    taking = [task for task, mask in masks.items() if not mask & 1 << signal.SIGHUP - 1]
+    assert len(masks) >= 6 and taking == [gateway.process.pid], masks

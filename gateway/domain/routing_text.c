@@ -20,6 +20,8 @@ struct clip {
     struct buf head; /* the first 2 * half + 4 bytes at most */
     struct buf tail; /* the last bytes, at least half of them where there are more */
     size_t n; /* bytes of the turn; at least so many where the middle was left out */
+    const struct routing_templates *templates; /* what may be taken off; NULL: nothing */
+    bool whole;                                /* ... but not all of it */
 };
 
 /* An escape of six bytes may mean one: so much raw text has surely half bytes of meaning. */
@@ -40,6 +42,17 @@ static void clip_init(struct clip *clip, size_t half)
     buf_init(&clip->head, 2 * half + 4);
     buf_init(&clip->tail, raw_long(clip) + 4 * half);
     clip->n = 0;
+    clip->templates = NULL;
+    clip->whole = true;
+}
+
+/* For a turn of the user. */
+static void clip_init_turn(struct clip *clip, size_t half,
+                           const struct routing_rule *rule)
+{
+    clip_init(clip, half);
+    if (rule->strip != NULL && rule->strip->turn.n > 0)
+        clip->templates = &rule->strip->turn;
 }
 
 static void clip_release(struct clip *clip)
@@ -57,6 +70,26 @@ static void clip_add(struct clip *clip, struct str text)
     buf_put_str(&clip->tail, text);
     if (clip->tail.n > 2 * clip->half)
         buf_consume(&clip->tail, clip->tail.n - 2 * clip->half);
+}
+
+/* The first of a turn, without the template that it begins with. */
+static void clip_add_first(struct clip *clip, struct str text)
+{
+    char mark[ROUTING_STRIP_MARK];
+    size_t n_mark;
+
+    text = routing_strip_cut(clip->templates, text, clip->whole, mark, &n_mark);
+    if (n_mark > 0)
+        clip_add(clip, (struct str){ mark, n_mark });
+    clip_add(clip, text);
+}
+
+static void clip_add_any(struct clip *clip, struct str text, bool first)
+{
+    if (first)
+        clip_add_first(clip, text);
+    else
+        clip_add(clip, text);
 }
 
 /* Could the byte at `at` be inside an escape that begins before it? */
@@ -77,16 +110,19 @@ static bool in_escape(struct str raw, size_t at)
 static void clip_add_string(struct clip *clip, struct jread_value value)
 {
     struct str raw = { value.raw.p + 1, value.raw.n - 2 };
+    bool first = clip->n == 0 && clip->templates != NULL;
+    /* A template in front is decoded in addition, and six bytes may mean one. */
+    size_t more = first ? clip->templates->longest : 0, most = raw_long(clip) + 6 * more;
     struct buf text;
     size_t at;
 
-    buf_init(&text, raw_long(clip));
-    if (raw.n <= raw_long(clip)) {
+    buf_init(&text, most);
+    if (raw.n <= most) {
         (void)jread_put_inside(raw, raw.n, &text);
-        clip_add(clip, buf_str(&text));
+        clip_add_any(clip, buf_str(&text), first);
     } else {
-        (void)jread_put_string(value, clip->half + 4, &text);
-        clip_add(clip, buf_str(&text));
+        (void)jread_put_string(value, clip->half + 4 + more, &text);
+        clip_add_any(clip, buf_str(&text), first);
         buf_clear(&text);
         /* A surrogate pair is cut at worst: its rest is in front of what counts. */
         at = raw.n - raw_half(clip) - 32;
@@ -159,7 +195,8 @@ static size_t find_before(const struct chat_request *chat, size_t end, const cha
     return SIZE_MAX;
 }
 
-static enum err add_turn_before(const struct chat_request *chat, size_t turn,
+static enum err add_turn_before(const struct routing_rule *rule,
+                                const struct chat_request *chat, size_t turn,
                                 struct buf *out)
 {
     size_t before = find_before(chat, turn, "user");
@@ -168,7 +205,7 @@ static enum err add_turn_before(const struct chat_request *chat, size_t turn,
 
     if (before == SIZE_MAX)
         return ERR_OK;
-    clip_init(&clip, ROUTING_TEXT_HALF);
+    clip_init_turn(&clip, ROUTING_TEXT_HALF, rule);
     clip_add_message(&clip, message_at(chat, before));
     if (clip.head.failed || clip.tail.failed) {
         err = ERR_NOMEM;
@@ -205,7 +242,8 @@ static enum err finish_part(struct clip *clip, struct buf *out)
 }
 
 /* User turns before `turn`, the newest first, while there is room. */
-static enum err add_earlier(const struct chat_request *chat, size_t turn, size_t bytes,
+static enum err add_earlier(const struct routing_rule *rule,
+                            const struct chat_request *chat, size_t turn, size_t bytes,
                             struct buf *out)
 {
     enum err err = ERR_OK;
@@ -216,7 +254,7 @@ static enum err add_earlier(const struct chat_request *chat, size_t turn, size_t
         turn = find_before(chat, turn, "user");
         if (turn == SIZE_MAX)
             break;
-        clip_init(&clip, half_of(bytes - out->n - 1));
+        clip_init_turn(&clip, half_of(bytes - out->n - 1), rule);
         clip_add_message(&clip, message_at(chat, turn));
         err = finish_part(&clip, out);
         clip_release(&clip);
@@ -225,7 +263,8 @@ static enum err add_earlier(const struct chat_request *chat, size_t turn, size_t
 }
 
 /* Messages of system and developer before the first user turn, in their order. */
-static enum err add_system(const struct chat_request *chat, size_t bytes, struct buf *out)
+static enum err add_system(const struct routing_rule *rule,
+                           const struct chat_request *chat, size_t bytes, struct buf *out)
 {
     struct jread_iter it =
         jread_iter(jread_trusted(scan_raw(chat->scan, SCAN_MESSAGES, chat->body)));
@@ -236,6 +275,10 @@ static enum err add_system(const struct chat_request *chat, size_t bytes, struct
     if (half_of(bytes) == 0)
         return ERR_OK;
     clip_init(&clip, half_of(bytes));
+    if (rule->strip != NULL && rule->strip->system.n > 0) {
+        clip.templates = &rule->strip->system;
+        clip.whole = false;
+    }
     for (size_t i = 0; i < FIRST_MESSAGES && jread_next_element(&it, &message); i++) {
         struct jread_value role = jread_get(message, "role");
 
@@ -276,11 +319,11 @@ static enum err text_weighed(const struct routing_rule *rule,
     buf_init(&earlier, rule->bytes);
     buf_init(&system, rule->bytes);
     if (rule->system > 0)
-        err = add_system(chat, share_of(rule, rule->system), &system);
+        err = add_system(rule, chat, share_of(rule, rule->system), &system);
     if (err == ERR_OK && rule->earlier > 0 && turn != SIZE_MAX)
-        err = add_earlier(chat, turn, share_of(rule, rule->earlier), &earlier);
+        err = add_earlier(rule, chat, turn, share_of(rule, rule->earlier), &earlier);
     used = earlier.n + system.n + 2;
-    clip_init(&clip, half_of(rule->bytes > used ? rule->bytes - used : 0));
+    clip_init_turn(&clip, half_of(rule->bytes > used ? rule->bytes - used : 0), rule);
     if (err == ERR_OK && turn != SIZE_MAX) {
         clip_add_message(&clip, message_at(chat, turn));
         err = clip_finish(&clip, out);
@@ -317,14 +360,15 @@ static enum err text_of_prompt(const struct routing_rule *rule,
         return ERR_OK;
     if (prompt.type != JREAD_TEXT)
         return ERR_OK;
-    clip_init(&clip, half_by(rule));
+    clip_init_turn(&clip, half_by(rule), rule);
     clip_add_string(&clip, prompt);
     err = clip_finish(&clip, out);
     clip_release(&clip);
     return err;
 }
 
-static enum err text_of_turn(const struct chat_request *chat, struct buf *out)
+static enum err text_of_turn(const struct routing_rule *rule,
+                             const struct chat_request *chat, struct buf *out)
 {
     size_t turn = last_turn(chat);
     struct clip clip;
@@ -333,12 +377,12 @@ static enum err text_of_turn(const struct chat_request *chat, struct buf *out)
 
     if (turn == SIZE_MAX)
         return ERR_OK;
-    clip_init(&clip, ROUTING_TEXT_HALF);
+    clip_init_turn(&clip, ROUTING_TEXT_HALF, rule);
     clip_add_message(&clip, message_at(chat, turn));
     err = clip_finish(&clip, out);
     is_short = clip.n < ROUTING_TEXT_SHORT;
     clip_release(&clip);
-    return err == ERR_OK && is_short ? add_turn_before(chat, turn, out) : err;
+    return err == ERR_OK && is_short ? add_turn_before(rule, chat, turn, out) : err;
 }
 
 enum err routing_text_by(const struct routing_rule *rule, const struct chat_request *chat,
@@ -348,7 +392,7 @@ enum err routing_text_by(const struct routing_rule *rule, const struct chat_requ
         return text_of_prompt(rule, chat, out);
     if (chat->shape != CHAT_MESSAGES)
         return ERR_OK;
-    return rule->weighed ? text_weighed(rule, chat, out) : text_of_turn(chat, out);
+    return rule->weighed ? text_weighed(rule, chat, out) : text_of_turn(rule, chat, out);
 }
 
 enum err routing_text_of_prompt_by(const struct routing_rule *rule, struct str prompt,
@@ -357,8 +401,8 @@ enum err routing_text_of_prompt_by(const struct routing_rule *rule, struct str p
     struct clip clip;
     enum err err;
 
-    clip_init(&clip, half_by(rule));
-    clip_add(&clip, prompt);
+    clip_init_turn(&clip, half_by(rule), rule);
+    clip_add_any(&clip, prompt, clip.templates != NULL);
     err = clip_finish(&clip, out);
     clip_release(&clip);
     return err;

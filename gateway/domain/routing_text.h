@@ -19,6 +19,13 @@
  * What is too long for its share keeps its beginning and its end. The newest stands in front, since
  * embedders cut at the end what is too long for them.
  *
+ * What many prompts begin with may be taken off before all this: "..;strip=1a2b3c4d" names the
+ * templates that a bundle carries, routing_strip.h.
+ *
+ * Beside the version stands, in rows and bundles, a hash of what the rule makes of some requests, of
+ * its templates, too: "text@1#0123456789abcdef", the stamp. A program whose rule of that version makes
+ * other texts of them is told apart from one that makes the same, whatever its authors thought.
+ *
  * Without a user turn the last message that has text counts. The result is valid UTF-8 and
  * may be empty (images only). Turns beyond the last SCAN_LAST_MESSAGES messages are not
  * looked at, but for the system prompt. Of a completion it is the prompt, or the first of several,
@@ -31,6 +38,7 @@
 #include "gateway/base/err.h"
 #include "gateway/base/str.h"
 #include "gateway/domain/chat.h"
+#include "gateway/domain/routing_strip.h"
 
 #define ROUTING_TEXT_VERSION "text@1"
 #define ROUTING_TEXT_HALF    4000
@@ -43,18 +51,40 @@
 #define ROUTING_TEXT_BYTES   8192  /* where a rule does not say */
 #define ROUTING_TEXT_SHARED  0.9   /* at most, of both shares: the last turn has some */
 #define ROUTING_TEXT_NAME    64    /* bytes of a version, with its 0 */
+#define ROUTING_TEXT_STAMP   96    /* bytes of a version and its hash, with the 0 */
 
 struct routing_rule {
-    char version[ROUTING_TEXT_NAME]; /* as bundles keep it */
+    char version[ROUTING_TEXT_NAME]; /* as records show it */
     bool weighed;                    /* false: text@1, and the three below are void */
     double system, earlier;          /* shares, 0..1 */
     size_t bytes;
+    struct routing_strip
+        *strip; /* owned by who made the rule; NULL: nothing is taken off */
 };
 
 /* A version, or what stands behind "text@2;", with commas or semicolons: "system=0.2,bytes=4096";
  * empty is the default. INVALID: there is no such rule, *why (may be NULL) says why. */
 NODISCARD enum err routing_rule_parse(struct str text, struct routing_rule *ret_rule,
                                       const char **ret_why);
+
+/* Takes the templates, which become part of the version. strip NULL: none. TOO_LARGE: they are longer
+ * than a bundle carries; *strip is then still the caller's. */
+NODISCARD enum err routing_rule_strip(struct routing_rule *rule,
+                                      struct routing_strip **strip);
+/* The templates as a bundle carries them; nothing is added where there are none. */
+NODISCARD enum err routing_rule_extra(const struct routing_rule *rule, struct buf *out);
+/* Version and hash. NOMEM. */
+NODISCARD enum err routing_rule_stamp(const struct routing_rule *rule,
+                                      char ret_stamp[ROUTING_TEXT_STAMP]);
+/* The rule of a bundle: by its stamp (or the version alone, as older ones have it) and its extra
+ * bytes. INVALID: no rule of this program, or one that makes other texts here; *why says what to do
+ * about it. To be released. */
+NODISCARD enum err routing_rule_of_bundle(struct str stamp, struct str extra,
+                                          struct routing_rule *ret_rule,
+                                          const char **ret_why);
+/* Of a stamp, the version. */
+struct str routing_stamp_version(struct str stamp);
+void routing_rule_release(struct routing_rule *rule); /* takes a zeroed one */
 
 /* Adds the text to out (init it with at least ROUTING_TEXT_MOST). NOMEM or TOO_LARGE. */
 NODISCARD enum err routing_text_by(const struct routing_rule *rule,

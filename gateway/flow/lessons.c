@@ -184,7 +184,7 @@ static enum err add_row(struct adding *adding, const struct store_feedback *f,
 /* The text as those of the rows are cut; NULL: another version, or none. */
 static struct str text_of(const struct adding *adding, const struct store_feedback *f)
 {
-    if (f->text.n == 0 || !str_is(f->text_version, adding->wish->text_version))
+    if (f->text.n == 0 || !str_eq(f->text_version, adding->wish->text_version))
         return (struct str){ 0 };
     return f->text;
 }
@@ -319,7 +319,7 @@ enum err lessons_learn(const char *path, struct fuser_bundle *bundle,
         .n_experts = fuser_bundle_generators(bundle),
         .embedders = embedders,
         .n_embedders = fuser_bundle_embedders(bundle),
-        .text_version = fuser_bundle_text_version(bundle),
+        .text_version = routing_stamp_version(str_of(fuser_bundle_text_version(bundle))),
         .most = (size_t)(LESSONS_SHARE * (double)fuser_bundle_rows(bundle)),
     };
     const struct fuser_add how = { .tables = false };

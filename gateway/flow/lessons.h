@@ -25,6 +25,7 @@
 
 #include "fuser/fuser.h"
 #include "gateway/base/err.h"
+#include "gateway/base/str.h"
 #include "gateway/io/store_schema.h"
 
 #define LESSONS_SHARE 0.1 /* of one key in the calibration rows, unless told otherwise */
@@ -36,7 +37,7 @@ struct lessons_wish {
     const struct fuser_embedder_info
         *embedders; /* dim 0: a remote one's vectors are left out */
     size_t n_embedders;
-    const char *text_version; /* of the rows' texts, routing_text.h */
+    struct str text_version; /* of the rows' texts, routing_text.h */
     const char *key; /* scores that teach this key alone are taken too; NULL: none */
     size_t most;     /* rows of one key */
 };

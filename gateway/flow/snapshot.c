@@ -210,10 +210,14 @@ static enum fuser_err take_bundle(struct snapshot *snapshot, struct fuser_bundle
     for (size_t j = 0; j < config->n_embedders; j++)
         embedders[j] = config->embedders[j].name;
     /* Requests are cut as its rows were, or they would be asked for the wrong neighbours. */
-    const char *version = fuser_bundle_text_version(bundle);
-    if (routing_rule_parse(str_of(version), &snapshot->text_rule, NULL) != ERR_OK) {
-        snprintf(why->text, sizeof why->text,
-                 "its texts are '%s', which is no rule of this program", version);
+    const char *stamp = fuser_bundle_text_version(bundle), *wrong = NULL;
+    struct str extra = { 0 };
+    extra.p = fuser_bundle_text_extra(bundle, &extra.n);
+    routing_rule_release(&snapshot->text_rule);
+    if (routing_rule_of_bundle(str_of(stamp), extra, &snapshot->text_rule, &wrong) !=
+        ERR_OK) {
+        snprintf(why->text, sizeof why->text, "its texts are '%s', which is %s", stamp,
+                 wrong);
         return FUSER_VERSION;
     }
     enum fuser_err err = fuser_new(bundle, &names, &snapshot->fuser, why);
@@ -404,6 +408,7 @@ void snapshot_free(struct snapshot *snapshot)
     free(snapshot->slots);
     free(snapshot->embedders);
     fuser_unref(snapshot->fuser);
+    routing_rule_release(&snapshot->text_rule);
     fuser_bundle_unref(snapshot->base);
     config_unref(snapshot->config);
     free(snapshot);

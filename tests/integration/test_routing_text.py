@@ -1,6 +1,8 @@
 """Which text of a conversation is embedded: by a rule that a build puts into its bundle, and the gateway follows."""
 
+import ctypes
 import json
+import struct
 
 import pytest
 
@@ -80,3 +82,69 @@ def test_a_wrong_rule_is_refused_by_build(store, rule, why):
                     check=False)
     assert ran.returncode != 0 and why in ran.err
     assert not (store.folder / "never.frugal").exists()
+
+
+TEMPLATE = "You are the clerk of a large shop and answer questions of customers in one short sentence. Question: "
+
+
+@pytest.fixture(scope="module")
+def templated(tmp_path_factory):
+    """The same outcomes, each question behind a template that all of them share."""
+    store = Router(tmp_path_factory.mktemp("templates"))
+    data = store.folder / "data"
+    lines = [json.loads(line) for line in (data / "prompts.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["prompt"] = TEMPLATE + line["prompt"]
+    (data / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    store.store.unlink()
+    frugalctl("import", data, "--store", store.store)
+    return store
+
+
+def test_a_shared_template_is_found_put_into_the_bundle_and_taken_off_by_the_gateway(gateway_of, templated):
+    bundle, said = build(templated, "stripped", "--strip-common-prefix")
+    assert (said["templates"], said["recut"]) == (1, 500)
+    assert said["routing_text"].startswith("text@1;strip=")
+    gateway = gateway_of(bundle)
+    for name, text in (("poet", POEM), ("mathy", SUM)):
+        decision = route(gateway, ("user", TEMPLATE + text))
+        assert decision["expert"] == name
+        assert decision["text"] == {"version": said["routing_text"], "bytes": len(text), "turns": 1}
+    assert route(gateway, ("user", POEM))["text"]["bytes"] == len(POEM)
+    again, said_again = build(templated, "stripped-again", "--strip-common-prefix")
+    assert (said_again["recut"], said_again["id"]) == (0, said["id"])
+    back, _ = build(templated, "whole")
+    assert route(gateway_of(back), ("user", TEMPLATE + POEM))["text"]["bytes"] == len(TEMPLATE + POEM)
+
+
+def xxh3(data):
+    library = ctypes.CDLL("libxxhash.so.0")
+    library.XXH3_64bits.restype = ctypes.c_uint64
+    return library.XXH3_64bits(ctypes.c_char_p(bytes(data)), ctypes.c_size_t(len(data)))
+
+
+def resealed(raw, old, new):
+    """The bundle with other bytes in it, its checksums right again: fuser/bundle_file.h."""
+    raw = bytearray(raw.replace(old, new))
+    n_sections, = struct.unpack_from("<I", raw, 12)
+    for at in range(32, 32 + 32 * n_sections, 32):
+        offset, size = struct.unpack_from("<QQ", raw, at + 8)
+        struct.pack_into("<Q", raw, at + 24, xxh3(raw[offset:offset + size]))
+    struct.pack_into("<Q", raw, 16, xxh3(raw[24:32 + 32 * n_sections]))
+    return bytes(raw)
+
+
+def test_a_bundle_whose_texts_this_program_makes_otherwise_is_refused(run, store, tmp_path):
+    bundle, said = build(store, "stamped")
+    assert said["routing_text_stamp"].startswith("text@1#")
+    other = said["routing_text_stamp"][:-4] + "0000"
+    raw = bundle.read_bytes()
+    assert raw.count(said["routing_text_stamp"].encode()) == 1
+    bad = tmp_path / "bad.frugal"
+    bad.write_bytes(resealed(raw, said["routing_text_stamp"].encode(), other.encode()))
+    entries = {name: expert("http://127.0.0.1:9/v1", price=PRICES[name]) for name in PRICES}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**store.config(entries), "bundle": str(bad)}))
+    ran = frugalctl("route", "--config", path, POEM, check=False)
+    assert ran.returncode == 1
+    assert "makes other texts" in ran.err and "frugalctl build" in ran.err

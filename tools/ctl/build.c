@@ -23,6 +23,7 @@
 #include "tools/ctl/rowset.h"
 #include "tools/ctl/scores.h"
 #include "tools/ctl/table.h"
+#include "tools/ctl/text_rule.h"
 
 #define AT(member) .offset = offsetof(struct build_options, member)
 static const struct option_spec build_specs[] = {
@@ -98,6 +99,10 @@ static const struct option_spec build_specs[] = {
           "it",
       .fallback = ROUTING_TEXT_VERSION,
       AT(routing_text) },
+    { .name = "strip-common-prefix",
+      .kind = OPTION_FLAG,
+      .help = TEXT_RULE_STRIP_HELP,
+      AT(strip) },
     { .name = "with-feedback",
       .kind = OPTION_TEXT,
       .value = "FILE",
@@ -141,6 +146,8 @@ struct building {
     struct calib *store;
     struct config *config; /* NULL: no --config */
     struct routing_rule rule;
+    char stamp[ROUTING_TEXT_STAMP];
+    struct buf extra; /* the rule's templates */
     struct rowset set;
     struct fuser_rows *rows;
     struct fuser_bundle *bundle;
@@ -174,7 +181,9 @@ static enum fault_err make_bundle(struct building *build, struct fault *fault)
         .walk_m = (uint32_t)options->neighbours,
         .prior_rows = options->prior,
         .seed = (uint64_t)options->seed,
-        .text_version = build->rule.version,
+        .text_version = build->stamp,
+        .text_extra = build->extra.p,
+        .text_extra_bytes = build->extra.n,
         .tuned = build->tuned,
         .now_us = now_us,
         .progress = show_building,
@@ -313,7 +322,10 @@ static void print_people(const struct building *build)
         (void)printf("%s %s (%s, %u numbers)", e > 0 ? "," : "", info->name, info->model,
                      info->dim);
     }
-    (void)printf("\ntexts by %s", fuser_bundle_text_version(bundle));
+    (void)printf("\ntexts by %s", build->rule.version);
+    if (build->rule.strip != NULL)
+        (void)printf(", %zu templates taken off",
+                     build->rule.strip->turn.n + build->rule.strip->system.n);
     if (build->set.n_recut > 0)
         (void)printf(", %zu prompts of the store cut anew", build->set.n_recut);
     (void)printf("\n");
@@ -351,12 +363,15 @@ static void print_json(const struct building *build)
                                                          "index", index_json(bundle, e)));
     }
     report_print_json(json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:f, s:I, s:f, s:o, s:o, s:o, s:o}", "id",
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:I, s:f, s:o, s:o, s:o, s:o}", "id",
         fuser_bundle_id(bundle), "path", build->options->out, "routing_text",
-        fuser_bundle_text_version(bundle), "recut", (json_int_t)build->set.n_recut,
-        "rows", (json_int_t)fuser_bundle_rows(bundle), "bytes",
-        file_bytes(build->options->out), "fetched_vectors",
-        (json_int_t)build->set.fetched.texts, "fetched_usd",
+        build->rule.version, "routing_text_stamp", build->stamp, "templates",
+        (json_int_t)(build->rule.strip != NULL
+                         ? build->rule.strip->turn.n + build->rule.strip->system.n
+                         : 0),
+        "recut", (json_int_t)build->set.n_recut, "rows",
+        (json_int_t)fuser_bundle_rows(bundle), "bytes", file_bytes(build->options->out),
+        "fetched_vectors", (json_int_t)build->set.fetched.texts, "fetched_usd",
         money_to_usd(build->set.fetched.cost_pico), "embedders", embedders, "experts",
         experts, "leave_one_out", review_json(bundle), "feedback", scores_json(build)));
 }
@@ -372,15 +387,18 @@ static enum fault_err open_set(struct building *build, struct fault *fault)
         .rule = &build->rule,
     };
     enum fault_err err = FAULT_OK;
-    const char *why = NULL;
 
-    if (routing_rule_parse(str_of(options->routing_text), &build->rule, &why) != ERR_OK)
-        return fault_set(fault, FAULT_USAGE, "--routing-text: '%s': %s",
-                         options->routing_text, why);
+    buf_init(&build->extra, 2 * (size_t)ROUTING_STRIP_BYTES);
     if (options->config != NULL)
         err = network_config(options->config, &build->config, fault);
     if (err == FAULT_OK)
         err = calib_open(options->store, CALIB_EXISTING, &build->store, fault);
+    if (err == FAULT_OK)
+        err = text_rule_make(build->store, &options->splits, options->routing_text,
+                             options->strip, &build->rule, fault);
+    if (err == FAULT_OK && (routing_rule_extra(&build->rule, &build->extra) != ERR_OK ||
+                            routing_rule_stamp(&build->rule, build->stamp) != ERR_OK))
+        err = fault_set(fault, FAULT_IO, "out of memory");
     wish.config = build->config;
     wish.store = build->store;
     if (err == FAULT_OK)
@@ -402,6 +420,8 @@ static void release(struct building *build)
     fuser_bundle_unref(build->bundle);
     fuser_rows_free(build->rows);
     rowset_release(&build->set);
+    buf_release(&build->extra);
+    routing_rule_release(&build->rule);
     calib_close(build->store);
     config_unref(build->config);
 }

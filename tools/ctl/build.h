@@ -17,6 +17,7 @@ struct build_options {
     int64_t k, neighbours, seed;
     double prior;
     const char *routing_text; /* NULL: the default */
+    bool strip;               /* --strip-common-prefix */
     const char *with_feedback, *feedback_key;
     double feedback_share;
     bool json;

@@ -50,9 +50,9 @@ NODISCARD enum fault_err calib_commit(struct calib *store, struct fault *fault);
 
 struct calib_prompt {
     const char *id;
-    const char *messages; /* JSON array, as in a request */
-    const char *text;     /* routing text */
-    const char *text_version;
+    const char *messages;     /* JSON array, as in a request */
+    const char *text;         /* routing text */
+    const char *text_version; /* and hash: the stamp of routing_text.h */
     const char *domain, *split, *reference, *grade; /* NULL: none */
     const char
         *new_split; /* given: of a prompt that is new and has no split; NULL: none */

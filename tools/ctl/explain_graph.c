@@ -207,19 +207,22 @@ static enum fault_err open_fuser(struct showing *showing, struct fault *fault)
 static enum fault_err take_text(struct showing *showing, const char *operand,
                                 struct fault *fault)
 {
-    const char *version = fuser_bundle_text_version(fuser_bundle_of(showing->fuser));
-    struct routing_rule rule;
+    const struct fuser_bundle *bundle = fuser_bundle_of(showing->fuser);
+    const char *stamp = fuser_bundle_text_version(bundle), *why = NULL;
+    struct routing_rule rule = { .strip = NULL };
+    struct str extra = { 0 };
     char *prompt = NULL;
     enum fault_err err = routing_prompt(operand, &prompt, fault);
 
-    if (err == FAULT_OK && routing_rule_parse(str_of(version), &rule, NULL) != ERR_OK)
-        err = fault_set(fault, FAULT_FUSER,
-                        "the bundle's texts are '%s', which is no rule "
-                        "of this program",
-                        version);
+    extra.p = fuser_bundle_text_extra(bundle, &extra.n);
+    if (err == FAULT_OK &&
+        routing_rule_of_bundle(str_of(stamp), extra, &rule, &why) != ERR_OK)
+        err = fault_set(fault, FAULT_FUSER, "the bundle's texts are '%s', which is %s",
+                        stamp, why);
     if (err == FAULT_OK &&
         routing_text_of_prompt_by(&rule, str_of(prompt), &showing->text) != ERR_OK)
         err = fault_set(fault, FAULT_IO, "out of memory");
+    routing_rule_release(&rule);
     free(prompt);
     return err;
 }

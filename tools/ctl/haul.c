@@ -385,13 +385,14 @@ static enum fault_err write_answer(struct calib *store, int64_t row,
 }
 
 static enum fault_err write_prompt(struct calib *store, const struct haul_prompt *from,
-                                   const char *new_split, struct fault *fault)
+                                   const char *new_split, const char *stamp,
+                                   struct fault *fault)
 {
     const struct calib_prompt prompt = {
         .id = from->id,
         .messages = from->messages,
         .text = from->text,
-        .text_version = ROUTING_TEXT_VERSION,
+        .text_version = stamp,
         .domain = from->domain,
         .split = from->split,
         .new_split = new_split,
@@ -410,11 +411,12 @@ enum fault_err haul_write(const struct haul *haul, struct calib *store,
                           const char *new_split, struct progress *bar,
                           struct fault *fault)
 {
-    enum fault_err err = FAULT_OK;
+    char stamp[ROUTING_TEXT_STAMP];
+    enum fault_err err = question_stamp(stamp, fault);
 
     for (size_t i = 0; err == FAULT_OK && i < haul->n; i++) {
         if (haul->prompts[i].fate == HAUL_KEPT)
-            err = write_prompt(store, &haul->prompts[i], new_split, fault);
+            err = write_prompt(store, &haul->prompts[i], new_split, stamp, fault);
         progress_set(bar, (double)(i + 1) / (double)haul->n, NULL);
     }
     return err;

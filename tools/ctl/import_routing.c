@@ -6,11 +6,11 @@
 #include <jansson.h>
 
 #include "gateway/base/money.h"
-#include "gateway/domain/routing_text.h"
 #include "tools/ctl/calib.h"
 #include "tools/ctl/dataset.h"
 #include "tools/ctl/import_read.h"
 #include "tools/ctl/progress.h"
+#include "tools/ctl/question.h"
 #include "tools/ctl/report.h"
 
 struct importer {
@@ -54,29 +54,29 @@ static enum fault_err write_prompts(struct importer *importer, const int64_t *ex
                                     struct fault *fault)
 {
     const struct dataset *dataset = importer->dataset;
+    char stamp[ROUTING_TEXT_STAMP];
+    enum fault_err err = question_stamp(stamp, fault);
 
-    for (size_t i = 0; i < dataset->n_prompts; i++) {
+    for (size_t i = 0; err == FAULT_OK && i < dataset->n_prompts; i++) {
         const struct dataset_prompt *from = &dataset->prompts[i];
         struct calib_prompt prompt = {
             .id = from->id,
             .messages = from->messages,
             .text = from->text,
-            .text_version = ROUTING_TEXT_VERSION,
+            .text_version = stamp,
             .domain = from->domain,
             .split = from->split,
             .reference = from->reference,
             .grade = from->grade,
         };
         int64_t row;
-        enum fault_err err = calib_put_prompt(importer->store, &prompt, &row, fault);
+        err = calib_put_prompt(importer->store, &prompt, &row, fault);
         if (err == FAULT_OK)
             err = write_cells(importer, i, row, experts, fault);
-        if (err != FAULT_OK)
-            return err;
         progress_set(&importer->bar, 0.5 + 0.5 * (double)i / (double)dataset->n_prompts,
                      NULL);
     }
-    return FAULT_OK;
+    return err;
 }
 
 static enum fault_err write_all(struct importer *importer, struct fault *fault)

@@ -61,6 +61,16 @@ static enum fault_err question_parse(struct question *question, struct fault *fa
     return question_cut(question, &rule, fault);
 }
 
+enum fault_err question_stamp(char ret_stamp[ROUTING_TEXT_STAMP], struct fault *fault)
+{
+    struct routing_rule rule;
+
+    IGNORE(routing_rule_parse(STR(ROUTING_TEXT_VERSION), &rule, NULL));
+    if (routing_rule_stamp(&rule, ret_stamp) != ERR_OK)
+        return fault_set(fault, FAULT_IO, "out of memory");
+    return FAULT_OK;
+}
+
 enum fault_err question_new(const char *model, const char *messages, int64_t output_limit,
                             struct question **ret_question, struct fault *fault)
 {

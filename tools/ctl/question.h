@@ -24,6 +24,9 @@ NODISCARD enum fault_err question_new(const char *model, const char *messages,
 NODISCARD enum fault_err question_cut(struct question *question,
                                       const struct routing_rule *rule,
                                       struct fault *fault);
+/* Of the default rule: what rows have as text_version. */
+NODISCARD enum fault_err question_stamp(char ret_stamp[ROUTING_TEXT_STAMP],
+                                        struct fault *fault);
 void question_free(struct question *question); /* takes NULL */
 /* The messages of one user turn with that text; to be freed. */
 char *question_messages(struct str text);

@@ -10,6 +10,7 @@
 
 struct recut {
     const struct routing_rule *rule;
+    char stamp[ROUTING_TEXT_STAMP];
     struct recut_prompt {
         char *id, *messages;
     } * prompts;
@@ -23,7 +24,7 @@ static enum fault_err take(void *context, int64_t row, const struct calib_prompt
 
     (void)row;
     (void)fault;
-    if (strcmp(known->text_version, recut->rule->version) == 0)
+    if (strcmp(known->text_version, recut->stamp) == 0)
         return FAULT_OK;
     if (recut->n == recut->room) {
         recut->room = recut->room > 0 ? recut->room * 2 : 256;
@@ -49,7 +50,7 @@ static enum fault_err change(const struct recut *recut, struct calib *store,
         const struct calib_prompt changed = { .id = prompt->id,
                                               .messages = prompt->messages,
                                               .text = question_text(question).p,
-                                              .text_version = recut->rule->version };
+                                              .text_version = recut->stamp };
 
         err = calib_put_prompt(store, &changed, &row, fault);
     }
@@ -62,6 +63,9 @@ enum fault_err recut_prompts(struct calib *store, const struct option_list *spli
                              struct fault *fault)
 {
     struct recut recut = { .rule = rule };
+
+    if (routing_rule_stamp(rule, recut.stamp) != ERR_OK)
+        return fault_set(fault, FAULT_IO, "out of memory");
     enum fault_err err =
         calib_each_prompt(store, splits->items, splits->count, take, &recut, fault);
 

@@ -11,7 +11,7 @@ enum fault_err scores_add(const struct scores_wish *wish, const struct rowset *s
         .n_experts = set->n_experts,
         .embedders = set->embedders,
         .n_embedders = set->n_embedders,
-        .text_version = set->wish.rule->version,
+        .text_version = str_of(set->wish.rule->version),
         .key = wish->key,
         .most = (size_t)(wish->share * (double)set->n_prompts),
     };

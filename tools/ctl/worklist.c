@@ -8,9 +8,9 @@
 
 #include "gateway/base/clock.h"
 #include "gateway/domain/price.h"
-#include "gateway/domain/routing_text.h"
 #include "tools/ctl/memory.h"
 #include "tools/ctl/prompts.h"
+#include "tools/ctl/question.h"
 
 #define ANSWER_WHAT "answer %zu" /* of a question, for its mark: which sample */
 
@@ -73,7 +73,7 @@ static enum fault_err take_line(void *context, const struct prompts_item *item,
         .id = item->id,
         .messages = item->messages,
         .text = routing,
-        .text_version = ROUTING_TEXT_VERSION,
+        .text_version = work->stamp,
         .domain = item->domain,
         .split = item->split,
         .reference = item->reference,
@@ -115,8 +115,10 @@ enum fault_err worklist_load(struct worklist *work, struct fault *fault)
 
 enum fault_err worklist_read(struct worklist *work, const char *path, struct fault *fault)
 {
-    enum fault_err err = calib_begin(work->store, fault);
+    enum fault_err err = question_stamp(work->stamp, fault);
 
+    if (err == FAULT_OK)
+        err = calib_begin(work->store, fault);
     if (err == FAULT_OK)
         err = prompts_read(path, take_line, work, fault);
     if (err == FAULT_OK)

@@ -29,6 +29,7 @@
 
 #include "gateway/base/err.h"
 #include "gateway/domain/config.h"
+#include "gateway/domain/routing_text.h"
 #include "tools/ctl/asker.h"
 #include "tools/ctl/calib.h"
 #include "tools/ctl/fault.h"
@@ -66,11 +67,12 @@ struct worklist_expert {
 };
 
 struct worklist {
-    const struct config *config; /* borrowed */
-    struct calib *store;         /* borrowed */
-    const char *grade;           /* for prompts without their own, or NULL; borrowed */
-    int64_t output_tokens;       /* limit of each answer */
-    size_t repeat;               /* 1..WORKLIST_MAX_REPEAT */
+    const struct config *config;    /* borrowed */
+    struct calib *store;            /* borrowed */
+    const char *grade;              /* for prompts without their own, or NULL; borrowed */
+    int64_t output_tokens;          /* limit of each answer */
+    char stamp[ROUTING_TEXT_STAMP]; /* of the prompts' routing texts */
+    size_t repeat;                  /* 1..WORKLIST_MAX_REPEAT */
     struct worklist_prompt *prompts;
     size_t n_prompts, room;
     struct graders graders;

@@ -236,3 +236,39 @@ def test_whole_conversations_are_asked_and_prompts_may_be_in_the_store(run, tmp_
     (tmp_path / "config.json").write_text(json.dumps(config({"other": expert(good, model="other")})))
     frugalctl("calibrate", "--config", tmp_path / "config.json", "--store", tmp_path / "calib.db")
     assert good.calls()[1].json()["messages"] == turns
+
+
+def test_an_estimate_asks_nobody_and_holds(tmp_path, experts):
+    words = command(tmp_path / "all", experts, "--json")
+    blind = json.loads(frugalctl(*words, "--estimate").out)
+    assert requests(experts) == 0
+    assert (blind["calls"], blind["basis"]) == (3 * PROMPTS, "assumed")
+    frugalctl(*words, "--limit", "10")
+    assert requests(experts) == 30
+    known = json.loads(frugalctl(*words, "--estimate").out)
+    assert (known["calls"], known["basis"], requests(experts)) == (3 * (PROMPTS - 10), "measured", 30)
+    spent = json.loads(frugalctl(*words).out)["spent_usd"]
+    assert spent == pytest.approx(known["usd_expected"], rel=0.05)
+    assert known["usd_low"] <= known["usd_expected"] <= known["usd_high"]
+    assert spent <= known["usd_at_most"] and spent <= blind["usd_at_most"]
+    assert json.loads(frugalctl(*words, "--estimate").out)["calls"] == 0
+    assert requests(experts) == 3 * PROMPTS
+
+
+def test_an_estimate_is_a_table_that_says_what_it_rests_on(tmp_path, experts):
+    words = command(tmp_path / "all", experts)
+    said = frugalctl(*words, "--estimate", "--max-usd", "0.0001").out
+    assert "assumed" in said and "--limit 20" in said and "more than --max-usd" in said
+    assert not (tmp_path / "all" / "calib.db-asking").exists()
+    assert all(name in said for name in MODELS)
+
+
+def test_what_others_said_is_the_estimate_for_an_expert_that_said_nothing(tmp_path, experts):
+    words = command(tmp_path / "all", experts, "--json")
+    frugalctl(*words, "--experts", "slow")
+    parts = {part["expert"]: part for part in json.loads(frugalctl(*words, "--estimate").out)["parts"]}
+    assert parts["quick"]["basis"] == "others" and "slow" not in parts
+    with sqlite3.connect(tmp_path / "all" / "calib.db") as db:
+        mean = db.execute("SELECT avg(output_tokens) FROM answers").fetchone()[0]
+    db.close()
+    assert parts["quick"]["output_tokens"] == pytest.approx(mean)

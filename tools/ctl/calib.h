@@ -147,6 +147,16 @@ NODISCARD enum fault_err calib_each_answer(struct calib *store, int64_t expert,
                                            const char *model, calib_answer_fn each,
                                            void *context, struct fault *fault);
 
+/* What every answer of every expert and model came to, ordered by prompt. */
+struct calib_usage {
+    int64_t prompt, expert;
+    double output_tokens, latency_ms;
+    int64_t text_bytes;
+};
+typedef enum fault_err (*calib_usage_fn)(void *context, const struct calib_usage *usage,
+                                         struct fault *fault);
+NODISCARD enum fault_err calib_each_usage(struct calib *store, calib_usage_fn each,
+                                          void *context, struct fault *fault);
 /* How many samples of one prompt there are at most. */
 NODISCARD enum fault_err calib_samples(struct calib *store, int64_t expert,
                                        const char *model, int64_t *ret_samples,

@@ -137,6 +137,29 @@ enum fault_err calib_each_answer(struct calib *store, int64_t expert, const char
     return err;
 }
 
+enum fault_err calib_each_usage(struct calib *store, calib_usage_fn each, void *context,
+                                struct fault *fault)
+{
+    sqlite3_stmt *s = calib_ready(store, CALIB_USAGES);
+    bool row;
+    enum fault_err err = calib_next(store, s, &row, fault);
+
+    while (err == FAULT_OK && row) {
+        struct calib_usage usage = {
+            .prompt = sqlite3_column_int64(s, 0),
+            .expert = sqlite3_column_int64(s, 1),
+            .output_tokens = calib_column_number(s, 2),
+            .latency_ms = calib_column_number(s, 3),
+            .text_bytes = sqlite3_column_int64(s, 4),
+        };
+        err = each(context, &usage, fault);
+        if (err == FAULT_OK)
+            err = calib_next(store, s, &row, fault);
+    }
+    (void)sqlite3_reset(s);
+    return err;
+}
+
 enum fault_err calib_put_spending(struct calib *store, int64_t prompt, int64_t expert,
                                   const char *what, int64_t bound_pico,
                                   struct fault *fault)

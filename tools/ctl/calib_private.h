@@ -73,6 +73,9 @@
               " ORDER BY said_at, prompt, first, second")                                \
     X(PUT_SPENDING, "INSERT INTO spending (prompt, expert, what, bound_pico)"            \
                     " VALUES (?, ?, ?, ?)")                                              \
+    X(USAGES,                                                                            \
+      "SELECT prompt, expert, output_tokens, latency_ms, length(CAST(text AS BLOB))"     \
+      " FROM answers ORDER BY prompt")                                                   \
     X(SAMPLES, "SELECT coalesce(max(sample) + 1, 0) FROM answers WHERE expert = ? AND"   \
                " model = ?")                                                             \
     X(ASKED, "SELECT bound_pico, failure FROM asked WHERE expert = ? AND model = ? AND"  \

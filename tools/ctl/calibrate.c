@@ -23,6 +23,7 @@
 #include "tools/ctl/calib.h"
 #include "tools/ctl/claim.h"
 #include "tools/ctl/command.h"
+#include "tools/ctl/estimate.h"
 #include "tools/ctl/grader.h"
 #include "tools/ctl/judging.h"
 #include "tools/ctl/network.h"
@@ -34,9 +35,9 @@
 struct calibrate_options {
     const char *config, *prompts, *store, *grade;
     struct option_list experts;
-    int64_t concurrency, repeat, attempts, output_tokens;
+    int64_t concurrency, repeat, limit, attempts, output_tokens;
     int64_t max_pico;
-    bool by_expert, ask_again, json;
+    bool by_expert, estimate, ask_again, json;
 };
 
 #define AT(member) .offset = offsetof(struct calibrate_options, member)
@@ -90,6 +91,13 @@ static const struct option_spec calibrate_specs[] = {
       .min = 1,
       .max = WORKLIST_MAX_REPEAT,
       AT(repeat) },
+    { .name = "limit",
+      .kind = OPTION_COUNT,
+      .value = "N",
+      .help = "only so many prompts of each expert, those that it knows already included",
+      .min = 1,
+      .max = 1e9,
+      AT(limit) },
     { .name = "max-usd",
       .kind = OPTION_USD,
       .value = "USD",
@@ -111,6 +119,10 @@ static const struct option_spec calibrate_specs[] = {
       .min = 1,
       .max = 20,
       AT(attempts) },
+    { .name = "estimate",
+      .kind = OPTION_FLAG,
+      .help = "ask nobody; say what the run would cost, and how long it would take",
+      AT(estimate) },
     { .name = "ask-again",
       .kind = OPTION_FLAG,
       .help = "ask again what was in flight when an earlier run was killed, and may have "
@@ -186,6 +198,7 @@ static enum fault_err open_list(struct calibration *work, struct fault *fault)
     work->list.grade = options->grade;
     work->list.output_tokens = options->output_tokens;
     work->list.repeat = (size_t)options->repeat;
+    work->list.limit = (size_t)options->limit;
     if (options->prompts != NULL)
         err = worklist_read(&work->list, options->prompts, fault);
     else
@@ -194,6 +207,31 @@ static enum fault_err open_list(struct calibration *work, struct fault *fault)
         err = worklist_open(&work->list, &options->experts, fault);
     if (err == FAULT_OK)
         err = judging_open(&work->judging, &work->list, fault);
+    return err;
+}
+
+/* -- before a cent is spent -- */
+
+static enum fault_err estimate_phases(struct calibration *work, struct fault *fault)
+{
+    struct estimate_settings settings = {
+        .config = work->config,
+        .store = work->store,
+        .concurrency = (size_t)work->options->concurrency,
+        .by_expert = work->options->by_expert,
+        .ask_again = work->options->ask_again,
+        .max_pico = work->options->max_pico,
+    };
+    struct estimate *estimate = NULL;
+    enum fault_err err = estimate_new(&settings, &estimate, fault);
+
+    if (err == FAULT_OK)
+        err = estimate_asking(estimate, &work->list, fault);
+    if (err == FAULT_OK && work->options->json)
+        report_print_json(estimate_json(estimate));
+    else if (err == FAULT_OK)
+        estimate_print(estimate);
+    estimate_free(estimate);
     return err;
 }
 
@@ -303,36 +341,45 @@ static void release(struct calibration *work)
     config_unref(work->config);
 }
 
+/* Asks and reports. */
+static enum fault_err run(struct calibration *work, struct fault *fault)
+{
+    struct phase_crew crew;
+    enum fault_err err = shelter_close(fault);
+
+    if (err == FAULT_OK)
+        err = open_asker(work, fault);
+    if (err == FAULT_OK)
+        err = run_phases(work, &crew, fault);
+    if (err != FAULT_OK)
+        return err;
+    print_summary(work);
+    say_given_up(work);
+    err = phase_verdict(&work->asking, &crew, fault);
+    if (err == FAULT_OK)
+        err = phase_verdict(&work->verdicts, &crew, fault);
+    return err;
+}
+
 static enum fault_err calibrate_run(const void *given, const char *const *operands,
                                     size_t n_operands, struct fault *fault)
 {
     struct calibration work = { .options = given };
-    struct phase_crew crew;
+    bool asks = !work.options->estimate;
 
     (void)operands;
     (void)n_operands;
     enum fault_err err = network_config(work.options->config, &work.config, fault);
-    if (err == FAULT_OK)
+    if (err == FAULT_OK && asks)
         err = shelter_enter(fault);
-    if (err == FAULT_OK)
+    if (err == FAULT_OK && asks)
         err = claim_take(work.options->store, &work.claim, fault);
     if (err == FAULT_OK)
         err = calib_open(work.options->store, CALIB_CREATE, &work.store, fault);
     if (err == FAULT_OK)
         err = open_list(&work, fault);
     if (err == FAULT_OK)
-        err = shelter_close(fault);
-    if (err == FAULT_OK)
-        err = open_asker(&work, fault);
-    if (err == FAULT_OK)
-        err = run_phases(&work, &crew, fault);
-    if (err == FAULT_OK) {
-        print_summary(&work);
-        say_given_up(&work);
-        err = phase_verdict(&work.asking, &crew, fault);
-        if (err == FAULT_OK)
-            err = phase_verdict(&work.verdicts, &crew, fault);
-    }
+        err = asks ? run(&work, fault) : estimate_phases(&work, fault);
     release(&work);
     return err;
 }
@@ -341,11 +388,17 @@ const struct command command_calibrate = {
     .operands = "",
     .about =
         "Asks every expert with a generator in the configuration each prompt once, at\n"
-        "the same time as far as --concurrency and max_in_flight allow, grades\n"
-        "the answers and keeps answers, usage, cost and\n"
-        "latency in the store. What is in the store is never asked again: after Ctrl-C,\n"
-        "a crash or --max-usd the same command goes on where it ended. Old answers are\n"
-        "graded again, which costs nothing.\n\n"
+        "the same time as far as --concurrency and max_in_flight allow, grades the "
+        "answers\n"
+        "and keeps answers, usage, cost and latency in the store. --estimate says first\n"
+        "what that costs and how long it takes.\n\n"
+        "What is in the store is never asked again: after Ctrl-C, a kill or --max-usd "
+        "the\n"
+        "same command goes on where it ended. Ctrl-C waits for the answers that are "
+        "under\n"
+        "way; so does a process that outlives the command when it is killed. Old "
+        "answers\n"
+        "are graded again, which costs nothing. What failed is asked last.\n\n"
         "A line of the prompts: {\"id\": .., \"prompt\": .. (or \"messages\": [..]),\n"
         "\"reference\": .., \"grade\": HOW, \"domain\": ..}. HOW is one of\n" GRADE_HELP
         "\nA judge is blind to who answered; the settings behind its name, with commas:\n"

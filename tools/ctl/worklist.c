@@ -160,8 +160,6 @@ static enum fault_err take_answer(void *context, int64_t prompt_row, int64_t exp
         !find_row(work, prompt_row, &prompt))
         return FAULT_OK;
     worklist_take(work, work->reading, prompt, answer);
-    if ((size_t)answer->sample < work->repeat)
-        work->before++;
     return FAULT_OK;
 }
 
@@ -198,6 +196,7 @@ static enum fault_err read_expert(struct worklist *work, size_t i, struct fault 
             calib_each_asked(work->store, expert->row, model, take_failure, work, fault);
     for (size_t prompt = 0; err == FAULT_OK && prompt < work->n_prompts; prompt++)
         err = worklist_put_cell(work, i, prompt, fault);
+    worklist_plan(work, i, NULL);
     return err;
 }
 
@@ -247,7 +246,6 @@ static enum fault_err open_expert(struct worklist *work, size_t i, struct fault 
     struct worklist_expert *expert = &work->experts[i];
     int64_t samples = 0;
 
-    work->questions += work->n_prompts * work->repeat;
     expert->wanted = true;
     enum fault_err err = calib_expert(work->store, config->name, &expert->row, fault);
     if (err == FAULT_OK)
@@ -274,7 +272,10 @@ static enum fault_err open_experts(struct worklist *work,
         if (speaks_chat(config) && expert_listed(experts, config->name))
             err = open_expert(work, i, fault);
     }
-    if (err == FAULT_OK && work->questions == 0)
+    bool any = false;
+    for (size_t i = 0; i < n; i++)
+        any = any || work->experts[i].wanted;
+    if (err == FAULT_OK && !any)
         err = fault_set(fault, FAULT_CONFIG,
                         "'%s' has no expert with a generator that speaks chat",
                         work->config->path);
@@ -302,22 +303,63 @@ enum fault_err worklist_open(struct worklist *work, const struct option_list *ex
     return err;
 }
 
+/* -- the plan -- */
+
+static size_t known_samples(const struct worklist *work, size_t expert, size_t prompt)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < work->repeat; i++)
+        n += worklist_sample(work, expert, prompt, i)->known;
+    return n;
+}
+
+void worklist_plan(struct worklist *work, size_t expert, const size_t *order)
+{
+    struct worklist_expert *state = &work->experts[expert];
+    size_t most =
+        work->limit > 0 && work->limit < work->n_prompts ? work->limit : work->n_prompts;
+
+    free(state->plan);
+    state->plan = memory_new(work->n_prompts, sizeof(*state->plan));
+    state->n_plan = 0;
+    /* What is known comes first, so that a limit means the same in every run. */
+    for (int known = 1; known >= 0; known--) {
+        for (size_t i = 0; i < work->n_prompts && state->n_plan < most; i++) {
+            size_t prompt = order != NULL ? order[i] : i;
+            if ((known_samples(work, expert, prompt) > 0) == (known == 1))
+                state->plan[state->n_plan++] = prompt;
+        }
+    }
+}
+
+static void count_questions(struct worklist *work)
+{
+    work->questions = work->before = 0;
+    for (size_t i = 0; i < work->config->n_experts; i++) {
+        const struct worklist_expert *state = &work->experts[i];
+        work->questions += state->n_plan * work->repeat;
+        for (size_t k = 0; k < state->n_plan; k++)
+            work->before += known_samples(work, i, state->plan[k]);
+    }
+}
+
 /* -- the phase -- */
 
 /* Number of a question: prompt * n_samples + sample. Looked at in the order sample 0 of
- * every prompt, sample 1 of every prompt, ..., then the same of what failed before. */
+ * every planned prompt, sample 1 of every one, ..., then the same of what failed before. */
 static enum fault_err next_question(void *context, size_t expert,
                                     struct asker_question *ret_question, bool *ret_any,
                                     struct fault *fault)
 {
     struct worklist *work = context;
     struct worklist_expert *state = &work->experts[expert];
-    size_t round = work->n_prompts * work->repeat;
+    size_t round = state->n_plan * work->repeat;
 
     *ret_any = false;
     for (; state->wanted && state->next < 2 * round; state->next++) {
         size_t at = state->next % round;
-        size_t prompt = at % work->n_prompts, sample = at / work->n_prompts;
+        size_t prompt = state->plan[at % state->n_plan], sample = at / state->n_plan;
         const struct worklist_sample *known =
             worklist_sample(work, expert, prompt, sample);
         if (known->known || known->failed != (state->next >= round))
@@ -329,6 +371,30 @@ static enum fault_err next_question(void *context, size_t expert,
                             &ret_question->question, fault);
     }
     return FAULT_OK;
+}
+
+enum fault_err worklist_open_question(const struct worklist *work, size_t expert,
+                                      size_t prompt, size_t sample, bool ask_again,
+                                      bool *ret_open, struct fault *fault)
+{
+    char what[PHASE_WHAT_BYTES];
+    struct calib_ask ask = {
+        .prompt = work->prompts[prompt].row,
+        .expert = work->experts[expert].row,
+        .model = work->config->experts[expert].generator.model,
+        .what = what,
+    };
+    enum calib_state state = CALIB_OPEN;
+    int64_t bound;
+    enum fault_err err = FAULT_OK;
+
+    *ret_open = !worklist_sample(work, expert, prompt, sample)->known;
+    if (!*ret_open || ask_again)
+        return FAULT_OK;
+    (void)snprintf(what, sizeof(what), ANSWER_WHAT, sample);
+    err = calib_asked(work->store, &ask, &state, &bound, fault);
+    *ret_open = state != CALIB_SENT;
+    return err;
 }
 
 static void name_question(void *context, const struct asker_question *question,
@@ -384,6 +450,7 @@ void worklist_phase(struct worklist *work, struct phase *ret_phase)
     static const struct phase_source source = { next_question, name_question, keep_answer,
                                                 count_failure };
 
+    count_questions(work);
     *ret_phase = (struct phase){
         .label = "asking",
         .source = &source,
@@ -391,6 +458,12 @@ void worklist_phase(struct worklist *work, struct phase *ret_phase)
         .total = work->questions,
         .before = work->before,
     };
+}
+
+static void release_expert(struct worklist_expert *expert)
+{
+    free(expert->samples);
+    free(expert->plan);
 }
 
 void worklist_release(struct worklist *work)
@@ -402,7 +475,7 @@ void worklist_release(struct worklist *work)
         free(work->prompts[i].reference);
     }
     for (size_t i = 0; work->experts != NULL && i < work->config->n_experts; i++)
-        free(work->experts[i].samples);
+        release_expert(&work->experts[i]);
     free(work->prompts);
     free(work->experts);
     graders_release(&work->graders);

@@ -58,8 +58,10 @@ struct worklist_sample {
 };
 
 struct worklist_expert {
-    int64_t row;                     /* in the store */
-    bool wanted;                     /* has a generator and is asked for */
+    int64_t row;  /* in the store */
+    bool wanted;  /* has a generator and is asked for */
+    size_t *plan; /* prompts that are its work, in their order */
+    size_t n_plan;
     size_t next;                     /* first question that was not looked at */
     size_t failed;                   /* questions without an answer, in this run */
     double tokens;                   /* of the answers of this run */
@@ -73,12 +75,13 @@ struct worklist {
     int64_t output_tokens;          /* limit of each answer */
     char stamp[ROUTING_TEXT_STAMP]; /* of the prompts' routing texts */
     size_t repeat;                  /* 1..WORKLIST_MAX_REPEAT */
+    size_t limit;                   /* prompts of each expert; 0: all */
     struct worklist_prompt *prompts;
     size_t n_prompts, room;
     struct graders graders;
     struct worklist_expert *experts; /* per expert of the configuration */
     size_t n_samples;                /* room for, per prompt; at least repeat */
-    size_t questions;                /* prompts x repeat x wanted experts */
+    size_t questions;                /* planned prompts x repeat, over wanted experts */
     size_t before;                   /* of them, answered in earlier runs */
     size_t reading;                  /* index of the expert whose answers are read */
 };
@@ -90,8 +93,17 @@ NODISCARD enum fault_err worklist_load(struct worklist *work, struct fault *faul
 NODISCARD enum fault_err worklist_open(struct worklist *work,
                                        const struct option_list *experts,
                                        struct fault *fault);
+/* Another order of work for an expert, before its first question: all prompts, each once;
+ * the first ones up to the limit are planned, after those that it knows already. */
+void worklist_plan(struct worklist *work, size_t expert, const size_t *order);
 /* Zeroes *ret_phase and fills it; it borrows the work. */
 void worklist_phase(struct worklist *work, struct phase *ret_phase);
+/* Will it be asked in this run, when its expert and prompt are planned? ask_again: what is
+ * in doubt. */
+NODISCARD enum fault_err worklist_open_question(const struct worklist *work,
+                                                size_t expert, size_t prompt,
+                                                size_t sample, bool ask_again,
+                                                bool *ret_open, struct fault *fault);
 struct worklist_sample *worklist_sample(const struct worklist *work, size_t expert,
                                         size_t prompt, size_t sample);
 /* An answer of the store as a sample, graded where that costs nothing. */

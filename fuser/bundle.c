@@ -382,6 +382,24 @@ size_t fuser_bundle_rows(const struct fuser_bundle *bundle)
     return bundle->cells.n;
 }
 
+bool fuser_bundle_has_row(const struct fuser_bundle *bundle, const char *id)
+{
+    size_t low = 0, high = bundle->ids.n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int off = strcmp(bundle_name(&bundle->ids, middle), id);
+
+        if (off == 0)
+            return true;
+        if (off < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
 size_t fuser_bundle_generators(const struct fuser_bundle *bundle)
 {
     return bundle->cells.n_generators;

@@ -206,6 +206,7 @@ const char *fuser_bundle_origin(const struct fuser_bundle *bundle);
 /* NULL, and 0 bytes: none. A 0 stands behind the bytes. */
 const void *fuser_bundle_text_extra(const struct fuser_bundle *bundle, size_t *ret_bytes);
 size_t fuser_bundle_rows(const struct fuser_bundle *bundle);
+bool fuser_bundle_has_row(const struct fuser_bundle *bundle, const char *id);
 size_t fuser_bundle_generators(const struct fuser_bundle *bundle);
 const char *fuser_bundle_generator(const struct fuser_bundle *bundle, size_t generator);
 size_t fuser_bundle_known_rows(const struct fuser_bundle *bundle, size_t generator);

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import expert, frugalctl
+from harness import Gateway, expert, frugalctl
 from harness.routers import PRICES, held_out, write_outcomes
 
 SMALL = ["--fold", "3", "--k", "40,1", "--prior", "30", "--switch-z", "1,8"]
@@ -42,22 +42,95 @@ def test_a_setting_that_is_plainly_better_takes_over(router):
     assert said["lambda"] is None and said["curve"] == []
 
 
-def test_lambda_is_the_thriftiest_within_one_standard_error_of_the_best(tuned):
+QUICK = ["--fold", "3", "--k", "40", "--prior", "30", "--switch-z", "1"]
+NAMES = ["auto-cheap", "auto", "auto-best"]
+
+
+def test_without_a_target_auto_is_the_thriftiest_within_one_standard_error_of_the_best(tuned):
     said, _ = tuned
-    close = [point["lambda"] for point in said["curve"] if point["loss"] <= point["loss_se"]]
-    assert said["lambda"] == max(close)
+    close = [point for point in said["curve"] if point["loss"] <= point["loss_se"]]
+    assert said["lambda"] in [point["lambda"] for point in close]
+    kept = next(point for point in said["curve"] if point["kept"])
+    assert kept["usd"] == pytest.approx(min(point["usd"] for point in close))
     assert said["value_usd"] == pytest.approx(1 / said["lambda"])
 
 
-@pytest.mark.parametrize("target", [["--target-quality", "0.9"], ["--target-usd", "0.0005"]])
-def test_a_target_sets_lambda(router, target):
-    said = json.loads(frugalctl("tune", "--store", router.store, "--fold", "3", "--k", "40", "--prior", "30",
-                                "--switch-z", "1", *target, "--json").out)
-    points = {point["lambda"]: point for point in said["curve"]}
-    if target[0] == "--target-quality":
-        assert said["lambda"] == max(at for at, point in points.items() if point["quality"] >= 0.9)
-    else:
-        assert said["lambda"] == min(at for at, point in points.items() if point["usd"] <= 0.0005)
+def test_three_policies_stand_in_the_order_of_their_cost(tuned):
+    said, _ = tuned
+    policies = said["policies"]
+    assert list(policies) == NAMES
+    costs = [policies[name]["expected"]["usd_per_1k"] for name in NAMES]
+    assert costs == sorted(costs)
+    assert policies["auto"]["value_usd"] == pytest.approx(said["value_usd"])
+    for policy in policies.values():
+        promise = policy["expected"]
+        assert promise["quality_low"] <= promise["quality"] <= promise["quality_high"]
+        assert promise["usd_per_1k_low"] <= promise["usd_per_1k"] <= promise["usd_per_1k_high"]
+        assert promise["quality_se"] > 0 and promise["rows"] == 500 and len(promise["bundle"]) == 16
+
+
+def test_a_quality_of_the_best_expert_is_reached_for_less(router):
+    said = json.loads(frugalctl("tune", "--store", router.store, *QUICK, "--target", "quality=0.96x:best", "--json").out)
+    promise = said["policies"]["auto"]["expected"]
+    best = 0.99  # sage, by its skill
+    assert promise["quality"] >= 0.96 * best - 2 * promise["quality_se"]
+    assert promise["usd_per_1k"] < 0.7 * 11  # sage's: 20 tokens in, 100 out
+
+
+def test_a_cost_is_kept(router):
+    said = json.loads(frugalctl("tune", "--store", router.store, *QUICK, "--target", "usd_per_1k=0.5", "--json").out)
+    kept = next(point for point in said["curve"] if point["kept"])
+    assert kept["usd"] <= 0.0005
+    dearer = [point for point in said["curve"] if point["lambda"] < kept["lambda"]]
+    assert all(point["usd"] > 0.0005 - 1e-9 for point in dearer if point["quality"] > kept["quality"])
+
+
+def test_a_value_is_taken_as_it_is(router):
+    said = json.loads(frugalctl("tune", "--store", router.store, *QUICK, "--target", "value_usd=0.0375", "--json").out)
+    assert said["value_usd"] == pytest.approx(0.0375)
+    assert said["policies"]["auto"]["value_usd"] == pytest.approx(0.0375)
+
+
+def test_a_target_out_of_reach_says_what_there_is_and_writes_nothing(router, tmp_path):
+    ran = frugalctl("tune", "--store", router.store, *QUICK, "--target", "usd_per_1k=0.01", "--out", tmp_path / "b",
+                    "--policies", tmp_path / "p.json", check=False)
+    assert ran.returncode == 1
+    assert "cannot be reached" in ran.err and "the cheapest is quality 0.9" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gateway_takes_the_policies_that_were_written(router, tmp_path):
+    bundle, policies = tmp_path / "new.frugal", tmp_path / "policies.json"
+    frugalctl("tune", "--store", router.store, *QUICK, "--target", "quality=0.97x:best", "--out", bundle, "--policies",
+              policies)
+    experts = {name: expert("http://127.0.0.1:9/v1", price=PRICES[name]) for name in PRICES}
+    whole = {**router.config(experts), "bundle": str(bundle), "policies_file": str(policies)}
+    whole["policies"] = {"auto": {"max_output_tokens": 1000}}
+    with Gateway(whole) as gateway:
+        models = {model["id"]: model for model in gateway.get("/v1/models").json()["data"]}
+        written = json.loads(policies.read_text())
+        assert set(NAMES) < set(models)
+        for name in NAMES:
+            assert models[name]["frugal"]["expected"] == pytest.approx(written[name]["expected"])
+
+
+def test_a_policy_that_says_its_value_itself_is_pointed_out(router, tmp_path):
+    experts = {name: expert("http://127.0.0.1:9/v1", price=PRICES[name]) for name in PRICES}
+    (tmp_path / "c.json").write_text(json.dumps({**router.config(experts)}))
+    said = frugalctl("tune", "--store", router.store, *QUICK, "--config", tmp_path / "c.json", "--policies",
+                     tmp_path / "p.json")
+    assert "says value_usd of policy 'auto' itself" in said.err
+
+
+def test_prices_are_those_of_the_configuration(router, tmp_path):
+    """Ten times the price that the answers were bought at: so are the promises."""
+    dear = {name: (10 * low, 10 * high) for name, (low, high) in PRICES.items()}
+    experts = {name: expert("http://127.0.0.1:9/v1", price=dear[name]) for name in dear}
+    (tmp_path / "c.json").write_text(json.dumps(router.config(experts)))
+    command = ["tune", "--store", router.store, *QUICK, "--json"]
+    then, now = (json.loads(frugalctl(*command, *more).out)["policies"]["auto-best"]["expected"]["usd_per_1k"]
+                 for more in ([], ["--config", tmp_path / "c.json"]))
+    assert now == pytest.approx(10 * then, rel=0.05)
 
 
 def test_the_same_seed_tunes_alike(router):
@@ -96,7 +169,9 @@ def test_recorded_outcomes_are_tuned_on_without_a_store(tmp_path):
 
 @pytest.mark.parametrize("arguments", [[], ["--store", "a", "--fit", "b"], ["--fit", "DATA", "--k", "0"],
                                        ["--fit", "DATA", "--k", "many"], ["--fit", "DATA", "--by", "luck"],
-                                       ["--fit", "DATA", "--embedders", "nobody"]])
+                                       ["--fit", "DATA", "--embedders", "nobody"], ["--fit", "DATA", "--target", "best"],
+                                       ["--fit", "DATA", "--target", "quality=1x:nobody"],
+                                       ["--fit", "DATA", "--by", "accuracy", "--target", "quality=0.9"]])
 def test_a_wrong_use_is_told(tmp_path, arguments):
     write_outcomes(tmp_path)
     ran = frugalctl("tune", *[tmp_path if one == "DATA" else one for one in arguments], check=False)

@@ -17,8 +17,11 @@ const size_t command_count = ARRAY_LEN(command_list);
 static int words_match(const char *name, int n, char *const *words)
 {
     for (int used = 0; used < n; used++) {
-        size_t length = strlen(words[used]);
-        if (strncmp(name, words[used], length) != 0)
+        /* `eval --compare` is written, too. */
+        const char *word =
+            used > 0 && strcmp(words[used], "--compare") == 0 ? "compare" : words[used];
+        size_t length = strlen(word);
+        if (strncmp(name, word, length) != 0)
             return 0;
         if (name[length] == '\0')
             return used + 1;

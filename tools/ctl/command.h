@@ -2,7 +2,7 @@
  *
  * main.c finds the command, parses its options by its table into a zeroed struct of
  * options_bytes and calls run. What run returns ends the program with
- * fault_exit_code(): 0 done, 1 failed, 2 wrong usage; the fault's text goes to standard
+ * fault_exit_code(): 0 done, 1 failed, 2 wrong usage, more in fault.h; the fault's text goes to standard
  * error. Results go to standard output, as a table for people or, with --json, as one
  * JSON document for programs.
  */
@@ -44,6 +44,8 @@
     X(keys_revoke, "keys revoke", "take a key back")                                     \
     X(keys_hash, "keys hash", "print a line for the mounted file of keys")               \
     X(eval_routing, "eval routing", "measure a router on recorded outcomes")             \
+    X(eval_compare, "eval compare",                                                      \
+      "say whether a new bundle is better, not worse, worse, or cannot be told")         \
     X(eval_classification, "eval classification", "measure fusers of class outputs")
 
 struct command {

@@ -29,7 +29,9 @@
     X(CONFIG, 1, "the configuration is wrong")                                           \
     X(FUSER, 1, "the fuser failed")                                                      \
     X(EXPERT, 1, "an expert failed")                                                     \
-    X(STOPPED, 1, "stopped")
+    X(STOPPED, 1, "stopped")                                                             \
+    X(WORSE, 3, "the new bundle is worse")                                               \
+    X(UNSURE, 4, "cannot tell which bundle is better")
 
 enum fault_err {
 #define X(name, code, text) FAULT_##name,

@@ -12,11 +12,13 @@ static void print_usage(FILE *out)
                 out);
     for (size_t i = 0; i < command_count; i++)
         (void)fprintf(out, "  %-20s %s\n", command_list[i].name, command_list[i].summary);
-    (void)fputs("\n`frugalctl help COMMAND` or `frugalctl COMMAND --help` says more; "
-                "--version says\nwhich version this is, --man prints the manual "
-                "page.\n" COMMAND_WAY "\n"
-                "Exit code: 0 done, 1 failed, 2 wrong usage.\n",
-                out);
+    (void)fputs(
+        "\n`frugalctl help COMMAND` or `frugalctl COMMAND --help` says more; "
+        "--version says\nwhich version this is, --man prints the manual "
+        "page.\n" COMMAND_WAY "\n"
+        "Exit code: 0 done, 1 failed, 2 wrong usage; eval compare: 3 worse, 4 cannot "
+        "tell.\n",
+        out);
 }
 
 /* `keys --help` and `help keys`: the first word of several commands, and nothing but a wish

@@ -27,6 +27,8 @@ struct outcomes {
     char *models[FUSER_MAX_GENERATORS];
     int64_t input_pico[FUSER_MAX_GENERATORS],
         output_pico[FUSER_MAX_GENERATORS]; /* a token */
+    int64_t
+        request_pico[FUSER_MAX_GENERATORS]; /* a request; 0 where it is not recorded */
     struct outcomes_row *rows;
     double *quality, *cost_usd, *input, *output; /* output: tokens */
 };

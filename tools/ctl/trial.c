@@ -166,7 +166,10 @@ static void note(struct trials *trials, const struct fuser_verdict *verdict, siz
                  uint32_t row)
 {
     size_t at = l * trials->measure->n + row;
-    trials->chosen[at] = (uint8_t)verdict->ranked[0].generator;
+    bool told = verdict->stop == FUSER_STOP_NOT_WORTH ||
+                verdict->evidence == FUSER_EVIDENCE_GOOD || trials->how->fallback == NULL;
+    trials->chosen[at] =
+        told ? (uint8_t)verdict->ranked[0].generator : trials->how->fallback[l];
     trials->paid[at] = (double)verdict->paid_pico * 1e-12;
     for (size_t s = 0; s < verdict->n_steps; s++)
         if (verdict->steps[s].embedder >= 0)
@@ -218,7 +221,9 @@ static enum fuser_err decide_row(struct walker *walker, uint32_t row)
         generators[j] = (struct fuser_ask_generator){
             .allowed = true,
             .prompt_pico =
-                (int64_t)(prompt->input_tokens * (double)measure->input_pico[j]),
+                (int64_t)(prompt->input_tokens * (double)measure->input_pico[j]) +
+                measure->request_pico[j],
+            .request_pico = measure->request_pico[j],
             .input_pico = measure->input_pico[j],
             .output_pico = measure->output_pico[j]
         };

@@ -36,6 +36,9 @@ struct trial_how {
     const struct trial_vectors *measure_vectors[FUSER_MAX_EMBEDDERS];
     size_t n_lambdas;
     double lambdas[MEASURES_POINTS]; /* ascending, 0 first */
+    /* As a gateway does: where the evidence is poor the default answers, per lambda. NULL: whoever the
+     * verdict ranks first. */
+    const uint8_t *fallback;
 };
 
 struct trials {

@@ -1,8 +1,9 @@
 /* tune.c - frugalctl tune: settings by cross-validation, with the evidence for them.
  *
- *   outcomes (a folder or the store) --> tune_search --> table or JSON
+ *   material (a folder or the store) --> tune_search --> table or JSON
  *                                            |
  *                                            +--> bundle with tuned settings (--out)
+ *                                            +--> three policies (--policies), tune_policies.c
  */
 #include <math.h>
 #include <stdlib.h>
@@ -10,23 +11,23 @@
 
 #include <jansson.h>
 
+#include "tools/ctl/aside.h"
 #include "tools/ctl/build.h"
-#include "tools/ctl/calib.h"
 #include "tools/ctl/command.h"
+#include "tools/ctl/material.h"
 #include "tools/ctl/memory.h"
-#include "tools/ctl/network.h"
 #include "tools/ctl/report.h"
 #include "tools/ctl/rowset.h"
-#include "tools/ctl/table.h"
+#include "tools/ctl/tune_policies.h"
+#include "tools/ctl/tune_print.h"
 #include "tools/ctl/tune_search.h"
 
 #define VALUES_MAX 12 /* of one setting */
 
 struct tune_options {
     struct option_list fit, splits, models, embedders, ks, priors, zs;
-    const char *store, *config, *out, *by;
-    double target_quality;
-    int64_t target_usd, fold, seed, threads;
+    const char *store, *config, *out, *policies, *by, *target;
+    int64_t fold, seed, threads;
     bool json;
 };
 
@@ -57,12 +58,15 @@ static const struct option_spec tune_specs[] = {
     { .name = "config",
       .kind = OPTION_TEXT,
       .value = "FILE",
-      .help = "the gateway's configuration: which model a remote embedder is",
+      .help = "the gateway's configuration: today's prices, who can be asked at all, and "
+              "which model a remote embedder is",
       AT(config) },
     { .name = "split",
       .kind = OPTION_LIST,
       .value = "NAMES",
-      .help = "with --store: only prompts of these splits; all when absent",
+      .help =
+          "with --store: only prompts of these splits; when absent 'calib', or all where "
+          "there is no such split",
       AT(splits) },
     { .name = "models",
       .kind = OPTION_LIST,
@@ -96,22 +100,20 @@ static const struct option_spec tune_specs[] = {
       .fallback = "1,0,0.5,2",
       .help = "standard errors by which a gain over the best fixed expert must exceed 0",
       AT(zs) },
-    { .name = "target-quality",
-      .kind = OPTION_NUMBER,
-      .value = "Q",
-      .fallback = "-1",
-      .min = -1,
-      .max = 1,
-      .help = "lambda: the thriftiest that reaches this mean quality; -1: the thriftiest "
-              "within one standard error of the best",
-      AT(target_quality) },
-    { .name = "target-usd",
-      .kind = OPTION_USD,
-      .value = "USD",
-      .fallback = "0",
-      .help = "lambda: the best quality for this mean cost of a request; 0: no such "
-              "target",
-      AT(target_usd) },
+    { .name = "target",
+      .kind = OPTION_TEXT,
+      .value = "WHAT",
+      .help = "quality=0.93, quality=0.98x:best (of the best expert, or x:EXPERT), "
+              "usd_per_1k=2.50 (1000 requests) or value_usd=0.02 (what one right answer "
+              "is worth); absent: the thriftiest within one standard error of the best",
+      AT(target) },
+    { .name = "policies",
+      .kind = OPTION_TEXT,
+      .value = "FILE",
+      .help =
+          "write the three policies there, for \"policies_file\" of the configuration; "
+          "only shown when absent",
+      AT(policies) },
     { .name = "fold",
       .kind = OPTION_COUNT,
       .value = "N",
@@ -149,13 +151,12 @@ struct values {
 
 struct tuning {
     const struct tune_options *options;
-    struct calib *store;
-    struct config *config;
-    struct outcomes *outcomes;
-    int64_t *prompts; /* rows of the store; NULL: a folder */
+    struct material material;
+    const struct outcomes *outcomes; /* of the material */
     struct trial_how how;
-    struct trial_vectors vectors[FUSER_MAX_EMBEDDERS];
     struct values ks, priors, zs;
+    struct target target;
+    size_t model; /* whose share the target is; n_models: of the best, or of nobody */
     struct tune tune;
 };
 
@@ -181,113 +182,64 @@ static enum fault_err take_values(const char *option, const struct option_list *
     return FAULT_OK;
 }
 
-struct vector_reader {
-    struct tuning *tuning;
-    struct trial_vectors *vectors;
-};
-
-static int by_number(const void *a, const void *b)
-{
-    const int64_t *left = a, *right = b;
-
-    return (*left > *right) - (*left < *right);
-}
-
-static enum fault_err take_vector(void *context, int64_t prompt, const float *vector,
-                                  size_t dim, struct fault *fault)
-{
-    const struct vector_reader *reader = context;
-    struct trial_vectors *vectors = reader->vectors;
-    size_t n = reader->tuning->outcomes->n;
-    const int64_t *at =
-        bsearch(&prompt, reader->tuning->prompts, n, sizeof(prompt), by_number);
-
-    if (at == NULL)
-        return FAULT_OK;
-    if (vectors->vectors == NULL) {
-        vectors->dim = dim;
-        vectors->vectors = memory_new(n * dim, sizeof(float));
-        for (size_t i = 0; i < n; i++)
-            vectors->vectors[i * dim] = NAN;
-    }
-    if (vectors->dim != dim)
-        return fault_set(fault, FAULT_INPUT,
-                         "the store has vectors of %zu and %zu floats", vectors->dim,
-                         dim);
-    memcpy(vectors->vectors + (size_t)(at - reader->tuning->prompts) * dim, vector,
-           dim * sizeof(*vector));
-    return FAULT_OK;
-}
-
-static enum fault_err take_remote(struct tuning *tuning, size_t e, struct fault *fault)
-{
-    struct fuser_embedder_info *info = &tuning->how.embedders[e];
-    struct vector_reader reader = { tuning, &tuning->vectors[e] };
-    int expert = tuning->config == NULL
-                     ? -1
-                     : config_find_expert(tuning->config, str_of(info->name));
-
-    if (tuning->prompts == NULL || expert < 0 ||
-        !tuning->config->experts[expert].has_embedding)
-        return fault_set(fault, FAULT_USAGE,
-                         "'%s' is not built in: it needs --store, and an expert with an "
-                         "embedding in --config",
-                         info->name);
-    const char *model = tuning->config->experts[expert].embedding.model;
-    enum fault_err err =
-        calib_each_vector(tuning->store, info->name, model, take_vector, &reader, fault);
-    if (err == FAULT_OK && reader.vectors->vectors == NULL)
-        err =
-            fault_set(fault, FAULT_INPUT,
-                      "the store has no vectors of '%s': build once, which fetches them",
-                      info->name);
-    if (err != FAULT_OK)
-        return err;
-    (void)snprintf(info->model, sizeof(info->model), "%s", model);
-    info->kind = FUSER_REMOTE;
-    info->dim = (uint32_t)reader.vectors->dim;
-    tuning->how.fit_vectors[e] = tuning->how.measure_vectors[e] = reader.vectors;
-    return FAULT_OK;
-}
-
 static enum fault_err take_embedders(struct tuning *tuning, struct fault *fault)
 {
     const struct option_list *list = &tuning->options->embedders;
+    struct trial_how *how = &tuning->how;
     enum fault_err err = FAULT_OK;
 
     if (list->count > FUSER_MAX_EMBEDDERS)
         return fault_set(fault, FAULT_USAGE, "--embedders: at most %d",
                          FUSER_MAX_EMBEDDERS);
-    tuning->how.n_embedders = list->count;
+    how->n_embedders = list->count;
     for (size_t e = 0; err == FAULT_OK && e < list->count; e++) {
-        struct fuser_embedder_info *info = &tuning->how.embedders[e];
+        struct fuser_embedder_info *info = &how->embedders[e];
         (void)snprintf(info->name, sizeof(info->name), "%s", list->items[e]);
-        if (strcmp(info->name, "surface") == 0)
-            info->kind = FUSER_SURFACE;
-        else if (strcmp(info->name, "lexical") == 0)
-            info->kind = FUSER_LEXICAL;
-        else
-            err = take_remote(tuning, e, fault);
+        err = material_embedder(&tuning->material, info, &how->price_pico[e],
+                                &how->fit_vectors[e], fault);
+        how->measure_vectors[e] = how->fit_vectors[e];
     }
     return err;
 }
 
-static enum fault_err take_outcomes(struct tuning *tuning, struct fault *fault)
+static enum fault_err take_material(struct tuning *tuning, struct fault *fault)
 {
     const struct tune_options *options = tuning->options;
+    struct material_wish wish = { .store = options->store,
+                                  .config = options->config,
+                                  .folders = &options->fit,
+                                  .splits = &options->splits,
+                                  .split = "calib",
+                                  .models = &options->models };
+    enum fault_err err = material_open(&tuning->material, &wish, fault);
 
-    if ((options->store != NULL) == (options->fit.count > 0))
-        return fault_set(fault, FAULT_USAGE, "give one of --store and --fit");
-    if (options->store == NULL)
-        return outcomes_read(&options->fit, &options->models, &tuning->outcomes, fault);
+    tuning->outcomes = tuning->material.outcomes;
+    return err;
+}
+
+static enum fault_err take_target(struct tuning *tuning, struct fault *fault)
+{
+    const struct tune_options *options = tuning->options;
+    const struct outcomes *outcomes = tuning->outcomes;
+    bool by_accuracy = strcmp(options->by, "accuracy") == 0;
     enum fault_err err = FAULT_OK;
-    if (options->config != NULL)
-        err = network_config(options->config, &tuning->config, fault);
-    if (err == FAULT_OK)
-        err = calib_open(options->store, CALIB_EXISTING, &tuning->store, fault);
-    if (err == FAULT_OK)
-        err = outcomes_of_store(tuning->store, &options->splits, &options->models,
-                                &tuning->outcomes, &tuning->prompts, fault);
+
+    if (by_accuracy && (options->target != NULL || options->policies != NULL))
+        return fault_set(fault, FAULT_USAGE,
+                         "--by accuracy leaves cost alone: --target and --policies need "
+                         "aiq_b");
+    if (options->target != NULL)
+        err = target_parse(options->target, &tuning->target, fault);
+    tuning->model = outcomes->n_models;
+    for (size_t j = 0; err == FAULT_OK && tuning->target.of != NULL &&
+                       tuning->model == outcomes->n_models;
+         j++) {
+        if (j == outcomes->n_models)
+            return fault_set(fault, FAULT_USAGE, "--target: there is no expert '%s' here",
+                             tuning->target.of);
+        if (strcmp(outcomes->models[j], tuning->target.of) == 0)
+            tuning->model = j;
+    }
     return err;
 }
 
@@ -329,7 +281,9 @@ static enum fault_err prepare(struct tuning *tuning, struct fault *fault)
     if (err == FAULT_OK)
         err = take_values("switch-z", &options->zs, 0, 100, &tuning->zs, fault);
     if (err == FAULT_OK)
-        err = take_outcomes(tuning, fault);
+        err = take_material(tuning, fault);
+    if (err == FAULT_OK)
+        err = take_target(tuning, fault);
     if (err == FAULT_OK)
         err = take_embedders(tuning, fault);
     if (err != FAULT_OK)
@@ -351,7 +305,7 @@ static enum fault_err search(struct tuning *tuning, struct fault *fault)
     bool by_accuracy = strcmp(options->by, "accuracy") == 0;
     enum fault_err err = tune_begin(
         tune, tuning->outcomes, &tuning->how, by_accuracy, (size_t)options->fold,
-        tuning->ks.n + tuning->priors.n + tuning->zs.n - 2, fault);
+        tuning->ks.n + tuning->priors.n + tuning->zs.n - 1, fault);
 
     if (err == FAULT_OK)
         err = tune_stage(tune, tuning->ks.of, tuning->ks.n, set_k, fault);
@@ -360,8 +314,7 @@ static enum fault_err search(struct tuning *tuning, struct fault *fault)
     if (err == FAULT_OK)
         err = tune_stage(tune, tuning->zs.of, tuning->zs.n, set_z, fault);
     if (err == FAULT_OK && !by_accuracy)
-        tune_lambda(tune, options->target_quality < 0 ? NAN : options->target_quality,
-                    options->target_usd == 0 ? NAN : (double)options->target_usd * 1e-12);
+        err = tune_curve(tune, &tuning->target, tuning->model, fault);
     return err;
 }
 
@@ -370,6 +323,30 @@ static enum fault_err search(struct tuning *tuning, struct fault *fault)
 static const struct trial_how *chosen(const struct tuning *tuning)
 {
     return &tuning->tune.attempts[tuning->tune.stands].how;
+}
+
+static bool has_curve(const struct tuning *tuning)
+{
+    return tuning->tune.n_points > 0;
+}
+
+/* Of the policy auto; NAN: there is no curve. */
+static double lambda_of(const struct tuning *tuning)
+{
+    return has_curve(tuning) ? tuning->tune.choice.points[TARGET_AT_AUTO].lambda : NAN;
+}
+
+/* The policies as the configuration has them; id: of the bundle, or NULL. */
+static json_t *policies_of(const struct tuning *tuning, const char *id)
+{
+    if (!has_curve(tuning))
+        return json_object();
+    struct tune_policies policies = { .choice = &tuning->tune.choice,
+                                      .how = chosen(tuning),
+                                      .outcomes = tuning->outcomes,
+                                      .fixed = tuning->tune.fixed + 1,
+                                      .bundle = id };
+    return tune_policies_json(&policies);
 }
 
 static json_t *number(double value)
@@ -381,6 +358,7 @@ static json_t *to_json(const struct tuning *tuning)
 {
     const struct tune *tune = &tuning->tune;
     json_t *tried = json_array(), *curve = json_array();
+    double lambda = lambda_of(tuning);
 
     for (size_t a = 0; a < tune->n_attempts; a++) {
         const struct tune_attempt *one = &tune->attempts[a];
@@ -394,89 +372,33 @@ static json_t *to_json(const struct tuning *tuning)
     for (size_t l = 0; l < tune->n_points; l++) {
         const struct tune_point *point = &tune->points[l];
         (void)json_array_append_new(
-            curve,
-            json_pack("{s:f, s:o, s:o, s:o, s:o, s:b}", "lambda", point->lambda, "usd",
-                      number(point->usd), "quality", number(point->quality), "loss",
-                      number(point->loss), "loss_se", number(point->loss_se), "kept",
-                      point->lambda == tune->lambda));
+            curve, json_pack("{s:f, s:o, s:o, s:o, s:o, s:b}", "lambda", point->lambda,
+                             "usd", number(point->usd), "quality", number(point->quality),
+                             "loss", number(point->loss), "loss_se",
+                             number(point->loss_se), "kept", point->lambda == lambda));
     }
-    return json_pack(
-        "{s:s, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o}", "by", tuning->options->by,
-        "rows", (json_int_t)tuning->outcomes->n, "folds", (json_int_t)tune->folds, "k",
-        (json_int_t)chosen(tuning)->k, "prior", chosen(tuning)->prior_rows, "switch_z",
-        chosen(tuning)->switch_z, "lambda", number(tune->lambda), "value_usd",
-        number(1 / tune->lambda), "tried", tried, "curve", curve);
-}
-
-static void print_attempts(const struct tuning *tuning)
-{
-    static const struct table_column columns[] = {
-        { "", TABLE_LEFT },       { "k", TABLE_RIGHT },
-        { "prior", TABLE_RIGHT }, { "switch z", TABLE_RIGHT },
-        { "score", TABLE_RIGHT }, { "\302\261", TABLE_RIGHT },
-        { "gain", TABLE_RIGHT },  { "\302\261", TABLE_RIGHT },
-    };
-    const struct tune *tune = &tuning->tune;
-    struct table *table = table_new(columns, ARRAY_LEN(columns));
-
-    for (size_t a = 0; a < tune->n_attempts; a++) {
-        const struct tune_attempt *one = &tune->attempts[a];
-        table_cell(table, "%s", a == tune->stands ? ">" : "");
-        table_cell(table, "%u", one->how.k);
-        table_cell(table, "%g", one->how.prior_rows);
-        table_cell(table, "%g", one->how.switch_z);
-        table_cell(table, "%.4f", one->score);
-        table_cell(table, "%.4f", one->score_se);
-        table_cell(table, a > 0 ? "%+.4f" : "", one->gain);
-        table_cell(table, a > 0 ? "%.4f" : "", one->gain_se);
-    }
-    (void)printf("%zu prompts in %zu parts, scored by %s; gains over what stood, taken "
-                 "when beyond one standard error\n",
-                 tuning->outcomes->n, tune->folds, tuning->options->by);
-    table_print(table, stdout);
-    table_free(table);
-}
-
-static void print_curve(const struct tuning *tuning)
-{
-    static const struct table_column columns[] = {
-        { "", TABLE_LEFT },          { "value USD", TABLE_RIGHT },
-        { "lambda", TABLE_RIGHT },   { "USD a request", TABLE_RIGHT },
-        { "quality", TABLE_RIGHT },  { "below the best", TABLE_RIGHT },
-        { "\302\261", TABLE_RIGHT },
-    };
-    const struct tune *tune = &tuning->tune;
-    struct table *table = table_new(columns, ARRAY_LEN(columns));
-
-    for (size_t l = 0; l < tune->n_points; l++) {
-        const struct tune_point *point = &tune->points[l];
-        table_cell(table, "%s", point->lambda == tune->lambda ? ">" : "");
-        table_cell(table, "%.3g", 1 / point->lambda);
-        table_cell(table, "%.4g", point->lambda);
-        table_cell(table, "%.3g", point->usd);
-        table_cell(table, "%.4f", point->quality);
-        table_cell(table, "%.4f", point->loss);
-        table_cell(table, "%.4f", point->loss_se);
-    }
-    (void)printf("\n");
-    table_print(table, stdout);
-    table_free(table);
-    if (isnan(tune->lambda))
-        (void)printf("\nno lambda reaches the target: none is kept\n");
+    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o}", "by",
+                     tuning->options->by, "target", tuning->options->target, "rows",
+                     (json_int_t)tuning->outcomes->n, "folds", (json_int_t)tune->folds,
+                     "k", (json_int_t)chosen(tuning)->k, "prior",
+                     chosen(tuning)->prior_rows, "switch_z", chosen(tuning)->switch_z,
+                     "lambda", number(lambda), "value_usd", number(1 / lambda), "tried",
+                     tried, "curve", curve);
 }
 
 /* The bundle carries what was chosen, and the whole record of the choice. */
 static enum fault_err write_bundle(struct tuning *tuning, json_t *evidence,
-                                   struct fault *fault)
+                                   char ret_id[FUSER_MAX_NAME], struct fault *fault)
 {
     const struct tune_options *options = tuning->options;
     char *text = json_dumps(evidence, JSON_COMPACT | JSON_REAL_PRECISION(6));
     struct fuser_tuned tuned = { .switch_z = chosen(tuning)->switch_z,
                                  .gain_se = NAN,
-                                 .lambda = tuning->tune.lambda,
+                                 .lambda = lambda_of(tuning),
                                  .evidence = text };
     struct trial_how how = *chosen(tuning);
     struct fuser_error error = { 0 };
+    struct fuser_bundle *bundle = NULL;
     struct fuser *fuser = NULL;
     enum fault_err err;
 
@@ -485,7 +407,7 @@ static enum fault_err write_bundle(struct tuning *tuning, json_t *evidence,
                                        .out = options->out,
                                        .config = options->config,
                                        .embedders = options->embedders,
-                                       .splits = options->splits,
+                                       .splits = tuning->material.splits,
                                        .experts = options->models,
                                        .k = how.k,
                                        .prior = how.prior_rows,
@@ -505,29 +427,104 @@ static enum fault_err write_bundle(struct tuning *tuning, json_t *evidence,
         free(rows);
     }
     fuser_unref(fuser);
+    if (err == FAULT_OK && fuser_bundle_load(options->out, &bundle, &error) != FUSER_OK)
+        err = rowset_fuser_fault(error.code, &error, fault);
+    if (err == FAULT_OK)
+        (void)snprintf(ret_id, FUSER_MAX_NAME, "%s", fuser_bundle_id(bundle));
+    fuser_bundle_unref(bundle);
     free(text);
     return err;
 }
 
+/* What a person should know who asked for what there is not. */
+static enum fault_err unreachable(const struct tuning *tuning, struct fault *fault)
+{
+    const struct target_point *nearest = &tuning->tune.choice.points[TARGET_AT_AUTO];
+
+    return fault_set(fault, FAULT_INPUT,
+                     "--target %s cannot be reached on these prompts: the %s is quality "
+                     "%.3f +- %.3f at "
+                     "%.4g USD per 1000 requests; nothing was written",
+                     tuning->options->target,
+                     tuning->target.kind == TARGET_COST ? "cheapest" : "best",
+                     nearest->quality, nearest->quality_se, 1000 * nearest->usd);
+}
+
+/* A policy that speaks for itself is obeyed, and what is written here is not. */
+static void warn_of_own(const struct tuning *tuning)
+{
+    const struct config *config = tuning->material.config;
+
+    for (size_t p = 0; config != NULL && p < TARGET_N_POINTS; p++) {
+        const char *name = target_name((enum target_name)p);
+        int at = config_find_policy(config, str_of(name));
+
+        if (at >= 0 && !config->policies[at].silent_value &&
+            !config->policies[at].has_expected)
+            (void)fprintf(
+                stderr,
+                "frugalctl tune: '%s' says value_usd of policy '%s' itself, and "
+                "that stands: take it out there to have this one\n",
+                tuning->options->config, name);
+    }
+}
+
+static enum fault_err write_policies(const struct tuning *tuning, const json_t *policies,
+                                     struct fault *fault)
+{
+    enum fault_err err = aside_json(tuning->options->policies, policies, fault);
+
+    if (err == FAULT_OK)
+        warn_of_own(tuning);
+    return err;
+}
+
+static void print_people(const struct tuning *tuning, const json_t *policies)
+{
+    const struct tune_options *options = tuning->options;
+
+    tune_print_attempts(&tuning->tune, options->by);
+    if (has_curve(tuning)) {
+        tune_print_curve(&tuning->tune);
+        tune_policies_print(&tuning->tune.choice, options->target, tuning->outcomes->n);
+    }
+    if (has_curve(tuning) && options->policies == NULL) {
+        (void)printf("\n\"policies\": ");
+        (void)json_dumpf(policies, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+        (void)printf("\n");
+    }
+    if (options->out != NULL)
+        (void)printf("\nbundle -> %s\n", options->out);
+    if (options->policies != NULL)
+        (void)printf("policies -> %s (\"policies_file\" of the configuration)\n",
+                     options->policies);
+}
+
 static enum fault_err conclude(struct tuning *tuning, struct fault *fault)
 {
-    json_t *result = to_json(tuning);
+    json_t *result = to_json(tuning), *policies = NULL;
+    char id[FUSER_MAX_NAME] = "";
     enum fault_err err = FAULT_OK;
+    bool reached = !has_curve(tuning) || tuning->tune.choice.reached;
 
     progress_end(&tuning->tune.bar);
-    if (tuning->options->out != NULL)
-        err = write_bundle(tuning, result, fault);
+    if (reached && tuning->options->out != NULL)
+        err = write_bundle(tuning, result, id, fault);
+    policies = policies_of(tuning, id[0] != '\0' ? id : NULL);
+    if (reached && err == FAULT_OK && tuning->options->policies != NULL)
+        err = write_policies(tuning, policies, fault);
+    (void)json_object_set(result, "policies", policies);
+    (void)json_object_set_new(result, "reached", json_boolean(reached));
     if (err == FAULT_OK && tuning->options->json) {
         report_print_json(json_incref(result));
+    } else if (err == FAULT_OK && reached) {
+        print_people(tuning, policies);
     } else if (err == FAULT_OK) {
-        print_attempts(tuning);
-        if (tuning->tune.n_points > 0)
-            print_curve(tuning);
-        if (tuning->options->out != NULL)
-            (void)printf("\nbundle -> %s\n", tuning->options->out);
+        tune_print_curve(&tuning->tune);
     }
+    json_decref(policies);
     json_decref(result);
-    return err;
+    return err == FAULT_OK && !reached ? unreachable(tuning, fault) : err;
 }
 
 static enum fault_err run(const void *given, const char *const *operands,
@@ -545,12 +542,7 @@ static enum fault_err run(const void *given, const char *const *operands,
             err = conclude(tuning, fault);
         tune_release(&tuning->tune);
     }
-    for (size_t e = 0; e < FUSER_MAX_EMBEDDERS; e++)
-        free(tuning->vectors[e].vectors);
-    outcomes_free(tuning->outcomes);
-    free(tuning->prompts);
-    calib_close(tuning->store);
-    config_unref(tuning->config);
+    material_release(&tuning->material);
     free(tuning);
     return err;
 }
@@ -564,11 +556,19 @@ const struct command command_tune = {
         "curve\n"
         "that results. The first of each list stands unless another is better by more\n"
         "than one standard error of their paired difference.\n\n"
+        "From the curve come three policies: auto reaches the target, auto-best is the\n"
+        "thriftiest within one standard error of the best quality, auto-cheap the\n"
+        "thriftiest that keeps 95 % of auto's quality. What each may be expected to give "
+        "is\n"
+        "corrected for having been chosen on the same prompts. A target that cannot be\n"
+        "reached is exit code 1: the best that can is said, and nothing is written.\n\n"
         "With --out the bundle is built with what was chosen and carries the table of\n"
         "what was tried. A policy that says no switch_z or value_usd takes the tuned "
         "one.\n\n"
-        "  frugalctl tune --store calib.db --out bundle.frugal\n"
-        "  frugalctl tune --fit outcomes:calib --fold 5 --target-quality 0.7\n",
+        "  frugalctl tune --store calib.db --config frugal.json --target "
+        "quality=0.98x:best \\\n"
+        "      --out bundle.frugal --policies policies.json\n"
+        "  frugalctl tune --fit outcomes:calib --fold 5 --target usd_per_1k=2.50\n",
     .options = { tune_specs, ARRAY_LEN(tune_specs) },
     .options_bytes = sizeof(struct tune_options),
     .run = run,

@@ -28,9 +28,9 @@ static bool same_build(const struct trial_how *a, const struct trial_how *b)
     return a->k == b->k && a->prior_rows == b->prior_rows;
 }
 
-/* Walks attempts from..to-1 over all parts; those that share a build share its fuser. */
-static enum fault_err walk_parts(struct tune *tune, size_t from, size_t to,
-                                 struct fault *fault)
+/* Walks n attempts over all parts; those that share a build share its fuser. */
+static enum fault_err walk_parts(struct tune *tune, const struct tune_attempt *attempts,
+                                 size_t n_attempts, struct fault *fault)
 {
     size_t n = tune->outcomes->n;
     uint32_t *fit = memory_new(n, sizeof(*fit)), *rows = memory_new(n, sizeof(*rows));
@@ -40,9 +40,9 @@ static enum fault_err walk_parts(struct tune *tune, size_t from, size_t to,
     for (size_t p = 0; err == FAULT_OK && p < tune->folds; p++) {
         size_t n_rows = part_rows(tune, p, fit, rows);
         struct fuser *fuser = NULL;
-        for (size_t a = from; err == FAULT_OK && a < to; a++) {
-            struct tune_attempt *attempt = &tune->attempts[a];
-            if (a > from && !same_build(&attempt->how, &attempt[-1].how)) {
+        for (size_t a = 0; err == FAULT_OK && a < n_attempts; a++) {
+            const struct tune_attempt *attempt = &attempts[a];
+            if (a > 0 && !same_build(&attempt->how, &attempt[-1].how)) {
                 fuser_unref(fuser);
                 fuser = NULL;
             }
@@ -106,7 +106,7 @@ static enum fault_err try_from(struct tune *tune, size_t from, struct fault *fau
 
     for (size_t a = from; a < tune->n_attempts; a++)
         tune->attempts[a].trials = trials_new(tune->outcomes, &tune->attempts[a].how);
-    err = walk_parts(tune, from, tune->n_attempts, fault);
+    err = walk_parts(tune, tune->attempts + from, tune->n_attempts - from, fault);
     for (size_t a = from; err == FAULT_OK && a < tune->n_attempts; a++) {
         score(tune, &tune->attempts[a]);
         if (isnan(tune->attempts[a].score) || isnan(tune->attempts[a].score_se))
@@ -124,8 +124,7 @@ enum fault_err tune_begin(struct tune *tune, const struct outcomes *outcomes,
                            .by_accuracy = by_accuracy,
                            .folds = folds,
                            .todo = (double)todo,
-                           .n_attempts = 1,
-                           .lambda = NAN };
+                           .n_attempts = 1 };
     if (outcomes->n < 2 * folds)
         return fault_set(fault, FAULT_INPUT, "%zu prompts are too few for %zu parts",
                          outcomes->n, folds);
@@ -174,42 +173,120 @@ enum fault_err tune_stage(struct tune *tune, const double *values, size_t n,
     return err;
 }
 
-/* -- the price of quality ------------------------------------------------------------------- */
+/* -- the curve ------------------------------------------------------------------------------- */
 
-static double quality_of(const struct trial *trial, size_t l, size_t i)
+/* Whom a gateway asks where nothing speaks for anybody, at each lambda. */
+static void find_fixed(struct tune *tune, const struct trial_how *how)
 {
-    return trial->quality[i * trial->n_models + trial->chosen[l * trial->n + i]];
-}
+    const struct outcomes *outcomes = tune->outcomes;
+    double quality[FUSER_MAX_GENERATORS] = { 0 }, usd[FUSER_MAX_GENERATORS] = { 0 };
 
-/* Mean quality and cost at one lambda, over what is known. */
-static void mean_at(const struct trial *trial, size_t l, struct tune_point *point)
-{
-    double quality = 0, known = 0, usd = 0, priced = 0;
-
-    for (size_t i = 0; i < trial->n; i++) {
-        double q = quality_of(trial, l, i);
-        double c = trial->cost[i * trial->n_models + trial->chosen[l * trial->n + i]];
-        if (!isnan(q)) {
-            quality += q;
-            known += 1;
+    for (size_t j = 0; j < outcomes->n_models; j++) {
+        double known = 0, priced = 0;
+        for (size_t i = 0; i < outcomes->n; i++) {
+            size_t at = i * outcomes->n_models + j;
+            if (!isnan(outcomes->quality[at]))
+                quality[j] += outcomes->quality[at], known += 1;
+            if (!isnan(outcomes->cost_usd[at]))
+                usd[j] += outcomes->cost_usd[at], priced += 1;
         }
-        if (!isnan(c)) {
-            usd += c + trial->paid[l * trial->n + i];
-            priced += 1;
-        }
+        quality[j] /= fmax(known, 1);
+        usd[j] /= fmax(priced, 1);
     }
-    point->quality = known > 0 ? quality / known : NAN;
-    point->usd = priced > 0 ? usd / priced : NAN;
+    for (size_t l = 0; l < how->n_lambdas; l++) {
+        size_t best = 0;
+        for (size_t j = 1; j < outcomes->n_models; j++)
+            if (quality[j] - how->lambdas[l] * usd[j] >
+                quality[best] - how->lambdas[l] * usd[best])
+                best = j;
+        tune->fixed[l] = (uint8_t)best;
+    }
 }
 
-/* How much quality lambda l loses against `best`, over the prompts where both are known. */
-static void compare(const struct trial *trial, size_t best, size_t l,
+/* Qualities and costs of who was chosen, without lambda 0: a policy that says no value is silent. */
+struct flat {
+    double *quality, *usd;
+    struct target_curve curve;
+};
+
+static struct flat flat_new(const struct tune *tune, const struct trials *trials,
+                            size_t model)
+{
+    const struct trial *trial = &trials->trial;
+    size_t n = trial->n, lambdas = trial->n_lambdas - 1;
+    struct flat flat = { memory_new(lambdas * n, sizeof(double)),
+                         memory_new(lambdas * n, sizeof(double)),
+                         { 0 } };
+
+    for (size_t l = 0; l < lambdas; l++)
+        for (size_t i = 0; i < n; i++) {
+            size_t from = (l + 1) * n + i,
+                   cell = i * trial->n_models + trial->chosen[from];
+            flat.quality[l * n + i] = trial->quality[cell];
+            flat.usd[l * n + i] = trial->cost[cell] + trial->paid[from];
+        }
+    flat.curve = (struct target_curve){ .n = n,
+                                        .n_lambdas = lambdas,
+                                        .n_models = trial->n_models,
+                                        .lambdas = trials->how->lambdas + 1,
+                                        .quality = flat.quality,
+                                        .usd = flat.usd,
+                                        .single = tune->outcomes->quality,
+                                        .model = model,
+                                        .seed = trials->how->seed };
+    return flat;
+}
+
+static void flat_release(struct flat *flat)
+{
+    free(flat->quality);
+    free(flat->usd);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return (left > right) - (left < right);
+}
+
+/* The coarse lambdas, and finer ones around each of three, once each. */
+static void look_closer(struct trial_how *how, const size_t at[TARGET_N_POINTS],
+                        const struct target *target)
+{
+    const struct trial_how coarse = *how;
+    size_t n = how->n_lambdas, last = coarse.n_lambdas - 1;
+
+    for (size_t p = 0; p < TARGET_N_POINTS; p++) {
+        /* at counts from the first above 0 */
+        size_t middle = at[p] + 1, low = middle > 1 ? middle - 1 : 1,
+               high = middle < last ? middle + 1 : last;
+        double from = log(coarse.lambdas[low]), to = log(coarse.lambdas[high]);
+        bool again = false;
+
+        for (size_t before = 0; before < p; before++)
+            again = again || at[before] == at[p];
+        for (size_t f = 1; !again && f <= TUNE_FINE; f++)
+            how->lambdas[n++] = exp(from + (to - from) * (double)f / (TUNE_FINE + 1));
+    }
+    if (target->kind == TARGET_VALUE)
+        how->lambdas[n++] = 1 / target->value;
+    qsort(how->lambdas, n, sizeof(*how->lambdas), by_size);
+    how->n_lambdas = 1;
+    for (size_t l = 1; l < n; l++)
+        if (how->lambdas[l] > how->lambdas[how->n_lambdas - 1] * (1 + 1e-9))
+            how->lambdas[how->n_lambdas++] = how->lambdas[l];
+}
+
+/* How much quality is lost against the best of the curve, over the prompts where both are known. */
+static void compare(const struct target_curve *curve, size_t best, size_t l,
                     struct tune_point *point)
 {
     double n = 0, sum = 0, squares = 0;
 
-    for (size_t i = 0; i < trial->n; i++) {
-        double off = quality_of(trial, best, i) - quality_of(trial, l, i);
+    for (size_t i = 0; i < curve->n; i++) {
+        double off =
+            curve->quality[best * curve->n + i] - curve->quality[l * curve->n + i];
         if (isnan(off))
             continue;
         n += 1;
@@ -221,37 +298,64 @@ static void compare(const struct trial *trial, size_t best, size_t l,
         n > 1 ? sqrt(fmax(squares - sum * sum / n, 0) / (n - 1) / n) : INFINITY;
 }
 
-void tune_lambda(struct tune *tune, double quality, double usd)
+static double mean_known(const double *values, size_t n)
 {
-    const struct tune_attempt *standing = &tune->attempts[tune->stands];
-    const struct trial *trial = &standing->trials->trial;
+    double sum = 0, known = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(values[i]))
+            sum += values[i], known += 1;
+    return known > 0 ? sum / known : NAN;
+}
+
+static void put_points(struct tune *tune, const struct target_curve *curve)
+{
     size_t best = 0;
 
-    tune->n_points = standing->how.n_lambdas;
-    for (size_t l = 0; l < tune->n_points; l++) {
-        tune->points[l].lambda = standing->how.lambdas[l];
-        mean_at(trial, l, &tune->points[l]);
+    tune->n_points = curve->n_lambdas;
+    for (size_t l = 0; l < curve->n_lambdas; l++) {
+        tune->points[l] = (struct tune_point){
+            .lambda = curve->lambdas[l],
+            .quality = mean_known(curve->quality + l * curve->n, curve->n),
+            .usd = mean_known(curve->usd + l * curve->n, curve->n),
+        };
         if (tune->points[l].quality > tune->points[best].quality)
             best = l;
     }
-    for (size_t l = 0; l < tune->n_points; l++) {
-        struct tune_point *point = &tune->points[l];
-        bool good;
-        compare(trial, best, l, point);
-        if (!isnan(usd)) {
-            good = isnan(tune->lambda) && point->usd <= usd;
-        } else {
-            good = isnan(quality) ? point->loss <= point->loss_se
-                                  : point->quality >= quality;
-        }
-        if (good)
-            tune->lambda = point->lambda;
-    }
+    for (size_t l = 0; l < curve->n_lambdas; l++)
+        compare(curve, best, l, &tune->points[l]);
+}
+
+enum fault_err tune_curve(struct tune *tune, const struct target *target, size_t model,
+                          struct fault *fault)
+{
+    struct tune_attempt *standing = &tune->attempts[tune->stands];
+    struct flat flat = flat_new(tune, standing->trials, model);
+    size_t at[TARGET_N_POINTS];
+
+    target_look(target, &flat.curve, at);
+    flat_release(&flat);
+    tune->curve_how = standing->how;
+    tune->curve_how.fallback = tune->fixed;
+    look_closer(&tune->curve_how, at, target);
+    find_fixed(tune, &tune->curve_how);
+    tune->curve = trials_new(tune->outcomes, &tune->curve_how);
+
+    struct tune_attempt last = { .how = tune->curve_how, .trials = tune->curve };
+    enum fault_err err = walk_parts(tune, &last, 1, fault);
+    if (err != FAULT_OK)
+        return err;
+    flat = flat_new(tune, tune->curve, model);
+    put_points(tune, &flat.curve);
+    target_choose(target, &flat.curve, &tune->choice);
+    flat_release(&flat);
+    return FAULT_OK;
 }
 
 void tune_release(struct tune *tune)
 {
     progress_end(&tune->bar);
+    trials_free(tune->curve);
     for (size_t a = 0; a < tune->n_attempts; a++) {
         trials_free(tune->attempts[a].trials);
         free(tune->attempts[a].resampled);

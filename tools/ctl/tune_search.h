@@ -2,7 +2,8 @@
  *
  *   tune_begin(&tune, outcomes, how, ...)       the settings that stand at first are in `how`
  *   tune_stage(&tune, "k", values, n, set)      once per setting: all parts are built and walked
- *   tune_lambda(&tune, ...)                     on the curve of what stands
+ *   tune_curve(&tune, target, ...)              decides once more by what stands, at many lambdas, and
+ *                                               chooses among them (target.h)
  *   tune_release(&tune)
  *
  * One setting is varied at a time, the others as they stand. Another value takes the place of
@@ -19,10 +20,12 @@
 
 #include "tools/ctl/outcomes.h"
 #include "tools/ctl/progress.h"
+#include "tools/ctl/target.h"
 #include "tools/ctl/trial.h"
 
 #define TUNE_ATTEMPTS  32
 #define TUNE_RESAMPLES 200
+#define TUNE_FINE      11 /* lambdas between two of the coarse ones, where one is chosen */
 
 struct tune_attempt {
     struct trial_how how;
@@ -47,9 +50,12 @@ struct tune {
     double todo, done; /* attempts, for the bar */
     size_t n_attempts, stands;
     struct tune_attempt attempts[TUNE_ATTEMPTS];
-    size_t n_points;
+    size_t n_points; /* 0: no curve was made */
     struct tune_point points[MEASURES_POINTS];
-    double lambda; /* chosen; NAN: none */
+    uint8_t fixed[MEASURES_POINTS]; /* the best fixed expert at each lambda */
+    struct trial_how curve_how;
+    struct trials *curve; /* owned, or NULL */
+    struct target_choice choice;
 };
 
 /* Scores the settings that stand at first; todo: how many attempts there will be. */
@@ -60,9 +66,10 @@ NODISCARD enum fault_err tune_begin(struct tune *tune, const struct outcomes *ou
 NODISCARD enum fault_err tune_stage(struct tune *tune, const double *values, size_t n,
                                     void (*set)(struct trial_how *how, double value),
                                     struct fault *fault);
-/* The largest lambda whose quality is at least `quality`; the least whose cost is at most
- * `usd`; with both NAN the largest whose quality is within one standard error of the best. */
-void tune_lambda(struct tune *tune, double quality, double usd);
+/* The curve of what stands and the target's points on it. Needs a score by aiq_b. model: of
+ * TARGET_SHARE. */
+NODISCARD enum fault_err tune_curve(struct tune *tune, const struct target *target,
+                                    size_t model, struct fault *fault);
 void tune_release(struct tune *tune);
 
 #endif

@@ -1,0 +1,237 @@
+/* material.c - outcomes at today's prices, and the vectors that belong to them. */
+#include "tools/ctl/material.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/domain/price.h"
+#include "tools/ctl/memory.h"
+#include "tools/ctl/network.h"
+
+/* -- which prompts and which experts ----------------------------------------------------------- */
+
+static enum fault_err found(void *context, int64_t prompt,
+                            const struct calib_prompt *known, struct fault *fault)
+{
+    bool *any = context;
+
+    (void)prompt;
+    (void)known;
+    (void)fault;
+    *any = true;
+    return FAULT_OK;
+}
+
+static enum fault_err take_splits(struct material *material, struct fault *fault)
+{
+    const struct material_wish *wish = &material->wish;
+    bool any = false;
+
+    if (wish->splits->count > 0) {
+        material->splits = *wish->splits;
+        return FAULT_OK;
+    }
+    material->split_of[0] = (char *)(uintptr_t)wish->split;
+    enum fault_err err =
+        calib_each_prompt(material->store, material->split_of, 1, found, &any, fault);
+    material->splits = (struct option_list){ material->split_of, any ? 1 : 0 };
+    return err;
+}
+
+/* The configured experts that generate; borrowed names, the list itself to be freed. */
+static struct option_list configured(const struct config *config)
+{
+    struct option_list list = { memory_new(config->n_experts, sizeof(char *)), 0 };
+
+    for (size_t i = 0; i < config->n_experts; i++)
+        if (config->experts[i].has_generator)
+            list.items[list.count++] = (char *)(uintptr_t)config->experts[i].name;
+    return list;
+}
+
+/* -- today's prices ------------------------------------------------------------------------------ */
+
+static void price_anew(struct outcomes *outcomes, size_t j,
+                       const struct config_generator *generator)
+{
+    const struct config_price *price =
+        price_at(&generator->prices, clock_wall_s(&clock_system));
+
+    outcomes->input_pico[j] = price->tiers[0].rates.input_pico;
+    outcomes->output_pico[j] = price->tiers[0].rates.output_pico;
+    outcomes->request_pico[j] = price->tiers[0].rates.request_pico;
+    for (size_t i = 0; i < outcomes->n; i++) {
+        size_t at = i * outcomes->n_models + j;
+        double input = outcomes->input[at], output = outcomes->output[at];
+
+        if (isnan(input) || isnan(output))
+            continue;
+        const struct config_rates *rates = price_rates(price, (int64_t)input);
+        outcomes->cost_usd[at] =
+            1e-12 * (input * (double)rates->input_pico +
+                     output * (double)rates->output_pico + (double)rates->request_pico);
+    }
+}
+
+static void take_prices(struct material *material)
+{
+    struct outcomes *outcomes = material->outcomes;
+
+    for (size_t j = 0; material->config != NULL && j < outcomes->n_models; j++) {
+        int i = config_find_expert(material->config, str_of(outcomes->models[j]));
+
+        if (i >= 0 && material->config->experts[i].has_generator)
+            price_anew(outcomes, j, &material->config->experts[i].generator);
+    }
+}
+
+enum fault_err material_open(struct material *material, const struct material_wish *wish,
+                             struct fault *fault)
+{
+    struct option_list models = *wish->models, known = { NULL, 0 };
+    enum fault_err err = FAULT_OK;
+
+    *material = (struct material){ .wish = *wish };
+    if ((wish->store != NULL) == (wish->folders->count > 0))
+        return fault_set(fault, FAULT_USAGE,
+                         "give one of --store and a folder of outcomes");
+    if (wish->config != NULL)
+        err = network_config(wish->config, &material->config, fault);
+    if (err == FAULT_OK && wish->store == NULL) {
+        err = outcomes_read(wish->folders, &models, &material->outcomes, fault);
+    } else if (err == FAULT_OK) {
+        if (material->config != NULL && models.count == 0)
+            models = known = configured(material->config);
+        err = calib_open(wish->store, CALIB_EXISTING, &material->store, fault);
+        if (err == FAULT_OK)
+            err = take_splits(material, fault);
+        if (err == FAULT_OK)
+            err = outcomes_of_store(material->store, &material->splits, &models,
+                                    &material->outcomes, &material->prompts, fault);
+    }
+    if (err == FAULT_OK)
+        take_prices(material);
+    free(known.items);
+    return err;
+}
+
+/* -- embedders ------------------------------------------------------------------------------------- */
+
+struct vector_reader {
+    const struct material *material;
+    struct trial_vectors *vectors;
+};
+
+static int by_number(const void *a, const void *b)
+{
+    const int64_t *left = a, *right = b;
+
+    return (*left > *right) - (*left < *right);
+}
+
+static enum fault_err take_vector(void *context, int64_t prompt, const float *vector,
+                                  size_t dim, struct fault *fault)
+{
+    const struct vector_reader *reader = context;
+    struct trial_vectors *vectors = reader->vectors;
+    size_t n = reader->material->outcomes->n;
+    const int64_t *at =
+        bsearch(&prompt, reader->material->prompts, n, sizeof(prompt), by_number);
+
+    if (at == NULL)
+        return FAULT_OK;
+    if (vectors->vectors == NULL) {
+        vectors->dim = dim;
+        vectors->vectors = memory_new(n * dim, sizeof(float));
+        for (size_t i = 0; i < n; i++)
+            vectors->vectors[i * dim] = NAN;
+    }
+    if (vectors->dim != dim)
+        return fault_set(fault, FAULT_INPUT,
+                         "the store has vectors of %zu and %zu floats", vectors->dim,
+                         dim);
+    memcpy(vectors->vectors + (size_t)(at - reader->material->prompts) * dim, vector,
+           dim * sizeof(*vector));
+    return FAULT_OK;
+}
+
+/* Of the mean prompt. */
+static int64_t vector_pico(const struct material *material,
+                           const struct config_embedding *embedding)
+{
+    const struct config_rates *rates =
+        &price_at(&embedding->prices, clock_wall_s(&clock_system))->tiers[0].rates;
+    const struct outcomes *outcomes = material->outcomes;
+    double tokens = 0;
+
+    for (size_t i = 0; i < outcomes->n; i++)
+        tokens += outcomes->rows[i].input_tokens / (double)outcomes->n;
+    return llround(tokens * (double)rates->input_pico) + rates->request_pico;
+}
+
+static enum fault_err take_remote(struct material *material,
+                                  struct fuser_embedder_info *info, int64_t *ret_pico,
+                                  struct trial_vectors *vectors, struct fault *fault)
+{
+    struct vector_reader reader = { material, vectors };
+    int expert = material->config == NULL
+                     ? -1
+                     : config_find_expert(material->config, str_of(info->name));
+
+    if (material->prompts == NULL || expert < 0 ||
+        !material->config->experts[expert].has_embedding)
+        return fault_set(fault, FAULT_USAGE,
+                         "'%s' is not built in: it needs --store, and an expert with an "
+                         "embedding in --config",
+                         info->name);
+    const struct config_embedding *embedding =
+        &material->config->experts[expert].embedding;
+    enum fault_err err = calib_each_vector(material->store, info->name, embedding->model,
+                                           take_vector, &reader, fault);
+    if (err == FAULT_OK && vectors->vectors == NULL)
+        err =
+            fault_set(fault, FAULT_INPUT,
+                      "the store has no vectors of '%s': build once, which fetches them",
+                      info->name);
+    if (err != FAULT_OK)
+        return err;
+    (void)snprintf(info->model, sizeof(info->model), "%s", embedding->model);
+    info->kind = FUSER_REMOTE;
+    info->dim = (uint32_t)vectors->dim;
+    *ret_pico = vector_pico(material, embedding);
+    return FAULT_OK;
+}
+
+enum fault_err material_embedder(struct material *material,
+                                 struct fuser_embedder_info *info, int64_t *ret_pico,
+                                 const struct trial_vectors **ret_vectors,
+                                 struct fault *fault)
+{
+    bool surface = strcmp(info->name, "surface") == 0;
+
+    if (surface || strcmp(info->name, "lexical") == 0) {
+        info->kind = surface ? FUSER_SURFACE : FUSER_LEXICAL;
+        *ret_pico = 0;
+        *ret_vectors = NULL;
+        return FAULT_OK;
+    }
+    if (material->n_vectors == ARRAY_LEN(material->vectors))
+        return fault_set(fault, FAULT_USAGE, "too many embedders");
+    struct trial_vectors *vectors = &material->vectors[material->n_vectors++];
+    enum fault_err err = take_remote(material, info, ret_pico, vectors, fault);
+    if (err == FAULT_OK)
+        *ret_vectors = vectors;
+    return err;
+}
+
+void material_release(struct material *material)
+{
+    for (size_t v = 0; v < material->n_vectors; v++)
+        free(material->vectors[v].vectors);
+    outcomes_free(material->outcomes);
+    free(material->prompts);
+    calib_close(material->store);
+    config_unref(material->config);
+}

@@ -68,6 +68,9 @@ enum api_fault {
       "false", "no allowed expert can answer within the budget of this request")         \
     X(KEY_BUDGET, "key_budget_spent", 402, "insufficient_quota", "insufficient_quota",   \
       POLICY, "false", "the budget of this key is spent")                                \
+    X(KEY_RESERVED, "key_budget_reserved", 429, "rate_limit_error",                      \
+      "rate_limit_exceeded", POLICY, NULL,                                               \
+      "the rest of this key's budget is reserved for requests that are under way")       \
     X(NO_FEEDBACK, "no_feedback", 403, INVALID_REQUEST, "feedback_off", POLICY, NULL,    \
       "this key may not score answers")                                                  \
     X(RULE, "denied_by_rule", 403, INVALID_REQUEST, "denied_by_rule", POLICY, "false",   \

@@ -76,7 +76,8 @@
     X(REVOKED, "revoked")                                                                \
     X(REQUESTS, "requests") /* too many a minute */                                      \
     X(TOKENS, "tokens")     /* too many a minute */                                      \
-    X(BUDGET, "budget")     /* spent */
+    X(BUDGET, "budget")     /* spent */                                                  \
+    X(RESERVED, "reserved") /* not spent, but reserved for others under way */
 
 /* Why a request was not let in under load. */
 #define METRIC_SHEDS(X)                                                                  \

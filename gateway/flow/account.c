@@ -338,6 +338,23 @@ int64_t account_remaining(struct account *account, const struct account_hold *se
     return least;
 }
 
+int64_t account_unspent(struct account *account)
+{
+    int64_t least = MONEY_NONE;
+
+    lock(account);
+    for (int w = 0; w < KEY_WINDOW_COUNT; w++) {
+        struct window window = account->windows[w];
+        int64_t left;
+
+        window.held_pico = 0;
+        left = free_of(&window);
+        least = left < least ? left : least;
+    }
+    unlock(account);
+    return least;
+}
+
 /* What a hold takes out of the windows. Without budgets worst cases may be unknown or add
  * up to more than fits; then nothing is held, as nothing is compared. */
 static int64_t holdable(const struct account *account, int64_t worst_pico)

@@ -77,6 +77,8 @@ bool account_bounded(struct account *account);
 /* What may still be reserved, the least of the windows; MONEY_NONE: nothing limits it. With
  * what `seat` holds (NULL or not open: nothing), which its owner may put to another use. */
 int64_t account_remaining(struct account *account, const struct account_hold *seat);
+/* What could be reserved if nothing were: what is not spent for good. */
+int64_t account_unspent(struct account *account);
 /* From all windows or from none; the hold must not be open and is untouched on failure. What
  * `seat` holds (NULL or not open: nothing) goes into it: it is closed where this succeeds,
  * and stays as it is where this fails, so that nobody can come in between. */

@@ -12,6 +12,8 @@
 #include "gateway/flow/exchange_parts.h"
 #include "gateway/flow/intake.h"
 
+#define RESERVED_RETRY_S 1 /* when what is reserved for others may be free again */
+
 static bool asks_for_key(const struct exchange *x)
 {
     if (x->request->admin || x->keyring == NULL || keyring_open(x->keyring))
@@ -152,6 +154,23 @@ static int64_t least_worst(const struct exchange *x)
     return least;
 }
 
+/* What others reserved and do not use comes free again, so this one may come again. */
+static void budget_reserved(struct exchange *x, int64_t left_pico, int64_t least)
+{
+    char left[MONEY_TEXT_BYTES], unspent[MONEY_TEXT_BYTES], needed[MONEY_TEXT_BYTES];
+
+    count(x, METRIC_REFUSAL_RESERVED);
+    (void)money_format(left_pico, left);
+    (void)money_format(account_unspent(x->account), unspent);
+    (void)money_format(least, needed);
+    x->error.retry_after = RESERVED_RETRY_S;
+    (void)api_error_set(
+        &x->error, API_KEY_RESERVED, NULL,
+        "of the %s USD that this key has left all but %s are reserved for its requests "
+        "under way, and this one can cost %s USD at least in the worst case: try again",
+        unspent, left, needed);
+}
+
 /* left_pico: with what is reserved for this request itself. */
 static void budget_spent(struct exchange *x, int64_t left_pico, int64_t least)
 {
@@ -194,16 +213,21 @@ static void budget_spent(struct exchange *x, int64_t left_pico, int64_t least)
 
 void gate_too_dear(struct exchange *x)
 {
-    int64_t own = x->order.ceiling_pico, left = MONEY_NONE;
+    int64_t own = x->order.ceiling_pico, left = MONEY_NONE, least;
 
     if (own != MONEY_NONE)
         own = money_sub(own, x->purse.bound_pico);
     if (x->account != NULL)
         left = account_remaining(x->account, &x->purse.seat);
-    if (left < own)
-        budget_spent(x, left, least_worst(x));
-    else
+    if (left < own) {
+        least = least_worst(x);
+        if (least > left && least <= account_unspent(x->account))
+            budget_reserved(x, left, least);
+        else
+            budget_spent(x, left, least);
+    } else {
         (void)order_too_dear(&x->order, x->purse.bound_pico, &x->error);
+    }
 }
 
 /* Evidence that is bought must not end in a refusal since others spent the rest meanwhile.

@@ -185,6 +185,25 @@ int64_t order_evidence_pico(const struct order *order, int64_t remaining_pico)
     return kept < remaining_pico ? remaining_pico - kept : 0;
 }
 
+/* What is left of a key's budget is for others, too: who names no limit takes no more of it than
+ * an answer needs, or half. */
+static int64_t modest(const struct order *order, size_t expert, int64_t remaining_pico,
+                      double expected_tokens)
+{
+    int64_t tokens = ORDER_EXPECTED_TOKENS, enough;
+
+    if (order->ceiling_pico != MONEY_NONE || order->chat->output_limit > 0)
+        return remaining_pico;
+    if (expected_tokens >= 0 && expected_tokens < 1e12)
+        tokens = (int64_t)ceil(expected_tokens);
+    if (tokens < ORDER_LEAST_TOKENS)
+        tokens = ORDER_LEAST_TOKENS;
+    enough = worst_of(order, expert, tokens * ORDER_ROOM_TIMES);
+    if (enough < remaining_pico / 2)
+        enough = remaining_pico / 2;
+    return enough < remaining_pico ? enough : remaining_pico;
+}
+
 bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
                double expected_tokens, struct order_terms *ret_terms)
 {
@@ -198,7 +217,8 @@ bool order_fit(const struct order *order, size_t expert, int64_t remaining_pico,
             if (order->on_budget != CONFIG_ON_BUDGET_TRIM)
                 return false;
             limit = price_trim_of(g, order->chat, prompt_tokens(order, expert),
-                                  order->span, full, remaining_pico);
+                                  order->span, full,
+                                  modest(order, expert, remaining_pico, expected_tokens));
             if (limit < least_limit(order, expert))
                 return false;
             terms.trimmed = true;

@@ -30,6 +30,9 @@
 #define ORDER_LEAST_TOKENS 16
 /* Output limit under a ceiling where neither the client nor a policy sets one. */
 #define ORDER_DIRECT_TOKENS 4096
+/* Who names no limit and does not fit into what is left of a key's budget is trimmed to half of
+ * that, or to so many times the expected answer where this is more: others ask, too. */
+#define ORDER_ROOM_TIMES 4
 /* Output taken as expected where neither calibration nor a limit says anything. */
 #define ORDER_EXPECTED_TOKENS 256
 

@@ -75,13 +75,17 @@ def test_of_fifty_clients_at_once_a_budget_for_ten_lets_ten_in(run, route):
                for i in range(50)]
     for thread in threads:
         thread.start()
-    gateway.log.wait(event="request", status="402", count=40)
+    gateway.log.wait(event="request", status="429", count=40)
     gateway.small.call(10, path="/completions")
     assert len(gateway.small.calls()) == 10, "ten are under way, their worst cases reserved"
     gate.open()
     for thread in threads:
         thread.join()
-    assert statuses(answers) == [200] * 10 + [402] * 40
+    assert statuses(answers) == [200] * 10 + [429] * 40
+    late = next(answer for answer in answers if answer.status == 429)
+    assert late["Retry-After"] == "1" and "x-should-retry" not in late, "nothing is spent for good yet"
+    assert late.json()["error"]["type"] == "rate_limit_error"
+    assert gateway.metrics().value("frugal_key_refusals_total", why="reserved") == 40
     assert gateway.post(path, body, key.headers).status == 402, "all of it is spent"
     assert gateway.metrics().value("frugal_cost_usd_total") == pytest.approx(10 * WORST, abs=1e-15)
 
@@ -105,7 +109,7 @@ def test_fifty_clients_never_pass_the_budget_and_use_it_up(run):
     rounds = [ask_at_once(gateway, key, 50) for _ in range(2)]
     good = sum(answer.status == 200 for answers in rounds for answer in answers)
     refused = [answer for answers in rounds for answer in answers if answer.status != 200]
-    assert all(answer.status == 402 for answer in refused)
+    assert all(answer.status in (402, 429) for answer in refused)
     # One more fits while spent + worst <= budget: 9 + 3 * 3 tenths of a worst case, so 31 answers at the most.
     assert good == 31 or (good < 31 and gateway.chat(headers=key.headers, max_tokens=10).status == 200)
     while gateway.chat(headers=key.headers, max_tokens=10).status == 200:
@@ -122,7 +126,7 @@ def test_budget_and_ledger_agree_however_durable_the_ledger_is(run, tmp_path, du
     gateway = setting(run, key, scripts.answer("seven tokens", prompt=10, output=7),
                       store={"path": str(store), "durability": durability})
     answers = ask_at_once(gateway, key, 30)
-    assert set(statuses(answers)) <= {200, 402}
+    assert set(statuses(answers)) <= {200, 402, 429}
     good = sum(answer.status == 200 for answer in answers)
     ledger = Ledger(store)
     charged = 7 * 10 ** 8
@@ -183,6 +187,31 @@ def test_an_answer_is_trimmed_to_what_is_left_where_that_is_wanted(run):
     assert gateway.small.call(2).json()["max_tokens"] == 40
 
 
+def test_who_names_no_limit_leaves_half_of_the_budget_to_others(run):
+    key, gate = Key(day_usd=0.2), Gate()
+
+    def script(call):
+        gate.wait()
+        scripts.answer("fine", prompt=10, output=10)(call)
+
+    gateway = setting(run, key, script, on_budget="trim", most=4096)
+    asking = [threading.Thread(target=gateway.chat, kwargs={"headers": key.headers, "max_tokens": 600}),
+              *(threading.Thread(target=gateway.chat, kwargs={"headers": key.headers}) for _ in range(2))]
+    limits = []
+    for n, thread in enumerate(asking, 1):
+        thread.start()
+        limits.append(gateway.small.call(n).json()["max_tokens"])
+    # 2000 tokens can be paid: 600 that were asked for, then what an answer needs with room (4 * 256), then the rest.
+    assert limits == [600, 1024, 376]
+    refused = gateway.chat(headers=key.headers)
+    assert refused.status == 429 and "reserved" in refused.error["message"]
+    gate.open()
+    for thread in asking:
+        thread.join()
+    assert gateway.chat(headers=key.headers).status == 200
+    assert gateway.small.call(4).json()["max_tokens"] == 1024
+
+
 def test_the_stricter_of_ceiling_and_budget_binds_and_is_named(run):
     key = Key(day_usd=5 * WORST)
     gateway = setting(run, key, scripts.answer("ten", prompt=10, output=10), most=100)
@@ -233,7 +262,7 @@ def test_a_client_that_leaves_gives_back_what_was_never_sent_and_no_more(run):
     gateway = setting(run, key, lambda call: gate.wait())
     wire = gateway.start(headers=key.headers, max_tokens=10)
     gateway.small.call()
-    assert gateway.chat(headers=key.headers, max_tokens=10).status == 402, "it is reserved"
+    assert gateway.chat(headers=key.headers, max_tokens=10).status == 429, "it is reserved"
     wire.close()
     gateway.log.wait(event="request", status="499")
     gate.open()

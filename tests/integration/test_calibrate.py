@@ -272,3 +272,25 @@ def test_what_others_said_is_the_estimate_for_an_expert_that_said_nothing(tmp_pa
         mean = db.execute("SELECT avg(output_tokens) FROM answers").fetchone()[0]
     db.close()
     assert parts["quick"]["output_tokens"] == pytest.approx(mean)
+
+
+def test_a_new_expert_is_asked_first_where_the_others_disagree(run, tmp_path):
+    """All are right but on every fifth prompt: most of the first rows of the new one are of those."""
+    def half(call):
+        n = int(call.json()["messages"][-1]["content"].split()[2])
+        call.answer(scripts.completion("It is 7000.")) if n % 5 == 0 else right(call)
+
+    old = {"good": run.expert(right), "half": run.expert(half)}
+    frugalctl(*prepared(tmp_path, old, QUESTIONS_OF_SUMS))
+    new = run.expert(right)
+    words = [*prepared(tmp_path, {**old, "new": new}, QUESTIONS_OF_SUMS), "--expert", "new", "--json"]
+    before = sum(one.asked for one in old.values())
+    for limit, answered in (("5", 5), ("8", 3), ("8", 0)):
+        said = json.loads(frugalctl(*words, "--limit", limit).out)
+        assert (said["answered"], [line["name"] for line in said["experts"]]) == (answered, ["new"])
+    asked = [int(call.json()["messages"][-1]["content"].split()[2]) for call in new.calls()]
+    assert sum(n % 5 == 0 for n in asked) >= 4
+    assert any(n % 5 for n in asked)
+    assert sum(one.asked for one in old.values()) == before
+    wrong = frugalctl(*words, "--experts", "good", check=False)
+    assert wrong.returncode == 2 and "exclude each other" in wrong.err

@@ -25,7 +25,9 @@
 #include "tools/ctl/command.h"
 #include "tools/ctl/estimate.h"
 #include "tools/ctl/grader.h"
+#include "tools/ctl/informative.h"
 #include "tools/ctl/judging.h"
+#include "tools/ctl/memory.h"
 #include "tools/ctl/network.h"
 #include "tools/ctl/phase.h"
 #include "tools/ctl/report.h"
@@ -34,6 +36,7 @@
 
 struct calibrate_options {
     const char *config, *prompts, *store, *grade;
+    const char *expert;
     struct option_list experts;
     int64_t concurrency, repeat, limit, attempts, output_tokens;
     int64_t max_pico;
@@ -70,6 +73,13 @@ static const struct option_spec calibrate_specs[] = {
       .value = "NAMES",
       .help = "only these experts; every expert with a generator when absent",
       AT(experts) },
+    { .name = "expert",
+      .kind = OPTION_TEXT,
+      .value = "NAME",
+      .help =
+          "only this one, new to the store, the most informative prompts first: where "
+          "the others disagree or fail, spread over all",
+      AT(expert) },
     { .name = "concurrency",
       .kind = OPTION_COUNT,
       .value = "N",
@@ -188,6 +198,23 @@ static enum fault_err open_asker(struct calibration *work, struct fault *fault)
     return FAULT_OK;
 }
 
+/* The column of --expert, or those of --experts. */
+static enum fault_err open_experts(struct calibration *work, struct fault *fault)
+{
+    const struct calibrate_options *options = work->options;
+
+    if (options->expert == NULL)
+        return worklist_open(&work->list, &options->experts, fault);
+    char *name = memory_text(options->expert);
+    struct option_list one = { .items = &name, .count = 1 };
+    enum fault_err err = worklist_open(&work->list, &one, fault);
+    if (err == FAULT_OK)
+        err = informative_plan(
+            &work->list, (size_t)config_find_expert(work->config, str_of(name)), fault);
+    free(name);
+    return err;
+}
+
 static enum fault_err open_list(struct calibration *work, struct fault *fault)
 {
     const struct calibrate_options *options = work->options;
@@ -204,7 +231,7 @@ static enum fault_err open_list(struct calibration *work, struct fault *fault)
     else
         err = worklist_load(&work->list, fault);
     if (err == FAULT_OK)
-        err = worklist_open(&work->list, &options->experts, fault);
+        err = open_experts(work, fault);
     if (err == FAULT_OK)
         err = judging_open(&work->judging, &work->list, fault);
     return err;
@@ -369,6 +396,8 @@ static enum fault_err calibrate_run(const void *given, const char *const *operan
 
     (void)operands;
     (void)n_operands;
+    if (work.options->expert != NULL && work.options->experts.count > 0)
+        return fault_set(fault, FAULT_USAGE, "--expert and --experts exclude each other");
     enum fault_err err = network_config(work.options->config, &work.config, fault);
     if (err == FAULT_OK && asks)
         err = shelter_enter(fault);

@@ -133,7 +133,7 @@ static int compare_rows(const void *a, const void *b)
     return (left->row > right->row) - (left->row < right->row);
 }
 
-static bool find_row(const struct worklist *work, int64_t row, size_t *ret_prompt)
+bool worklist_find(const struct worklist *work, int64_t row, size_t *ret_prompt)
 {
     struct worklist_prompt wanted = { .row = row };
     const struct worklist_prompt *found =
@@ -157,7 +157,7 @@ static enum fault_err take_answer(void *context, int64_t prompt_row, int64_t exp
     (void)expert_row;
     (void)fault;
     if (answer->sample < 0 || (size_t)answer->sample >= work->n_samples ||
-        !find_row(work, prompt_row, &prompt))
+        !worklist_find(work, prompt_row, &prompt))
         return FAULT_OK;
     worklist_take(work, work->reading, prompt, answer);
     return FAULT_OK;
@@ -176,7 +176,7 @@ static enum fault_err take_failure(void *context, const struct calib_ask *ask,
     (void)fault;
     if (state == CALIB_FAILED &&
         sscanf(ask->what, ANSWER_WHAT "%c", &sample, &end) == 1 &&
-        sample < work->n_samples && find_row(work, ask->prompt, &prompt))
+        sample < work->n_samples && worklist_find(work, ask->prompt, &prompt))
         worklist_sample(work, work->reading, prompt, sample)->failed = true;
     return FAULT_OK;
 }
@@ -305,7 +305,7 @@ enum fault_err worklist_open(struct worklist *work, const struct option_list *ex
 
 /* -- the plan -- */
 
-static size_t known_samples(const struct worklist *work, size_t expert, size_t prompt)
+size_t worklist_known(const struct worklist *work, size_t expert, size_t prompt)
 {
     size_t n = 0;
 
@@ -327,7 +327,7 @@ void worklist_plan(struct worklist *work, size_t expert, const size_t *order)
     for (int known = 1; known >= 0; known--) {
         for (size_t i = 0; i < work->n_prompts && state->n_plan < most; i++) {
             size_t prompt = order != NULL ? order[i] : i;
-            if ((known_samples(work, expert, prompt) > 0) == (known == 1))
+            if ((worklist_known(work, expert, prompt) > 0) == (known == 1))
                 state->plan[state->n_plan++] = prompt;
         }
     }
@@ -340,7 +340,7 @@ static void count_questions(struct worklist *work)
         const struct worklist_expert *state = &work->experts[i];
         work->questions += state->n_plan * work->repeat;
         for (size_t k = 0; k < state->n_plan; k++)
-            work->before += known_samples(work, i, state->plan[k]);
+            work->before += worklist_known(work, i, state->plan[k]);
     }
 }
 

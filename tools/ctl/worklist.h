@@ -93,6 +93,10 @@ NODISCARD enum fault_err worklist_load(struct worklist *work, struct fault *faul
 NODISCARD enum fault_err worklist_open(struct worklist *work,
                                        const struct option_list *experts,
                                        struct fault *fault);
+/* The prompt of that row of the store, once the work is open. */
+bool worklist_find(const struct worklist *work, int64_t row, size_t *ret_prompt);
+/* Answers that this run need not ask for. */
+size_t worklist_known(const struct worklist *work, size_t expert, size_t prompt);
 /* Another order of work for an expert, before its first question: all prompts, each once;
  * the first ones up to the limit are planned, after those that it knows already. */
 void worklist_plan(struct worklist *work, size_t expert, const size_t *order);

@@ -203,6 +203,10 @@ NODISCARD enum fault_err calib_answer_text(struct calib *store, const char *expe
                                            const char *model, int64_t prompt,
                                            int64_t sample, char **ret_text,
                                            struct fault *fault);
+/* The same of whatever model of the expert answered last. */
+NODISCARD enum fault_err calib_latest_text(struct calib *store, int64_t prompt,
+                                           int64_t expert, char **ret_text,
+                                           struct fault *fault);
 
 struct calib_verdict {
     const char *judge; /* expert's name, or the command of a program */

@@ -60,6 +60,9 @@
       " model = ?2 ORDER BY prompt, sample")                                             \
     X(ANSWER, "SELECT answers.text FROM answers JOIN experts USING (expert) WHERE"       \
               " experts.name = ?1 AND model = ?2 AND prompt = ?3 AND sample = ?4")       \
+    X(LATEST,                                                                            \
+      "SELECT text FROM answers WHERE expert = ?1 AND prompt = ?2 AND sample = 0"        \
+      " ORDER BY asked_at DESC, model LIMIT 1")                                          \
     X(PUT_VERDICT,                                                                       \
       "INSERT OR REPLACE INTO verdicts (judge, model, shown, prompt, first, second,"     \
       " version, quality, text, input_tokens, output_tokens, cost_pico, estimated)"      \

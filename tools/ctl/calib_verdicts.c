@@ -22,6 +22,21 @@ enum fault_err calib_answer_text(struct calib *store, const char *expert,
     return err;
 }
 
+enum fault_err calib_latest_text(struct calib *store, int64_t prompt, int64_t expert,
+                                 char **ret_text, struct fault *fault)
+{
+    sqlite3_stmt *s = calib_ready(store, CALIB_LATEST);
+    bool row;
+
+    if (s == NULL || !calib_bind_whole(s, 1, expert) || !calib_bind_whole(s, 2, prompt))
+        return calib_failed(store, fault);
+    enum fault_err err = calib_next(store, s, &row, fault);
+    if (err == FAULT_OK)
+        *ret_text = row ? memory_text(calib_column_text(s, 0)) : NULL;
+    (void)sqlite3_reset(s);
+    return err;
+}
+
 enum fault_err calib_put_verdict(struct calib *store, const struct calib_verdict *verdict,
                                  struct fault *fault)
 {

@@ -22,6 +22,7 @@
     X(import, "import", "read prompts, qualities and costs of known experts")            \
     X(calibrate, "calibrate",                                                            \
       "ask the configured experts, grade and keep their answers")                        \
+    X(label, "label", "compare answers yourself, and see how good a judge is")           \
     X(build, "build", "make the bundle that the gateway routes by")                      \
     X(tune, "tune", "choose settings by cross-validation, with the evidence")            \
     X(route, "route", "show how a prompt would be routed, and why")                      \

@@ -228,3 +228,54 @@ def test_standard_input_is_a_file_too(tmp_path):
 def test_the_generated_log_has_three_kinds_in_equal_parts(tmp_path):
     lines = write_log(tmp_path / "log.jsonl")
     assert {kind: sum(line["kind"] == kind for line in lines) for kind in KINDS} == dict.fromkeys(KINDS, 100)
+
+
+def test_near_duplicates_are_dropped_and_told_with_what_stays_for_them(tmp_path):
+    lines = write_log(tmp_path / "log.jsonl", n=100)
+    same = [{"messages": [*line["messages"][:-1], {"role": "user", "content": line["question"].upper() + " !"}]}
+            for line in lines[:7]]
+    with (tmp_path / "log.jsonl").open("a") as out:
+        out.writelines(json.dumps(record) + "\n" for record in same)
+    said = imported(tmp_path / "log.jsonl", tmp_path / "calib.db", "--dedupe")
+    assert (said["alike"], said["prompts"]) == (7, 100)
+    assert [(one["line"], one["like_line"]) for one in said["alike_to"]] == [(101 + n, 1 + n) for n in range(7)]
+    ran = frugalctl("import", "--from", "openai-jsonl", tmp_path / "log.jsonl", "--store", tmp_path / "b.db", "--dedupe")
+    assert "7 say nearly what another one says" in ran.out and "line 101 is 1.00 like line 1" in ran.out
+    assert imported(tmp_path / "log.jsonl", tmp_path / "all.db")["prompts"] == 107
+
+
+def test_groups_of_like_words_become_domains_with_names_of_their_words(tmp_path):
+    lines = write_log(tmp_path / "log.jsonl")
+    said = imported(tmp_path / "log.jsonl", tmp_path / "calib.db", "--domain-by", "cluster:3")
+    kinds = {line["question"]: line["kind"] for line in lines}
+    groups = {}
+    for messages, _, domain, *_ in prompts(tmp_path / "calib.db").values():
+        groups.setdefault(domain, []).append(kinds[json.loads(messages)[-1]["content"]])
+    assert len(groups) == 3
+    for kind, word in (("poems", {"write", "poetry", "compose", "voice"}), ("dates", {"days", "weekday"})):
+        name = max(groups, key=lambda group: groups[group].count(kind))
+        assert groups[name].count(kind) >= 90 and word & set(name.split("-")), (name, kind)
+    assert sum(said["domains"].values()) == 300
+    again = imported(tmp_path / "log.jsonl", tmp_path / "again.db", "--domain-by", "cluster:3")
+    assert again["domains"] == said["domains"]
+
+
+def test_how_many_groups_is_found_and_a_few_prompts_are_one(tmp_path):
+    write_log(tmp_path / "log.jsonl")
+    assert 3 <= len(imported(tmp_path / "log.jsonl", tmp_path / "calib.db", "--domain-by", "cluster")["domains"]) <= 8
+    write_log(tmp_path / "few.jsonl", n=5)
+    assert len(imported(tmp_path / "few.jsonl", tmp_path / "few.db", "--domain-by", "cluster")["domains"]) == 1
+
+
+def test_a_field_of_the_record_is_the_domain(tmp_path):
+    write_litellm(tmp_path / "log.jsonl", n=30)
+    for field in ("metadata.kind", "request_tags"):
+        said = imported(tmp_path / "log.jsonl", tmp_path / f"{field}.db", "--domain-by", f"field:{field}", kind="litellm")
+        assert said["domains"] == {"dates": 10, "poems": 10, "sums": 10}
+
+
+@pytest.mark.parametrize("how", ["cluster:0", "cluster:x", "clusters", "field:", "cluster:65", ""])
+def test_a_domain_by_that_means_nothing_is_refused(tmp_path, how):
+    write_log(tmp_path / "log.jsonl", n=3)
+    ran = imported(tmp_path / "log.jsonl", tmp_path / "calib.db", "--domain-by", how, check=False)
+    assert ran.returncode == 2 and "--domain-by" in ran.err

@@ -221,6 +221,13 @@ size_t haul_settle(struct haul *haul)
     return lost;
 }
 
+void haul_move_answers(struct haul_prompt *from, struct haul_prompt *to)
+{
+    add_answers(to, from->answers, from->n_answers);
+    from->answers = NULL;
+    from->n_answers = 0;
+}
+
 size_t haul_count(const struct haul *haul, enum haul_fate fate)
 {
     size_t n = 0;

@@ -57,7 +57,8 @@ struct haul_prompt {
     struct haul_answer *answers;
     size_t n_answers;
     enum haul_fate fate;
-    size_t like; /* HAUL_ALIKE: index of the prompt that stays for it */
+    size_t like;       /* HAUL_ALIKE: index of the prompt that stays for it */
+    double similarity; /* ... and how alike they are */
 };
 
 struct haul {
@@ -82,6 +83,9 @@ NODISCARD enum fault_err haul_add(struct haul *haul, const struct brought *broug
                                   size_t line, struct fault *fault);
 /* How many answers are left without a prompt; they are gone then. */
 size_t haul_settle(struct haul *haul);
+
+/* All answers of one prompt become another one's. */
+void haul_move_answers(struct haul_prompt *from, struct haul_prompt *to);
 
 size_t haul_count(const struct haul *haul, enum haul_fate fate);
 

@@ -8,17 +8,22 @@
 
 #include <jansson.h>
 
+#include "gateway/base/str.h"
+#include "tools/ctl/alike.h"
 #include "tools/ctl/calib.h"
+#include "tools/ctl/cluster.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/haul.h"
 #include "tools/ctl/import_read.h"
 #include "tools/ctl/import_report.h"
 #include "tools/ctl/misfits.h"
+#include "tools/ctl/plain.h"
 
 struct import_options {
-    const char *from, *store, *on_bad;
+    const char *from, *store, *on_bad, *domain_by;
     int64_t sample, seed;
-    double holdout;
+    double holdout, similarity;
+    bool dedupe;
     struct option_list splits;
     bool json;
 };
@@ -38,6 +43,28 @@ static const struct option_spec import_specs[] = {
       .help = "calibration store (SQLite), made when absent",
       .rule = OPTION_REQUIRED,
       AT(store) },
+    { .name = "dedupe",
+      .kind = OPTION_FLAG,
+      .help = "of prompts that say nearly the same the first stays; see --similarity",
+      AT(dedupe) },
+    { .name = "similarity",
+      .kind = OPTION_NUMBER,
+      .value = "X",
+      .help = "of --dedupe: so large a part of their runs of three words must be shared, "
+              "templates that many prompts begin with left aside",
+      .fallback = "0.85",
+      .min = ALIKE_LEAST,
+      .max = 1,
+      AT(similarity) },
+    { .name = "domain-by",
+      .kind = OPTION_TEXT,
+      .value = "HOW",
+      .help =
+          "'field:NAME', a member of the record or of its request (a.b: a member of a "
+          "member), or a column; 'cluster' or 'cluster:K', groups of like words, named "
+          "by the most telling ones",
+      .fallback = "field:domain",
+      AT(domain_by) },
     { .name = "sample",
       .kind = OPTION_COUNT,
       .value = "N",
@@ -87,6 +114,9 @@ static const struct option_spec import_specs[] = {
 
 struct import {
     const struct import_options *options;
+    const char *domain_field; /* "": none is read */
+    bool cluster;
+    size_t clusters; /* 0: as many as there seem to be */
     struct haul haul;
     struct misfits misfits;
     struct import_counts counts;
@@ -96,7 +126,7 @@ static enum fault_err read_file(struct import *import, const char *path,
                                 struct fault *fault)
 {
     struct import_reading reading = { .path = path,
-                                      .domain_field = "domain",
+                                      .domain_field = import->domain_field,
                                       .haul = &import->haul,
                                       .misfits = &import->misfits };
     bool litellm = strcmp(import->options->from, "litellm") == 0;
@@ -122,14 +152,63 @@ static enum fault_err nothing_there(const struct import *import, struct fault *f
     return fault_set(fault, FAULT_INPUT, "there is no prompt in it");
 }
 
-static void choose(struct import *import)
+/* --domain-by */
+static enum fault_err take_domain_by(struct import *import, struct fault *fault)
+{
+    const char *how = import->options->domain_by;
+    uint64_t clusters = 0;
+
+    import->domain_field = "";
+    import->cluster = strcmp(how, "cluster") == 0;
+    if (import->cluster)
+        return FAULT_OK;
+    if (strcmp(how, "field") == 0) {
+        import->domain_field = "domain";
+    } else if (str_starts(str_of(how), "field:") && how[6] != '\0') {
+        import->domain_field = how + 6;
+    } else if (str_starts(str_of(how), "cluster:") &&
+               str_to_u64(str_of(how + 8), &clusters) == ERR_OK && clusters > 0 &&
+               clusters <= CLUSTER_LIMIT) {
+        import->cluster = true;
+        import->clusters = (size_t)clusters;
+    } else {
+        return fault_set(fault, FAULT_USAGE,
+                         "--domain-by: '%s' is neither field:NAME nor cluster nor "
+                         "cluster:K, for K from 1 to %d",
+                         how, CLUSTER_LIMIT);
+    }
+    return FAULT_OK;
+}
+
+/* What prompts say, compared with each other. */
+static enum fault_err compare(struct import *import, struct fault *fault)
+{
+    struct plain plain = { .n = 0 };
+    enum fault_err err = FAULT_OK;
+
+    if (!import->options->dedupe && !import->cluster)
+        return FAULT_OK;
+    err = plain_cut(&import->haul, &plain, fault);
+    if (err == FAULT_OK && import->options->dedupe)
+        alike_drop(&import->haul, &plain, import->options->similarity);
+    if (err == FAULT_OK && import->cluster)
+        err = cluster_domains(&import->haul, &plain, import->clusters, fault);
+    plain_release(&plain);
+    return err;
+}
+
+static enum fault_err choose(struct import *import, struct fault *fault)
 {
     const struct import_options *options = import->options;
 
     import->counts.lost_answers = haul_settle(&import->haul);
+    enum fault_err err = compare(import, fault);
+    if (err != FAULT_OK)
+        return err;
     haul_sample(&import->haul, (size_t)options->sample, (uint64_t)options->seed);
     if (options->holdout >= 0)
         haul_hold_out(&import->haul, options->holdout);
+    return FAULT_OK;
 }
 
 static enum fault_err write_all(struct import *import, struct fault *fault)
@@ -155,7 +234,7 @@ static enum fault_err import_records(const struct import_options *options,
                                      struct fault *fault)
 {
     struct import import = { .options = options };
-    enum fault_err err = FAULT_OK;
+    enum fault_err err = take_domain_by(&import, fault);
 
     haul_init(&import.haul);
     misfits_init(&import.misfits,
@@ -164,10 +243,10 @@ static enum fault_err import_records(const struct import_options *options,
         err = read_file(&import, operands[i], fault);
     if (err == FAULT_OK && import.haul.n == 0)
         err = nothing_there(&import, fault);
-    if (err == FAULT_OK) {
-        choose(&import);
+    if (err == FAULT_OK)
+        err = choose(&import, fault);
+    if (err == FAULT_OK)
         err = write_all(&import, fault);
-    }
     if (err == FAULT_OK) {
         misfits_print(&import.misfits, stderr);
         import_report(&import.haul, &import.misfits, &import.counts, options->store,
@@ -189,11 +268,12 @@ static enum fault_err import_folder(const struct import_options *options,
             fault, FAULT_USAGE,
             "--on-bad skip: a folder's files belong together, so it is taken "
             "whole or not at all");
-    if (options->sample > 0 || options->holdout >= 0)
+    if (options->sample > 0 || options->holdout >= 0 || options->dedupe ||
+        strcmp(options->domain_by, "field:domain") != 0)
         return fault_set(
             fault, FAULT_USAGE,
-            "--sample and --holdout are not for a folder: prompts.jsonl says "
-            "the splits");
+            "--sample, --dedupe, --domain-by and --holdout are not for a folder: its "
+            "prompts.jsonl says domains and splits");
     return import_routing(operands[0], options->store, options->splits.items,
                           options->splits.count, options->json, fault);
 }

@@ -13,7 +13,9 @@
 #include "tools/ctl/report.h"
 #include "tools/ctl/table.h"
 
-#define NOT_SAID "(none)"
+#define NOT_SAID    "(none)"
+#define ALIKE_SHOWN 5    /* to people */
+#define ALIKE_TOLD  1000 /* to programs */
 
 /* Names in the order in which they came, with counts; of experts, domains, splits. */
 struct tally {
@@ -106,6 +108,44 @@ static void print_table(const struct tally *tally, const char *head, const char 
     table_free(table);
 }
 
+/* What was dropped, and for which: the first of them. */
+static void print_alike(const struct telling *telling)
+{
+    const struct haul *haul = telling->haul;
+    size_t n = haul_count(haul, HAUL_ALIKE), shown = 0;
+
+    if (n == 0)
+        return;
+    (void)printf("%zu say nearly what another one says, and were dropped\n", n);
+    for (size_t i = 0; i < haul->n && shown < ALIKE_SHOWN; i++) {
+        const struct haul_prompt *prompt = &haul->prompts[i];
+        if (prompt->fate != HAUL_ALIKE)
+            continue;
+        (void)printf("  line %zu is %.2f like line %zu\n", prompt->line,
+                     prompt->similarity, haul->prompts[prompt->like].line);
+        shown++;
+    }
+    if (n > shown)
+        (void)printf("  ... and %zu more\n", n - shown);
+}
+
+static json_t *alike_json(const struct haul *haul)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < haul->n && json_array_size(list) < ALIKE_TOLD; i++) {
+        const struct haul_prompt *prompt = &haul->prompts[i];
+        if (prompt->fate == HAUL_ALIKE)
+            (void)json_array_append_new(
+                list, json_pack("{s:s, s:I, s:s, s:I, s:f}", "id", prompt->id, "line",
+                                (json_int_t)prompt->line, "like",
+                                haul->prompts[prompt->like].id, "like_line",
+                                (json_int_t)haul->prompts[prompt->like].line,
+                                "similarity", prompt->similarity));
+    }
+    return list;
+}
+
 static void print_people(const struct telling *telling)
 {
     const struct misfits *misfits = telling->misfits;
@@ -120,6 +160,7 @@ static void print_people(const struct telling *telling)
                      misfits->left_out[i].why);
     if (telling->haul->merged > 0)
         (void)printf("%zu came once more\n", telling->haul->merged);
+    print_alike(telling);
     if (sampled > 0)
         (void)printf("%zu were not drawn by --sample\n", sampled);
     if (telling->counts->lost_answers > 0)
@@ -127,7 +168,8 @@ static void print_people(const struct telling *telling)
                      telling->counts->lost_answers);
     if (telling->references > 0)
         (void)printf("%zu have a reference\n", telling->references);
-    print_table(&telling->splits, "split", "prompts", false);
+    if (telling->splits.n > 1 || strcmp(telling->splits.lines[0].name, NOT_SAID) != 0)
+        print_table(&telling->splits, "split", "prompts", false);
     if (telling->domains.n > 1)
         print_table(&telling->domains, "domain", "prompts", false);
     if (telling->experts.n > 0)
@@ -148,13 +190,14 @@ static void print_json(const struct telling *telling)
 {
     const struct haul *haul = telling->haul;
     json_t *root = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "store", telling->store,
-        "records", (json_int_t)telling->counts->records, "prompts",
-        (json_int_t)telling->kept, "merged", (json_int_t)haul->merged, "not_sampled",
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "store",
+        telling->store, "records", (json_int_t)telling->counts->records, "prompts",
+        (json_int_t)telling->kept, "merged", (json_int_t)haul->merged, "alike",
+        (json_int_t)haul_count(haul, HAUL_ALIKE), "not_sampled",
         (json_int_t)haul_count(haul, HAUL_NOT_SAMPLED), "references",
         (json_int_t)telling->references, "lost_answers",
-        (json_int_t)telling->counts->lost_answers, "splits", tally_json(&telling->splits),
-        "domains", tally_json(&telling->domains), "answers",
+        (json_int_t)telling->counts->lost_answers, "alike_to", alike_json(haul), "splits",
+        tally_json(&telling->splits), "domains", tally_json(&telling->domains), "answers",
         tally_json(&telling->experts));
 
     json_t *misfits = misfits_json(telling->misfits);

@@ -232,3 +232,41 @@ def test_a_program_that_only_fails_is_given_up_and_the_answers_are_kept(run, tmp
     assert means(told(ran)) == {"good": None}
     again = prepared(tmp_path, {"good": good}, "number", QUESTIONS)
     assert means(told(frugalctl(*again))) == {"good": 1} and good.asked == 30
+
+
+@pytest.mark.parametrize("how", ["judge:judge", "judge:judge,pairwise", "judge:judge,pairwise,against=good",
+                                 "agree:good,judge=judge"])
+def test_an_estimate_counts_the_judgements_that_follow(run, tmp_path, how):
+    judge = run.expert(judging)
+    experts = {"good": run.expert(right), "bad": run.expert(wrong), "wise": run.expert(right), "judge": judge}
+    command = prepared(tmp_path, experts, how)
+    blind = told(frugalctl(*command, "--estimate"))
+    assert not judge.calls() and not experts["good"].calls()
+    frugalctl(*command, "--limit", "10")
+    known = told(frugalctl(*command, "--estimate"))
+    asked = judge.asked
+    said = told(frugalctl(*command))
+    parts = {part["what"]: part for part in known["parts"]}
+    if judge.asked > asked:
+        assert parts["verdicts"]["calls"] == pytest.approx(judge.asked - asked, rel=0.1)
+        assert parts["verdicts"]["basis"] == "measured"
+    assert said["spent_usd"] == pytest.approx(known["usd_expected"], rel=0.1)
+    assert said["spent_usd"] <= known["usd_at_most"] and said["spent_usd"] <= blind["usd_at_most"]
+    assert told(frugalctl(*command, "--estimate"))["calls"] == 0
+
+
+def test_a_limit_of_money_binds_judges_and_experts_together(run, tmp_path):
+    judge, good = run.expert(judging), run.expert(right)
+    command = prepared(tmp_path, {"good": good, "judge": judge}, "judge:judge,tokens=30")
+    command += ["--max-output-tokens", "30", "--concurrency", "2"]
+    spent, runs = 0, 0
+    while True:
+        ran = frugalctl(*command, "--max-usd", "0.0025", check=False)
+        said = told(ran)
+        assert said["spent_bound_usd"] <= 0.0025
+        spent, runs = spent + said["spent_usd"], runs + 1
+        if ran.returncode == 0:
+            break
+        assert "--max-usd" in ran.err and runs < 20
+    assert runs > 1 and (good.asked, judge.asked) == (30, 30)
+    assert spent == pytest.approx(60 * 50e-6)

@@ -224,6 +224,15 @@ struct calib_verdict {
 NODISCARD enum fault_err calib_put_verdict(struct calib *store,
                                            const struct calib_verdict *verdict,
                                            struct fault *fault);
+/* All that a judge's model said; means over those of known usage, NAN: none. */
+struct calib_verdicts {
+    size_t n;
+    double input_tokens, output_tokens;
+};
+NODISCARD enum fault_err calib_count_verdicts(struct calib *store, const char *judge,
+                                              const char *model,
+                                              struct calib_verdicts *ret_verdicts,
+                                              struct fault *fault);
 NODISCARD enum fault_err calib_find_verdict(struct calib *store, const char *judge,
                                             const char *model, const char *shown,
                                             bool *ret_found, double *ret_quality,

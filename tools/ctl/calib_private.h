@@ -69,6 +69,8 @@
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                 \
     X(VERDICT, "SELECT quality FROM verdicts WHERE judge = ?1 AND model = ?2 AND"        \
                " shown = ?3")                                                            \
+    X(COUNT_VERDICTS, "SELECT count(*), avg(input_tokens), avg(output_tokens)"           \
+                      " FROM verdicts WHERE judge = ? AND model = ?")                    \
     X(PUT_LABEL, "INSERT OR REPLACE INTO labels (prompt, first, second, said)"           \
                  " VALUES (?, ?, ?, ?)")                                                 \
     X(DROP_LABEL, "DELETE FROM labels WHERE prompt = ? AND first = ? AND second = ?")    \

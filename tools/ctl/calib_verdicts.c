@@ -58,6 +58,27 @@ enum fault_err calib_put_verdict(struct calib *store, const struct calib_verdict
     return calib_run(store, s, bound, fault);
 }
 
+enum fault_err calib_count_verdicts(struct calib *store, const char *judge,
+                                    const char *model,
+                                    struct calib_verdicts *ret_verdicts,
+                                    struct fault *fault)
+{
+    sqlite3_stmt *s = calib_ready(store, CALIB_COUNT_VERDICTS);
+    bool row;
+
+    if (s == NULL || !calib_bind_text(s, 1, judge) || !calib_bind_text(s, 2, model))
+        return calib_failed(store, fault);
+    enum fault_err err = calib_next(store, s, &row, fault);
+    if (err == FAULT_OK)
+        *ret_verdicts = (struct calib_verdicts){
+            .n = row ? (size_t)sqlite3_column_int64(s, 0) : 0,
+            .input_tokens = row ? calib_column_number(s, 1) : NAN,
+            .output_tokens = row ? calib_column_number(s, 2) : NAN,
+        };
+    (void)sqlite3_reset(s);
+    return err;
+}
+
 enum fault_err calib_find_verdict(struct calib *store, const char *judge,
                                   const char *model, const char *shown, bool *ret_found,
                                   double *ret_quality, struct fault *fault)

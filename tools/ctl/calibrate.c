@@ -254,6 +254,8 @@ static enum fault_err estimate_phases(struct calibration *work, struct fault *fa
 
     if (err == FAULT_OK)
         err = estimate_asking(estimate, &work->list, fault);
+    if (err == FAULT_OK)
+        err = judging_estimate(&work->judging, estimate, settings.ask_again, fault);
     if (err == FAULT_OK && work->options->json)
         report_print_json(estimate_json(estimate));
     else if (err == FAULT_OK)

@@ -31,6 +31,7 @@
 
 #include <jansson.h>
 
+#include "tools/ctl/estimate.h"
 #include "tools/ctl/fault.h"
 #include "tools/ctl/names.h"
 #include "tools/ctl/phase.h"
@@ -77,6 +78,11 @@ void judging_release(struct judging *judging); /* takes a zeroed one */
 
 /* Is there any prompt that needs this at all? */
 bool judging_needed(const struct judging *judging);
+/* The calls that follow: of answers that are there, and of those that will be. Asks nobody; the
+ * judging is used up by it. */
+NODISCARD enum fault_err judging_estimate(struct judging *judging,
+                                          struct estimate *estimate, bool ask_again,
+                                          struct fault *fault);
 /* Two or three lines for people; an object for programs. */
 void judging_print(const struct judging *judging);
 json_t *judging_json(const struct judging *judging);

@@ -321,7 +321,9 @@ void worklist_plan(struct worklist *work, size_t expert, const size_t *order)
         work->limit > 0 && work->limit < work->n_prompts ? work->limit : work->n_prompts;
 
     free(state->plan);
+    free(state->planned);
     state->plan = memory_new(work->n_prompts, sizeof(*state->plan));
+    state->planned = memory_new(work->n_prompts, sizeof(*state->planned));
     state->n_plan = 0;
     /* What is known comes first, so that a limit means the same in every run. */
     for (int known = 1; known >= 0; known--) {
@@ -331,6 +333,13 @@ void worklist_plan(struct worklist *work, size_t expert, const size_t *order)
                 state->plan[state->n_plan++] = prompt;
         }
     }
+    for (size_t i = 0; i < state->n_plan; i++)
+        state->planned[state->plan[i]] = true;
+}
+
+bool worklist_planned(const struct worklist *work, size_t expert, size_t prompt)
+{
+    return work->experts[expert].wanted && work->experts[expert].planned[prompt];
 }
 
 static void count_questions(struct worklist *work)
@@ -464,6 +473,7 @@ static void release_expert(struct worklist_expert *expert)
 {
     free(expert->samples);
     free(expert->plan);
+    free(expert->planned);
 }
 
 void worklist_release(struct worklist *work)

@@ -58,9 +58,10 @@ struct worklist_sample {
 };
 
 struct worklist_expert {
-    int64_t row;  /* in the store */
-    bool wanted;  /* has a generator and is asked for */
-    size_t *plan; /* prompts that are its work, in their order */
+    int64_t row;   /* in the store */
+    bool wanted;   /* has a generator and is asked for */
+    size_t *plan;  /* prompts that are its work, in their order */
+    bool *planned; /* per prompt */
     size_t n_plan;
     size_t next;                     /* first question that was not looked at */
     size_t failed;                   /* questions without an answer, in this run */
@@ -97,6 +98,7 @@ NODISCARD enum fault_err worklist_open(struct worklist *work,
 bool worklist_find(const struct worklist *work, int64_t row, size_t *ret_prompt);
 /* Answers that this run need not ask for. */
 size_t worklist_known(const struct worklist *work, size_t expert, size_t prompt);
+bool worklist_planned(const struct worklist *work, size_t expert, size_t prompt);
 /* Another order of work for an expert, before its first question: all prompts, each once;
  * the first ones up to the limit are planned, after those that it knows already. */
 void worklist_plan(struct worklist *work, size_t expert, const size_t *order);

@@ -234,6 +234,12 @@ def test_a_program_that_only_fails_is_given_up_and_the_answers_are_kept(run, tmp
     assert means(told(frugalctl(*again))) == {"good": 1} and good.asked == 30
 
 
+def test_the_last_judgement_is_asked_for_once_more_too(run, tmp_path):
+    judge = run.expert([lambda call: call.answer(scripts.completion("Hm.")), judging])
+    said = told(frugalctl(*prepared(tmp_path, {"good": run.expert(right), "judge": judge}, "judge:judge", BARE[:1])))
+    assert (judge.asked, said["graded"]["verdicts"]) == (2, 1)
+
+
 @pytest.mark.parametrize("how", ["judge:judge", "judge:judge,pairwise", "judge:judge,pairwise,against=good",
                                  "agree:good,judge=judge"])
 def test_an_estimate_counts_the_judgements_that_follow(run, tmp_path, how):

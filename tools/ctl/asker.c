@@ -137,6 +137,8 @@ static void call_end(struct call *call, struct asker_answer *answer)
         give_up(asker, call->question.expert, answer->error);
     asker->source->answered(asker->context, &call->question, answer);
     call_free(call);
+    for (size_t i = 0; i < asker->settings.config->n_experts; i++)
+        asker->experts[i].dry = false;
     asker_fill(asker);
 }
 

@@ -65,7 +65,7 @@ struct asker_answer {
 };
 
 struct asker_source {
-    /* False: nothing (more) for this expert. */
+    /* False: nothing for this expert, until an answer brings more. */
     bool (*next)(void *context, size_t expert, struct asker_question *ret_question);
     /* The question is about to be sent and may have cost up to bound_pico then, attempts of
      * unknown fate included. False: it is not sent, and nothing more is asked. */

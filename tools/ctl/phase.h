@@ -58,7 +58,7 @@ struct phase_name {
 
 struct phase_source {
     /* The expert's next question, whose `question` the phase takes over. *ret_any false:
-     * nothing more for it in this phase. A question is given once. */
+     * nothing for it, until an answer brings more. A question is given once. */
     enum fault_err (*next)(void *context, size_t expert,
                            struct asker_question *ret_question, bool *ret_any,
                            struct fault *fault);

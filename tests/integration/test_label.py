@@ -94,3 +94,24 @@ def test_a_store_without_pairs_says_so(run, tmp_path):
     frugalctl(*prepared(tmp_path, {"good": run.expert(right), "judge": run.expert(judging)}, "judge:judge", QUESTIONS[:2]))
     ran = label(tmp_path / "calib.db", "")
     assert ran.returncode == 1 and "no two graded answers" in ran.stderr
+
+
+def built(store, *more):
+    return frugalctl("build", "--store", store, "--out", store.parent / "bundle.frugal", *more)
+
+
+def test_a_judge_that_a_person_does_not_agree_with_is_named_in_the_bundle(store):
+    unknown = built(store)
+    assert "graded by judge:judge: 60 qualities; `frugalctl label` tells" in unknown.out and "agrees with" not in unknown.err
+    label(store, "".join({"a": "b", "b": "a", "t": "t"}[key] for key in keys_for(store)))
+    named = built(store)
+    assert "'judge:judge' agrees with a person on" in named.err and "below --least-agreement 0.7" in named.err
+    origin = (store.parent / "bundle.frugal").read_bytes()
+    assert b'"grader":"judge:judge"' in origin and b'"below":true' in origin
+    assert not built(store, "--least-agreement", "0").err
+
+
+def test_the_same_store_gives_the_same_bundle_and_other_labels_another(store):
+    ids = [json.loads(built(store, "--json").out)["id"] for _ in range(2)]
+    label(store, "a")
+    assert ids[0] == ids[1] != json.loads(built(store, "--json").out)["id"]

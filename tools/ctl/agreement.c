@@ -68,15 +68,31 @@ void agreement_of(const size_t said[AGREEMENT_N][AGREEMENT_N],
     *ret_agreement = sum;
 }
 
+/* Bytes of its name: what judges and programs are told belongs to it; all regular expressions
+ * are one grader, and so are all schemas. */
+static size_t name_bytes(const char *grader)
+{
+    static const char *const one[] = { "regex:", "json-schema:" };
+
+    for (size_t i = 0; i < ARRAY_LEN(one); i++) {
+        size_t n = strlen(one[i]);
+        if (strncmp(grader, one[i], n) == 0)
+            return n - 1;
+    }
+    return strlen(grader);
+}
+
 static size_t line_of(struct agreements *all, const char *grader)
 {
-    size_t i = 0;
+    size_t i = 0, n = name_bytes(grader);
 
-    while (i < all->n && strcmp(all->lines[i].grader, grader) != 0)
+    while (i < all->n && (strncmp(all->lines[i].grader, grader, n) != 0 ||
+                          all->lines[i].grader[n] != '\0'))
         i++;
     if (i == all->n) {
         all->lines = memory_resize(all->lines, all->n + 1, sizeof(*all->lines));
-        all->lines[all->n++] = (struct agreement_line){ .grader = memory_text(grader) };
+        all->lines[all->n++] =
+            (struct agreement_line){ .grader = memory_text_n(grader, n) };
     }
     return i;
 }

@@ -18,6 +18,7 @@
 #include "tools/ctl/calib.h"
 #include "tools/ctl/command.h"
 #include "tools/ctl/network.h"
+#include "tools/ctl/origin.h"
 #include "tools/ctl/progress.h"
 #include "tools/ctl/report.h"
 #include "tools/ctl/rowset.h"
@@ -126,6 +127,15 @@ static const struct option_spec build_specs[] = {
       .min = 0,
       .max = 1,
       AT(feedback_share) },
+    { .name = "least-agreement",
+      .kind = OPTION_NUMBER,
+      .value = "X",
+      .help =
+          "a judge that agrees less with a person (see label) is named, here and in the "
+          "bundle",
+      .fallback = "0.7",
+      .max = 1,
+      AT(least_agreement) },
     { .name = "seed",
       .kind = OPTION_COUNT,
       .value = "N",
@@ -153,6 +163,7 @@ struct building {
     struct fuser_bundle *bundle;
     struct progress bar;
     struct lessons_taken scores;
+    struct origin origin;
 };
 
 static bool show_building(void *context, const char *stage, double done)
@@ -184,6 +195,7 @@ static enum fault_err make_bundle(struct building *build, struct fault *fault)
         .text_version = build->stamp,
         .text_extra = build->extra.p,
         .text_extra_bytes = build->extra.n,
+        .origin = build->origin.text,
         .tuned = build->tuned,
         .now_us = now_us,
         .progress = show_building,
@@ -342,6 +354,7 @@ static void print_people(const struct building *build)
     }
     table_print(table, stdout);
     table_free(table);
+    origin_print(&build->origin);
     print_review(bundle);
 }
 
@@ -405,6 +418,8 @@ static enum fault_err open_set(struct building *build, struct fault *fault)
         err = rowset_open(&build->set, &wish, fault);
     if (err == FAULT_OK)
         err = rowset_rows(&build->set, &build->rows, fault);
+    if (err == FAULT_OK)
+        err = origin_read(&build->origin, build->store, options->least_agreement, fault);
     if (err == FAULT_OK && options->with_feedback != NULL) {
         const struct scores_wish scores = { .store = options->with_feedback,
                                             .key = options->feedback_key,
@@ -419,6 +434,7 @@ static void release(struct building *build)
 {
     fuser_bundle_unref(build->bundle);
     fuser_rows_free(build->rows);
+    origin_release(&build->origin);
     rowset_release(&build->set);
     buf_release(&build->extra);
     routing_rule_release(&build->rule);
@@ -434,6 +450,8 @@ enum fault_err build_tuned(const struct build_options *options,
 
     if (err == FAULT_OK)
         err = make_bundle(&build, fault);
+    if (err == FAULT_OK)
+        origin_warn("tune", &build.origin);
     release(&build);
     return err;
 }
@@ -448,6 +466,8 @@ static enum fault_err build_run(const void *given, const char *const *operands,
     enum fault_err err = open_set(&build, fault);
     if (err == FAULT_OK)
         err = make_bundle(&build, fault);
+    if (err == FAULT_OK)
+        origin_warn("build", &build.origin);
     if (err == FAULT_OK && build.options->json)
         print_json(&build);
     else if (err == FAULT_OK)

@@ -20,10 +20,11 @@ struct build_options {
     bool strip;               /* --strip-common-prefix */
     const char *with_feedback, *feedback_key;
     double feedback_share;
+    double least_agreement; /* AGREEMENT_LEAST, unless somebody says otherwise */
     bool json;
 };
 
-/* Builds and saves; says nothing. */
+/* Builds and saves; says nothing but of judges that are not to be trusted. */
 NODISCARD enum fault_err build_tuned(const struct build_options *options,
                                      const struct fuser_tuned *tuned,
                                      struct fault *fault);

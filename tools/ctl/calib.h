@@ -237,6 +237,9 @@ NODISCARD enum fault_err calib_find_verdict(struct calib *store, const char *jud
                                             const char *model, const char *shown,
                                             bool *ret_found, double *ret_quality,
                                             struct fault *fault);
+/* Verdicts of a judge about answers of its own. */
+NODISCARD enum fault_err calib_own_verdicts(struct calib *store, const char *judge,
+                                            int64_t *ret_own, struct fault *fault);
 
 struct calib_label {
     int64_t prompt, first, second; /* first < second: rows of experts */

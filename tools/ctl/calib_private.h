@@ -71,6 +71,8 @@
                " shown = ?3")                                                            \
     X(COUNT_VERDICTS, "SELECT count(*), avg(input_tokens), avg(output_tokens)"           \
                       " FROM verdicts WHERE judge = ? AND model = ?")                    \
+    X(OWN_VERDICTS, "SELECT count(*) FROM verdicts JOIN experts ON experts.name = judge" \
+                    " WHERE judge = ?1 AND expert IN (first, second)")                   \
     X(PUT_LABEL, "INSERT OR REPLACE INTO labels (prompt, first, second, said)"           \
                  " VALUES (?, ?, ?, ?)")                                                 \
     X(DROP_LABEL, "DELETE FROM labels WHERE prompt = ? AND first = ? AND second = ?")    \

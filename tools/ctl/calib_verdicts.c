@@ -95,6 +95,21 @@ enum fault_err calib_find_verdict(struct calib *store, const char *judge,
     return err;
 }
 
+enum fault_err calib_own_verdicts(struct calib *store, const char *judge,
+                                  int64_t *ret_own, struct fault *fault)
+{
+    sqlite3_stmt *s = calib_ready(store, CALIB_OWN_VERDICTS);
+    bool row;
+
+    if (s == NULL || !calib_bind_text(s, 1, judge))
+        return calib_failed(store, fault);
+    enum fault_err err = calib_next(store, s, &row, fault);
+    if (err == FAULT_OK && row)
+        *ret_own = sqlite3_column_int64(s, 0);
+    (void)sqlite3_reset(s);
+    return err;
+}
+
 static bool bind_pair(sqlite3_stmt *s, const struct calib_label *label)
 {
     return s != NULL && calib_bind_whole(s, 1, label->prompt) &&

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "tools/ctl/agreement.h"
 #include "tools/ctl/aside.h"
 #include "tools/ctl/build.h"
 #include "tools/ctl/command.h"
@@ -404,6 +405,7 @@ static enum fault_err write_bundle(struct tuning *tuning, json_t *evidence,
 
     if (options->store != NULL) {
         struct build_options build = { .store = options->store,
+                                       .least_agreement = AGREEMENT_LEAST,
                                        .out = options->out,
                                        .config = options->config,
                                        .embedders = options->embedders,

@@ -42,7 +42,7 @@ static const struct setting store_settings[] = {
       .restart = true,
       .help = "the oldest decisions are removed when the file holds more; 0: never" },
     { "keep_prompts", SETTING_BOOL, AT(store.keep_prompts), "false",
-      .help = "records hold the text of prompts" },
+      .help = "records hold the text of prompts, and their messages up to 64 KiB" },
     { "keep_vectors", SETTING_BOOL, AT(store.keep_vectors), "false",
       .help = "records hold the vectors of prompts, so that feedback can become "
               "calibration rows without their text" },

@@ -60,6 +60,17 @@ static void take_baselines(struct store_decision *entry, const struct record *re
     entry->cheapest_pico = baselines.cheapest.pico;
 }
 
+/* The whole conversation, in the form of a chat, which calibration asks again. */
+static struct str kept_messages(const struct exchange *x)
+{
+    struct str messages = { 0 };
+
+    if (x->chat.shape == CHAT_MESSAGES && x->chat.scan != NULL)
+        messages = scan_raw(x->chat.scan, SCAN_MESSAGES, x->chat.body);
+    return messages.n <= RECORD_MESSAGES && str_is_utf8(messages) ? messages
+                                                                  : (struct str){ 0 };
+}
+
 /* Nothing is put for a request that was refused before a decision was begun. */
 void entry_settle(struct exchange *x)
 {
@@ -73,8 +84,10 @@ void entry_settle(struct exchange *x)
     record = explain_record(x);
     record.neighbours_max = (size_t)settings->keep_neighbours;
     record.vectors = settings->keep_vectors;
-    if (settings->keep_prompts)
+    if (settings->keep_prompts) {
         record.prompt = buf_str(&x->text);
+        record.messages = kept_messages(x);
+    }
     buf_init(&out, RECORD_BYTES);
     record_whole(&record, &out);
     if (!out.failed)

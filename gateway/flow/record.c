@@ -455,6 +455,8 @@ static void put_kept(struct jput *j, const struct record *record)
 
     if (record->prompt.n > 0)
         jput_str(j, "prompt", record->prompt);
+    if (record->messages.n > 0)
+        jput_raw(j, "messages", record->messages);
     if (!record->vectors)
         return;
     jput_open(j, "vectors", '{');

@@ -30,7 +30,8 @@
 #include "gateway/flow/snapshot.h"
 #include "gateway/flow/stay.h"
 
-#define RECORD_BYTES (2u << 20) /* of one record: what is longer is not kept */
+#define RECORD_MESSAGES (64u << 10) /* bytes of kept messages: longer ones are not kept */
+#define RECORD_BYTES    (2u << 20)  /* of one record: what is longer is not kept */
 
 /* One call of an expert, kept when it is over; in the exchange's arena. */
 struct record_attempt {
@@ -82,7 +83,9 @@ struct record {
 
     size_t neighbours_max; /* how many are written */
     struct str prompt;     /* the routing text, where prompts are kept */
-    bool vectors;          /* told vectors are kept */
+    struct str
+        messages; /* ... and the messages, a valid JSON array; empty: they are long */
+    bool vectors; /* told vectors are kept */
 };
 
 void record_decision(const struct record *record, struct buf *out);

@@ -1,15 +1,17 @@
-/* csv.c - splits a line in place. */
+/* csv.c - puts lines together while a quote is open, and splits them in place. */
 #include "tools/ctl/csv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/base/buf.h"
 #include "tools/ctl/memory.h"
 
 struct csv {
     char *path;
     struct lines *lines;
-    char *row;           /* copy of the line, cut into fields */
+    size_t line;         /* of the row's beginning */
+    char *row;           /* copy of its lines, cut into fields */
     const char **fields; /* point into row */
     size_t n_fields, room;
 };
@@ -91,14 +93,52 @@ static enum fault_err csv_split(struct csv *csv, struct fault *fault)
     }
 }
 
+/* Is a quote open at the end? Quotes inside a quoted field come in pairs, so an odd number is. */
+static bool is_open(const char *text, size_t bytes, bool open)
+{
+    for (size_t i = 0; i < bytes; i++)
+        open = open != (text[i] == '"');
+    return open;
+}
+
+/* The lines of a row that begins with this one. */
+static enum fault_err csv_gather(struct csv *csv, const char *text, size_t bytes,
+                                 struct fault *fault)
+{
+    bool open = is_open(text, bytes, false);
+    enum fault_err err = FAULT_OK;
+    struct buf row;
+
+    buf_init(&row, CSV_ROW_BYTES);
+    buf_put_str(&row, (struct str){ text, bytes });
+    while (open && !row.failed) {
+        err = lines_next(csv->lines, &text, &bytes, fault);
+        if (err != FAULT_OK || text == NULL)
+            break;
+        buf_put(&row, "\n");
+        buf_put_str(&row, (struct str){ text, bytes });
+        open = is_open(text, bytes, open);
+    }
+    if (err == FAULT_OK && row.failed)
+        err = fault_at(fault, FAULT_INPUT, csv->path, csv->line,
+                       "the row is longer than %u bytes, or a quote is not closed",
+                       CSV_ROW_BYTES);
+    free(csv->row);
+    csv->row = memory_text_n(row.p != NULL ? row.p : "", row.n);
+    buf_release(&row);
+    return err;
+}
+
 enum fault_err csv_next(struct csv *csv, const char *const **ret_fields,
                         size_t *ret_count, struct fault *fault)
 {
     const char *text;
     size_t bytes;
+    enum fault_err err;
 
     do {
-        enum fault_err err = lines_next(csv->lines, &text, &bytes, fault);
+        err = lines_next(csv->lines, &text, &bytes, fault);
+        csv->line = lines_number(csv->lines);
         if (err != FAULT_OK)
             return err;
     } while (text != NULL && bytes == 0);
@@ -107,9 +147,9 @@ enum fault_err csv_next(struct csv *csv, const char *const **ret_fields,
         *ret_count = 0;
         return FAULT_OK;
     }
-    free(csv->row);
-    csv->row = memory_text_n(text, bytes);
-    enum fault_err err = csv_split(csv, fault);
+    err = csv_gather(csv, text, bytes, fault);
+    if (err == FAULT_OK)
+        err = csv_split(csv, fault);
     if (err != FAULT_OK)
         return err;
     *ret_fields = csv->fields;
@@ -124,7 +164,7 @@ const char *csv_path(const struct csv *csv)
 
 size_t csv_line(const struct csv *csv)
 {
-    return lines_number(csv->lines);
+    return csv->line;
 }
 
 double csv_done(const struct csv *csv)

@@ -34,7 +34,7 @@ static const struct option_spec import_specs[] = {
       .kind = OPTION_CHOICE,
       .value = "FORMAT",
       .help = "what the operands are, see above",
-      .choices = "openai-jsonl|litellm|routing",
+      .choices = "openai-jsonl|litellm|decisions|csv|routing",
       .fallback = "routing",
       AT(from) },
     { .name = "store",
@@ -129,11 +129,17 @@ static enum fault_err read_file(struct import *import, const char *path,
                                       .domain_field = import->domain_field,
                                       .haul = &import->haul,
                                       .misfits = &import->misfits };
-    bool litellm = strcmp(import->options->from, "litellm") == 0;
+    const char *from = import->options->from;
+    enum fault_err err;
 
     progress_init(&reading.bar, "reading", 1);
-    enum fault_err err =
-        import_read_log(&reading, litellm ? LOG_LITELLM : LOG_OPENAI, fault);
+    if (strcmp(from, "csv") == 0)
+        err = import_read_csv(&reading, fault);
+    else if (strcmp(from, "decisions") == 0)
+        err = import_read_decisions(&reading, fault);
+    else
+        err = import_read_log(
+            &reading, strcmp(from, "litellm") == 0 ? LOG_LITELLM : LOG_OPENAI, fault);
     progress_end(&reading.bar);
     import->counts.records += reading.records;
     return err;
@@ -304,6 +310,17 @@ const struct command command_import = {
         "  litellm       LiteLLM's spend log or standard log payloads, as JSON lines or "
         "as\n"
         "                a list; with store_prompts_in_spend_logs\n"
+        "  decisions     the gateway's own database, beside a running gateway, where it "
+        "keeps\n"
+        "                prompts (\"keep_prompts\"); a domain is a tag, policy or "
+        "expert\n"
+        "  csv           a header with prompt (or messages), and where there are such: "
+        "id,\n"
+        "                domain, reference, grade, split, and of an expert NAME "
+        "quality:NAME,\n"
+        "                answer:NAME, input_tokens:NAME, output_tokens:NAME, "
+        "cost_usd:NAME,\n"
+        "                latency_ms:NAME\n"
         "  routing       a folder of outcomes: models.json (prices in USD per million\n"
         "                tokens), prompts.jsonl (id, prompt, domain, split), quality.csv "
         "(id\n"

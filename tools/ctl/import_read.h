@@ -3,6 +3,8 @@
  *     format          reader            one record
  *     openai-jsonl    import_read_log   a line, log_line.h
  *     litellm         import_read_log   a line, or an element of a JSON list
+ *     csv             import_read_csv   a row, import_csv.c
+ *     decisions       import_read_decisions   a decision of the gateway's database
  *     routing         dataset_read      a folder, dataset.h; in import_routing.c
  *
  * What is wrong with one record goes into the misfits; a reader fails only when they say so, or when
@@ -30,6 +32,13 @@ struct import_reading {
 
 NODISCARD enum fault_err import_read_log(struct import_reading *reading,
                                          enum log_kind kind, struct fault *fault);
+
+/* A wrong header is a fault whatever the misfits say: no row means anything then. */
+NODISCARD enum fault_err import_read_csv(struct import_reading *reading,
+                                         struct fault *fault);
+/* The gateway's own database, beside a running gateway. domain_field: a tag, "policy" or "expert". */
+NODISCARD enum fault_err import_read_decisions(struct import_reading *reading,
+                                               struct fault *fault);
 
 /* A folder of recorded outcomes, whole or not at all; json: one document instead of a table. */
 NODISCARD enum fault_err import_routing(const char *folder, const char *store,

@@ -4,6 +4,8 @@ What was asked is counted by the experts' own invoices: each names the question 
 """
 
 import collections
+import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -27,9 +29,13 @@ QUESTIONS = [{"id": f"p{n}", "prompt": f"Say {n} words of praise.", "reference":
               "grade": "exact"} for n in range(PROMPTS)]
 
 
+def serving():
+    return Experts("--invoices", "1")
+
+
 @pytest.fixture
 def experts():
-    with Experts("--invoices", "1") as served:
+    with serving() as served:
         yield served
 
 
@@ -64,9 +70,12 @@ def start(words):
 
 
 def child_of(process):
-    """The process that asks; the one that was started only waits for it."""
+    """The process that asks; the one that was started only waits for it. None: both are over."""
     children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return int(eventually(lambda: children.read_text().split(), "the command has no child")[0])
+    found = []
+    while process.poll() is None and not found:
+        found = children.read_text().split()
+    return int(found[0]) if found else None
 
 
 def rows(folder):
@@ -95,47 +104,67 @@ def kill_at_random(words, experts, how, dice, most):
     with start(words) as process:
         eventually(lambda: requests(experts) >= wanted or process.poll() is not None, "nobody asks")
         done = process.poll() is not None
-        how(process)
+        if not done:
+            how(process)
         process.communicate(timeout=6 * PATIENCE)
     return not done
 
 
 HOWS = [lambda process: process.kill(), lambda process: process.send_signal(signal.SIGINT),
         lambda process: process.send_signal(signal.SIGTERM), lambda process: process.send_signal(signal.SIGHUP),
-        lambda process: os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None]
+        lambda process: os.killpg(process.pid, signal.SIGKILL)]
+
+
+def killed_in_worlds(tmp_path, kills, hows, dice, *more):
+    """Kills runs until there were so many kills; a new store and new experts whenever everything is answered. Yields
+    each of these worlds when nothing is left that is asked without more ado: its experts, its command, its kills."""
+    done = 0
+    for n in range(4 * kills):
+        folder = tmp_path / f"world{n}"
+        with serving() as experts:
+            words = command(folder, experts, *more, "--json")
+            here = 0
+            while done < kills and kill_at_random(words, experts, next(hows), dice, 15):
+                here, done = here + 1, done + 1
+            yield folder, experts, words, here
+        if done == kills:
+            return
+    raise AssertionError(f"only {done} of {kills} kills came before the end")
 
 
 @pytest.mark.parametrize("more", [[], ["--by-expert"]])
 def test_killed_at_random_moments_and_resumed(tmp_path, experts, more):
-    dice = random.Random(len(more))
-    words = command(tmp_path / "killed", experts, *more)
-    kills = sum(kill_at_random(words, experts, HOWS[n % len(HOWS)], dice, 2 * 3 * PROMPTS // KILLS)
-                for n in range(KILLS))
-    assert kills > KILLS // 3
-    said = json.loads(frugalctl(*words, "--json").out)
-    assert (said["missing"], said["in_doubt"]) == (0, 0)
-    asked = bills(experts)
-    assert len(asked) == 3 * PROMPTS and set(asked.values()) == {1}
-    assert rows(tmp_path / "killed") == undisturbed(tmp_path / "whole", experts)
+    whole = undisturbed(tmp_path / "whole", experts)
+    dice, hows = random.Random(len(more)), itertools.cycle(HOWS)
+    for folder, served, words, _ in killed_in_worlds(tmp_path, KILLS, hows, dice, *more):
+        said = json.loads(frugalctl(*words).out)
+        assert (said["missing"], said["in_doubt"]) == (0, 0)
+        asked = bills(served)
+        assert len(asked) == 3 * PROMPTS and set(asked.values()) == {1}
+        assert rows(folder) == whole
+
+
+def kill_child(process):
+    child = child_of(process)
+    if child is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 def test_killed_with_the_process_that_asks(tmp_path, experts):
     """As by a power cut. What was in flight is in doubt: never asked again in silence, and counted at its bound."""
-    dice = random.Random(7)
-    words = command(tmp_path / "killed", experts, "--json")
-    kills = sum(kill_at_random(words, experts, lambda process: os.kill(child_of(process), signal.SIGKILL)
-                               if process.poll() is None else None, dice, 3 * PROMPTS // 5) for _ in range(5))
-    assert kills > 1
-    ran = frugalctl(*words, check=False)
-    said = json.loads(ran.out)
-    assert ran.returncode == (1 if said["in_doubt"] else 0)
-    assert said["missing"] == said["in_doubt"] <= 12 * kills
-    assert (said["in_doubt_bound_usd"] > 0) == (said["in_doubt"] > 0)
-    assert set(bills(experts).values()) == {1}
-    again = json.loads(frugalctl(*words, "--ask-again").out)
-    assert (again["answered"], again["missing"]) == (said["in_doubt"], 0)
-    assert sum(count > 1 for count in bills(experts).values()) <= said["in_doubt"]
-    assert rows(tmp_path / "killed") == undisturbed(tmp_path / "whole", experts)
+    whole = undisturbed(tmp_path / "whole", experts)
+    for folder, served, words, kills in killed_in_worlds(tmp_path, 5, itertools.repeat(kill_child), random.Random(7)):
+        ran = frugalctl(*words, check=False)
+        said = json.loads(ran.out)
+        assert ran.returncode == (1 if said["in_doubt"] else 0)
+        assert said["missing"] == said["in_doubt"] <= 12 * kills
+        assert (said["in_doubt_bound_usd"] > 0) == (said["in_doubt"] > 0)
+        assert set(bills(served).values()) == {1}
+        again = json.loads(frugalctl(*words, "--ask-again").out)
+        assert (again["answered"], again["missing"]) == (said["in_doubt"], 0)
+        assert sum(count > 1 for count in bills(served).values()) <= said["in_doubt"]
+        assert rows(folder) == whole
 
 
 def test_two_runs_for_one_store_wait_for_each_other(tmp_path, experts):

@@ -82,6 +82,15 @@ def test_pairs_come_from_every_domain_and_names_are_not_shown(store):
     assert "good" not in screen.split("pairs in this run")[0] and "bad" not in screen.split("pairs in this run")[0]
 
 
+def test_only_experts_of_the_configuration_are_compared(store):
+    config = json.loads((store.parent / "config.json").read_text())
+    assert len(pairs_of(label(store, "s" * 100, "--config", store.parent / "config.json").stdout)) == 30
+    del config["experts"]["bad"]
+    (store.parent / "other.json").write_text(json.dumps(config))
+    ran = label(store, "", "--config", store.parent / "other.json", "--pairs", "40")
+    assert "0 pairs in this run, 30 in all" in ran.stdout
+
+
 def test_no_answer_moves_the_cursor(run, tmp_path):
     evil = run.expert(lambda call: call.answer(scripts.completion("\x1b[2J\x07 gone \u009b1m")))
     experts = {"evil": evil, "good": run.expert(right), "judge": run.expert(judging)}

@@ -25,6 +25,7 @@
 #include "tools/ctl/judge.h"
 #include "tools/ctl/label_pairs.h"
 #include "tools/ctl/memory.h"
+#include "tools/ctl/network.h"
 #include "tools/ctl/report.h"
 #include "tools/ctl/table.h"
 
@@ -48,7 +49,9 @@ static const struct option_spec label_specs[] = {
     { .name = "config",
       .kind = OPTION_TEXT,
       .value = "FILE",
-      .help = "taken for likeness with calibrate; nothing of it is needed",
+      .help =
+          "the gateway's configuration: only answers of its experts are shown; of all "
+          "in the store when absent",
       AT(config) },
     { .name = "pairs",
       .kind = OPTION_COUNT,
@@ -80,6 +83,7 @@ static const struct option_spec label_specs[] = {
 
 struct labelling {
     const struct label_options *options;
+    struct config *config; /* NULL: no --config */
     struct calib *store;
     struct label_pairs pairs;
     FILE *screen; /* where pairs are shown */
@@ -336,11 +340,15 @@ static enum fault_err label_run(const void *given, const char *const *operands,
     (void)operands;
     (void)n_operands;
     work.screen = work.options->json ? stderr : stdout;
-    enum fault_err err =
-        calib_open(work.options->store, CALIB_EXISTING, &work.store, fault);
+    enum fault_err err = FAULT_OK;
+    if (work.options->config != NULL)
+        err = network_config(work.options->config, &work.config, fault);
     if (err == FAULT_OK)
-        err = label_pairs_read(&work.pairs, work.store, (uint64_t)work.options->seed,
-                               (size_t)work.options->pairs, fault);
+        err = calib_open(work.options->store, CALIB_EXISTING, &work.store, fault);
+    if (err == FAULT_OK)
+        err = label_pairs_read(&work.pairs, work.store, work.config,
+                               (uint64_t)work.options->seed, (size_t)work.options->pairs,
+                               fault);
     if (err == FAULT_OK && work.pairs.n == 0 && work.options->pairs > 0)
         err = fault_set(fault, FAULT_INPUT,
                         "'%s' has no two graded answers to a prompt that differ",
@@ -351,6 +359,7 @@ static enum fault_err label_run(const void *given, const char *const *operands,
         err = report(&work, fault);
     label_pairs_release(&work.pairs);
     calib_close(work.store);
+    config_unref(work.config);
     return err;
 }
 

@@ -25,6 +25,9 @@ struct candidate {
 
 struct reading {
     struct calib *store;
+    const struct config *config; /* or NULL */
+    int64_t *strangers;          /* rows of experts that it lacks */
+    size_t n_strangers;
     uint64_t seed;
     struct quality *cells;
     size_t n_cells, room;
@@ -35,13 +38,37 @@ struct reading {
     struct label_pairs *pairs;
 };
 
+static enum fault_err take_expert(void *context, const struct calib_expert *expert,
+                                  struct fault *fault)
+{
+    struct reading *reading = context;
+
+    (void)fault;
+    if (reading->config == NULL ||
+        config_find_expert(reading->config, str_of(expert->name)) >= 0)
+        return FAULT_OK;
+    reading->strangers = memory_resize(reading->strangers, reading->n_strangers + 1,
+                                       sizeof(*reading->strangers));
+    reading->strangers[reading->n_strangers++] = expert->expert;
+    return FAULT_OK;
+}
+
+static bool is_stranger(const struct reading *reading, int64_t expert)
+{
+    for (size_t i = 0; i < reading->n_strangers; i++) {
+        if (reading->strangers[i] == expert)
+            return true;
+    }
+    return false;
+}
+
 static enum fault_err take_cell(void *context, int64_t prompt, int64_t expert,
                                 const struct calib_cell *cell, struct fault *fault)
 {
     struct reading *reading = context;
 
     (void)fault;
-    if (cell->grader == NULL || isnan(cell->quality))
+    if (cell->grader == NULL || isnan(cell->quality) || is_stranger(reading, expert))
         return FAULT_OK;
     if (reading->n_cells == reading->room) {
         reading->room = reading->room > 0 ? reading->room * 2 : 1024;
@@ -209,12 +236,17 @@ static void deal(struct reading *reading, size_t most)
 }
 
 enum fault_err label_pairs_read(struct label_pairs *ret_pairs, struct calib *store,
-                                uint64_t seed, size_t most, struct fault *fault)
+                                const struct config *config, uint64_t seed, size_t most,
+                                struct fault *fault)
 {
     struct label_pairs pairs = { 0 };
-    struct reading reading = { .store = store, .seed = seed, .pairs = &pairs };
+    struct reading reading = {
+        .store = store, .config = config, .seed = seed, .pairs = &pairs
+    };
     enum fault_err err = calib_each_label(store, take_label, &reading, fault);
 
+    if (err == FAULT_OK)
+        err = calib_each_expert(store, take_expert, &reading, fault);
     if (err == FAULT_OK)
         err = calib_each_cell(store, take_cell, &reading, fault);
     if (err == FAULT_OK)
@@ -230,6 +262,7 @@ enum fault_err label_pairs_read(struct label_pairs *ret_pairs, struct calib *sto
         free(reading.cells[i].grader);
     free(reading.cells);
     free(reading.candidates);
+    free(reading.strangers);
     names_release(&reading.domains);
     return err;
 }

@@ -1,6 +1,6 @@
 /* label_pairs.h - which pairs of answers a person is shown: few, and from everywhere.
  *
- *   label_pairs_read(&pairs, store, seed, n, fault)
+ *   label_pairs_read(&pairs, store, config, seed, n, fault)
  *   pairs.all[i]           in the order in which they are shown
  *   label_pairs_release(&pairs)
  *
@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/domain/config.h"
 #include "tools/ctl/calib.h"
 #include "tools/ctl/fault.h"
 
@@ -34,9 +35,11 @@ struct label_pairs {
     size_t candidates; /* there were to choose from */
 };
 
+/* config: only answers of experts that it has; NULL: of all. */
 NODISCARD enum fault_err label_pairs_read(struct label_pairs *ret_pairs,
-                                          struct calib *store, uint64_t seed, size_t most,
-                                          struct fault *fault);
+                                          struct calib *store,
+                                          const struct config *config, uint64_t seed,
+                                          size_t most, struct fault *fault);
 void label_pairs_release(struct label_pairs *pairs); /* takes a zeroed one */
 
 #endif

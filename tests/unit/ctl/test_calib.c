@@ -317,6 +317,80 @@ static void a_question_is_open_sent_or_failed(void **state)
     assert_int_equal(count, 1);
 }
 
+static void a_verdict_is_found_by_all_that_was_shown(void **state)
+{
+    struct calib *store = *state;
+    struct calib_prompt prompt = a_prompt("q", "[1]");
+    int64_t row = put(store, &prompt), judge = 0, other = 0, own = 0;
+    struct calib_verdict verdict = { .judge = "big",
+                                     .model = "m",
+                                     .shown = "aa",
+                                     .prompt = row,
+                                     .version = "judge@1",
+                                     .quality = NAN,
+                                     .text = "who knows",
+                                     .input_tokens = 10,
+                                     .output_tokens = 4,
+                                     .cost_pico = 5 };
+    double quality = 0;
+    bool found = true;
+
+    assert_int_equal(calib_expert(store, "big", &judge, &fault), FAULT_OK);
+    assert_int_equal(calib_expert(store, "small", &other, &fault), FAULT_OK);
+    verdict.first = other;
+    assert_int_equal(calib_put_verdict(store, &verdict, &fault), FAULT_OK);
+    verdict.shown = "bb";
+    verdict.quality = 0.7;
+    verdict.second = judge;
+    assert_int_equal(calib_put_verdict(store, &verdict, &fault), FAULT_OK);
+    assert_int_equal(
+        calib_find_verdict(store, "big", "m", "aa", &found, &quality, &fault), FAULT_OK);
+    assert_true(found && isnan(quality));
+    assert_int_equal(
+        calib_find_verdict(store, "big", "m", "bb", &found, &quality, &fault), FAULT_OK);
+    assert_true(found && quality == 0.7);
+    assert_int_equal(
+        calib_find_verdict(store, "big", "newer", "bb", &found, &quality, &fault),
+        FAULT_OK);
+    assert_false(found);
+    assert_int_equal(calib_own_verdicts(store, "big", &own, &fault), FAULT_OK);
+    assert_int_equal(own, 1);
+}
+
+static enum fault_err take_said(void *context, const struct calib_label *label,
+                                struct fault *unused)
+{
+    char *said = context;
+    size_t n = strlen(said);
+
+    (void)unused;
+    said[n] = label->said;
+    said[n + 1] = '\0';
+    return FAULT_OK;
+}
+
+static void a_label_is_kept_changed_and_taken_back(void **state)
+{
+    struct calib *store = *state;
+    struct calib_prompt prompt = a_prompt("q", "[1]");
+    struct calib_label label = { .prompt = put(store, &prompt), .said = 'a' };
+    char said[8] = "";
+
+    assert_int_equal(calib_expert(store, "one", &label.first, &fault), FAULT_OK);
+    assert_int_equal(calib_expert(store, "two", &label.second, &fault), FAULT_OK);
+    assert_int_equal(calib_put_label(store, &label, &fault), FAULT_OK);
+    label.said = 't';
+    assert_int_equal(calib_put_label(store, &label, &fault), FAULT_OK);
+    assert_int_equal(calib_each_label(store, take_said, said, &fault), FAULT_OK);
+    assert_string_equal(said, "t");
+    assert_int_equal(calib_drop_label(store, &label, &fault), FAULT_OK);
+    said[0] = '\0';
+    assert_int_equal(calib_each_label(store, take_said, said, &fault), FAULT_OK);
+    assert_string_equal(said, "");
+    label.said = 'x';
+    assert_int_equal(calib_put_label(store, &label, &fault), FAULT_STORE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +403,10 @@ int main(void)
                                         fresh, closed),
         cmocka_unit_test_setup_teardown(answers_belong_to_one_model, fresh, closed),
         cmocka_unit_test_setup_teardown(a_question_is_open_sent_or_failed, fresh, closed),
+        cmocka_unit_test_setup_teardown(a_verdict_is_found_by_all_that_was_shown, fresh,
+                                        closed),
+        cmocka_unit_test_setup_teardown(a_label_is_kept_changed_and_taken_back, fresh,
+                                        closed),
         cmocka_unit_test_setup_teardown(what_is_not_committed_is_not_there, fresh,
                                         closed),
         cmocka_unit_test_setup_teardown(foreign_and_newer_files_are_refused, fresh,

@@ -83,14 +83,24 @@ no_pipe:
     return err;
 }
 
-void signals_free(struct signals *signals)
+static void release(struct signals *signals, void (*action)(int))
 {
     if (signals == NULL)
         return;
-    set_action(signals, SIG_DFL);
+    set_action(signals, action);
     handler_fd = -1;
     loop_unwatch(signals->loop, &signals->watch);
     (void)close(signals->pipe[0]);
     (void)close(signals->pipe[1]);
     free(signals);
+}
+
+void signals_free(struct signals *signals)
+{
+    release(signals, SIG_DFL);
+}
+
+void signals_end(struct signals *signals)
+{
+    release(signals, SIG_IGN);
 }

@@ -32,5 +32,8 @@ enum loop_err signals_new(struct loop *loop, const int *numbers, size_t n,
 
 /* The default actions are in force again. NULL is fine. */
 void signals_free(struct signals *signals);
+/* The same for a process that is about to end: they are ignored from now on, so that one that comes
+ * in its last moments does not change how it ended. */
+void signals_end(struct signals *signals);
 
 #endif

@@ -231,7 +231,7 @@ static void stop(struct process *process)
     process->snapshot = NULL;
     if (process->loop != NULL) {
         loop_turn(process->loop, 0);
-        signals_free(process->signals);
+        signals_end(process->signals);
         loop_free(process->loop);
     }
     keeper_free(process->keeper);

@@ -91,11 +91,29 @@ static void afterwards_the_default_action_is_in_force(void **state)
     loop_free(seen.loop);
 }
 
+static void one_that_comes_when_all_is_over_changes_nothing(void **state)
+{
+    static const int numbers[] = { SIGUSR1, SIGTERM };
+    struct signals *signals = NULL;
+    struct seen seen = { 0 };
+
+    (void)state;
+    assert_int_equal(loop_new(&seen.loop), LOOP_OK);
+    assert_int_equal(signals_new(seen.loop, numbers, 2, see, &seen, &signals), LOOP_OK);
+    signals_end(signals);
+    assert_int_equal(raise(SIGTERM), 0);
+    assert_int_equal(raise(SIGUSR1), 0);
+    assert_int_equal(seen.count, 0);
+    signals_end(NULL);
+    loop_free(seen.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_signal_that_lands_in_a_library_s_thread_reaches_the_loop),
         cmocka_unit_test(afterwards_the_default_action_is_in_force),
+        cmocka_unit_test(one_that_comes_when_all_is_over_changes_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,9 @@ QUESTIONS = [{"id": f"p{n}", "prompt": f"Say {n} words of praise.", "reference":
               "grade": "exact"} for n in range(PROMPTS)]
 
 
+JUDGED = ["--grade", "judge:judge", "--experts", "quick,slow,wordy"]
+
+
 def serving():
     return Experts("--invoices", "1")
 
@@ -57,9 +60,13 @@ def bills(experts):
 
 def command(folder, experts, *more):
     entries = {name: expert(experts.url, model=model) for name, model in MODELS.items()}
+    questions = QUESTIONS
+    if JUDGED[0] in more:
+        entries["judge"] = expert(experts.url, model="script:judge=1,judge_errors=10,judge_prose=20,delay_ms=4")
+        questions = [{key: question[key] for key in ("id", "prompt", "reference")} for question in QUESTIONS]
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(entries)))
-    (folder / "prompts.jsonl").write_text("".join(json.dumps(question) + "\n" for question in QUESTIONS))
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions))
     return ["calibrate", "--config", folder / "config.json", "--prompts", folder / "prompts.jsonl", "--store",
             folder / "calib.db", "--concurrency", "4", "--max-output-tokens", "200", *more]
 
@@ -132,15 +139,17 @@ def killed_in_worlds(tmp_path, kills, hows, dice, *more):
     raise AssertionError(f"only {done} of {kills} kills came before the end")
 
 
-@pytest.mark.parametrize("more", [[], ["--by-expert"]])
+@pytest.mark.parametrize("more", [[], ["--by-expert"], JUDGED], ids=["in turn", "by expert", "judged"])
 def test_killed_at_random_moments_and_resumed(tmp_path, experts, more):
-    whole = undisturbed(tmp_path / "whole", experts)
+    whole = undisturbed(tmp_path / "whole", experts, *more)
+    wanted = set(bills(experts))
+    assert len(wanted) == 3 * PROMPTS if more != JUDGED else len(wanted) > 4 * PROMPTS
     dice, hows = random.Random(len(more)), itertools.cycle(HOWS)
     for folder, served, words, _ in killed_in_worlds(tmp_path, KILLS, hows, dice, *more):
         said = json.loads(frugalctl(*words).out)
         assert (said["missing"], said["in_doubt"]) == (0, 0)
         asked = bills(served)
-        assert len(asked) == 3 * PROMPTS and set(asked.values()) == {1}
+        assert set(asked) == wanted and set(asked.values()) == {1}
         assert rows(folder) == whole
 
 

@@ -303,9 +303,10 @@ static enum err make_parts(struct snapshot *snapshot, const struct snapshot *bef
     return err == ERR_OK ? ERR_OK : fail(error, err, err_text(err));
 }
 
-enum err snapshot_load(const char *config_path, uint64_t number,
-                       const struct snapshot *before, struct metrics *metrics,
-                       struct snapshot **ret_snapshot, struct snapshot_error *error)
+/* bundle_path: NULL, or in the place of the configuration's; borrowed. */
+static enum err load(const char *config_path, const char *bundle_path, uint64_t number,
+                     const struct snapshot *before, struct metrics *metrics,
+                     struct snapshot **ret_snapshot, struct snapshot_error *error)
 {
     struct config_error why = { 0 };
     struct snapshot *snapshot = snapshot_new(number);
@@ -320,6 +321,10 @@ enum err snapshot_load(const char *config_path, uint64_t number,
         (void)fail(error, err, config_error_text(&why, text, sizeof text));
         goto failed;
     }
+    if (bundle_path != NULL) {
+        snapshot->config->bundle = bundle_path;
+        snapshot->config->store.learn_s = 0;
+    }
     err = load_bundle(snapshot, error);
     if (err == ERR_OK)
         err = make_parts(snapshot, before, metrics, error);
@@ -330,6 +335,20 @@ enum err snapshot_load(const char *config_path, uint64_t number,
 failed:
     snapshot_free(snapshot);
     return err;
+}
+
+enum err snapshot_load(const char *config_path, uint64_t number,
+                       const struct snapshot *before, struct metrics *metrics,
+                       struct snapshot **ret_snapshot, struct snapshot_error *error)
+{
+    return load(config_path, NULL, number, before, metrics, ret_snapshot, error);
+}
+
+enum err snapshot_try(const char *config_path, const char *bundle_path,
+                      struct metrics *metrics, struct snapshot **ret_snapshot,
+                      struct snapshot_error *error)
+{
+    return load(config_path, bundle_path, 1, NULL, metrics, ret_snapshot, error);
 }
 
 enum err snapshot_learn(const struct snapshot *before, uint64_t number,

@@ -91,6 +91,11 @@ NODISCARD enum err snapshot_load(const char *config_path, uint64_t number,
                                  const struct snapshot *before, struct metrics *metrics,
                                  struct snapshot **ret_snapshot,
                                  struct snapshot_error *error);
+/* The same by another bundle than the one that the configuration names: to know beforehand whether a
+ * gateway would take it. Nothing is learned. */
+NODISCARD enum err snapshot_try(const char *config_path, const char *bundle_path,
+                                struct metrics *metrics, struct snapshot **ret_snapshot,
+                                struct snapshot_error *error);
 /* The same configuration by a bundle that has learned, which is borrowed; what probes found out stays. Not on a
  * loop of requests. */
 NODISCARD enum err snapshot_learn(const struct snapshot *before, uint64_t number,

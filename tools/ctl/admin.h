@@ -27,5 +27,8 @@ NODISCARD enum fault_err admin_ask(const struct admin_options *options,
                                    const char *method, const char *path, unsigned wait_ms,
                                    json_t **ret_answer, struct fault *fault);
 void admin_print_json(const json_t *answer);
+/* The gateway reads its configuration anew, and says for people what came of it. reload.c. */
+NODISCARD enum fault_err admin_reload(const struct admin_options *options,
+                                      struct fault *fault);
 
 #endif

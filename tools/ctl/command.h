@@ -37,6 +37,10 @@
     X(prices_import, "prices import", "take prices from a downloaded list")              \
     X(prices_diff, "prices diff", "compare prices with a downloaded list")               \
     X(prices_age, "prices age", "say how old the prices are")                            \
+    X(bundle_show, "bundle show", "say what is in a bundle, and who made it")            \
+    X(bundle_promote, "bundle promote",                                                  \
+      "put a new bundle in the place of the gateway's, and keep the old one")            \
+    X(bundle_rollback, "bundle rollback", "put the former bundle back")                  \
     X(keys_add, "keys add", "make a key and print its secret, once")                     \
     X(keys_list, "keys list", "list the keys, their limits and what they spent")         \
     X(keys_show, "keys show", "show one key")                                            \

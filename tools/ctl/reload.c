@@ -38,15 +38,12 @@ static void print_table(const json_t *answer)
         (void)printf("warning: %s\n", archived_text(json_array_get(warnings, i), "text"));
 }
 
-static enum fault_err run(const void *given, const char *const *operands,
-                          size_t n_operands, struct fault *fault)
+enum fault_err admin_reload(const struct admin_options *options, struct fault *fault)
 {
-    const struct admin_options *options = given;
     json_t *answer = NULL;
     enum fault_err err =
         admin_ask(options, "POST", "/admin/reload", WAIT_MS, &answer, fault);
 
-    (void)operands, (void)n_operands;
     /* A refusal is a document, too. */
     if (options->json && answer != NULL) {
         admin_print_json(answer);
@@ -55,6 +52,13 @@ static enum fault_err run(const void *given, const char *const *operands,
     }
     json_decref(answer);
     return err;
+}
+
+static enum fault_err run(const void *given, const char *const *operands,
+                          size_t n_operands, struct fault *fault)
+{
+    (void)operands, (void)n_operands;
+    return admin_reload(given, fault);
 }
 
 const struct command command_reload = {

@@ -116,6 +116,10 @@ static void sample_means(const struct target_curve *curve, struct sample *sample
     for (size_t l = 0; l < curve->n_lambdas; l++) {
         sample->quality[l] = mean_of(sample, curve->quality + l * curve->n, curve->n, 1);
         sample->usd[l] = mean_of(sample, curve->usd + l * curve->n, curve->n, 1);
+        if (curve->quality_shift != NULL)
+            sample->quality[l] += curve->quality_shift[l];
+        if (curve->usd_shift != NULL)
+            sample->usd[l] += curve->usd_shift[l];
     }
 }
 
@@ -143,8 +147,10 @@ static bool is_near(const struct target_curve *curve, const struct sample *sampl
 {
     const double *a = curve->quality + best * curve->n;
     const double *b = curve->quality + l * curve->n;
-    double n = 0, sum = 0, squares = 0;
+    double n = 0, sum = 0, squares = 0, shift = 0;
 
+    if (curve->quality_shift != NULL)
+        shift = curve->quality_shift[best] - curve->quality_shift[l];
     for (size_t i = 0; i < curve->n; i++) {
         double off = a[i] - b[i];
         if (isnan(off))
@@ -155,7 +161,7 @@ static bool is_near(const struct target_curve *curve, const struct sample *sampl
     }
     if (n < 2)
         return l == best;
-    return sum / n <= sqrt(fmax(squares - sum * sum / n, 0) / (n - 1) / n);
+    return sum / n + shift <= sqrt(fmax(squares - sum * sum / n, 0) / (n - 1) / n);
 }
 
 static size_t near_best(const struct target_curve *curve, const struct sample *sample)
@@ -335,10 +341,14 @@ static void promise(const struct target_curve *curve, const struct sample *all,
     point->quality = within(all->quality[at] - point->too_good, 0, 1);
     /* Where all were right the spread is 0, and the next one may still be wrong. */
     point->quality_se = fmax(error_spread(&worth->quality[p]), 1 / rows);
+    if (curve->quality_spread != NULL)
+        point->quality_se = hypot(point->quality_se, curve->quality_spread[at]);
     point->quality_low = within(point->quality - Z_95 * point->quality_se, 0, 1);
     point->quality_high = within(point->quality + Z_95 * point->quality_se, 0, 1);
     point->usd = fmax(all->usd[at] - error_mean(&worth->usd[p]), 0);
     point->usd_se = error_spread(&worth->usd[p]);
+    if (curve->usd_spread != NULL)
+        point->usd_se = hypot(point->usd_se, curve->usd_spread[at]);
     point->usd_low = fmax(point->usd - Z_95 * point->usd_se, 0);
     point->usd_high = point->usd + Z_95 * point->usd_se;
 }

@@ -12,11 +12,16 @@
  *               difference) of the best on the curve, or auto where that is dearer
  *   auto-cheap  the thriftiest lambda that keeps TARGET_CHEAP of auto's quality
  *
+ * Parts of the prompts were decided by bundles built of the others. Where a small change of the
+ * estimates moves a whole kind of prompts to another expert, the bundle built of all of them stands
+ * on one side of that cliff, and their mean on neither: the curve is shifted to its side.
+ *
  * Whoever picks the best of many noisy numbers and repeats it promises too much. So the whole
  * choice is made again on TARGET_RESAMPLES bootstrap samples of the prompts, and each time what it
  * would have promised is compared with what that lambda gives on all prompts (Efron 1983; for
  * the choice among cross-validated settings Tsamardinos et al. 2018). The mean of these errors is
- * taken off the promise, their spread is its standard error. A quality target is raised by
+ * taken off the promise. Its standard error is their spread and, apart from it, how far bundles built of other
+ * prompts would differ (the jackknife over the parts). A quality target is raised by
  * the same mean, so that the promise reaches it. Pure; all randomness follows from the seed.
  */
 #ifndef TOOLS_CTL_TARGET_H
@@ -62,8 +67,14 @@ struct target_curve {
     const double *lambdas; /* ascending, all above 0 */
     const double *quality; /* (l, i) */
     const double *usd;     /* (l, i), evidence included */
-    const double *single;  /* prompt i, model j at i * n_models + j: quality */
-    size_t model;          /* SHARE of one model; n_models: of the best */
+    /* Per lambda, to be added to the means: how the bundle that is built of all prompts differs from those
+     * that decided. NULL: it does not. */
+    const double *quality_shift, *usd_shift;
+    /* Per lambda: how far bundles differ that were built of other prompts, a standard error of its own;
+     * NULL: not known. */
+    const double *quality_spread, *usd_spread;
+    const double *single; /* prompt i, model j at i * n_models + j: quality */
+    size_t model;         /* SHARE of one model; n_models: of the best */
     uint64_t seed;
 };
 

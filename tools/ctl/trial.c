@@ -63,17 +63,29 @@ void trial_lambdas(const struct outcomes *fit, struct trial_how *how)
             pow(10, -3.0 + 6.0 * (double)(l - 1) / (TRIAL_LAMBDAS - 2)) / mean;
 }
 
-void trial_folds(size_t n, size_t folds, uint64_t seed, uint32_t *ret_part)
+static void shuffle(size_t n, uint64_t seed, uint32_t *numbers)
 {
     struct dice dice = dice_seeded(seed);
-    for (size_t i = 0; i < n; i++)
-        ret_part[i] = (uint32_t)(i % folds);
     for (size_t i = n; i-- > 1;) {
         size_t j = dice_below(&dice, i + 1);
-        uint32_t swap = ret_part[i];
-        ret_part[i] = ret_part[j];
-        ret_part[j] = swap;
+        uint32_t swap = numbers[i];
+        numbers[i] = numbers[j];
+        numbers[j] = swap;
     }
+}
+
+void trial_order(size_t n, uint64_t seed, uint32_t *ret_order)
+{
+    for (size_t i = 0; i < n; i++)
+        ret_order[i] = (uint32_t)i;
+    shuffle(n, seed ^ 0x6F72646572, ret_order);
+}
+
+void trial_folds(size_t n, size_t folds, uint64_t seed, uint32_t *ret_part)
+{
+    for (size_t i = 0; i < n; i++)
+        ret_part[i] = (uint32_t)(i % folds);
+    shuffle(n, seed, ret_part);
 }
 
 /* -- build -------------------------------------------------------------------------------------- */

@@ -76,6 +76,8 @@ NODISCARD enum fault_err trials_walk(struct trials *trials, struct fuser *fuser,
 /* Prices of quality: 0, then evenly on a logarithmic scale around what a model costs on
  * average. */
 void trial_lambdas(const struct outcomes *fit, struct trial_how *how);
+/* A random order of n rows that follows from the seed. ret_order: n. */
+void trial_order(size_t n, uint64_t seed, uint32_t *ret_order);
 /* Equal parts in a random order that follows from the seed. ret_part: n. */
 void trial_folds(size_t n, size_t folds, uint64_t seed, uint32_t *ret_part);
 

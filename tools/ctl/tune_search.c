@@ -293,7 +293,8 @@ static void compare(const struct target_curve *curve, size_t best, size_t l,
         sum += off;
         squares += off * off;
     }
-    point->loss = n > 0 ? sum / n : NAN;
+    point->loss =
+        n > 0 ? sum / n + curve->quality_shift[best] - curve->quality_shift[l] : NAN;
     point->loss_se =
         n > 1 ? sqrt(fmax(squares - sum * sum / n, 0) / (n - 1) / n) : INFINITY;
 }
@@ -316,14 +317,135 @@ static void put_points(struct tune *tune, const struct target_curve *curve)
     for (size_t l = 0; l < curve->n_lambdas; l++) {
         tune->points[l] = (struct tune_point){
             .lambda = curve->lambdas[l],
-            .quality = mean_known(curve->quality + l * curve->n, curve->n),
-            .usd = mean_known(curve->usd + l * curve->n, curve->n),
+            .quality = mean_known(curve->quality + l * curve->n, curve->n) +
+                       curve->quality_shift[l],
+            .usd = mean_known(curve->usd + l * curve->n, curve->n) + curve->usd_shift[l],
         };
         if (tune->points[l].quality > tune->points[best].quality)
             best = l;
     }
     for (size_t l = 0; l < curve->n_lambdas; l++)
         compare(curve, best, l, &tune->points[l]);
+}
+
+/* -- the bundle of all prompts ----------------------------------------------------------------- */
+
+/* What the bundle of all gives more than that of a part, over the parts. */
+struct shift {
+    double sum, squares;
+};
+
+struct shifts {
+    struct shift quality[MEASURES_POINTS], usd[MEASURES_POINTS];
+};
+
+static void add_shift(struct shift *shift, double sum, double pairs)
+{
+    double mean = sum / fmax(pairs, 1);
+
+    shift->sum += mean;
+    shift->squares += mean * mean;
+}
+
+static void add_pairs(struct shifts *shifts, const struct trial *all,
+                      const struct trial *part, const uint32_t *rows, size_t n_rows)
+{
+    for (size_t l = 0; l < all->n_lambdas; l++) {
+        double quality = 0, usd = 0, pairs = 0;
+        for (size_t r = 0; r < n_rows; r++) {
+            size_t at = l * all->n + rows[r], first = rows[r] * all->n_models;
+            double more = all->quality[first + all->chosen[at]] -
+                          all->quality[first + part->chosen[at]],
+                   dearer = all->cost[first + all->chosen[at]] + all->paid[at] -
+                            all->cost[first + part->chosen[at]] - part->paid[at];
+            if (isnan(more) || isnan(dearer))
+                continue;
+            quality += more;
+            usd += dearer;
+            pairs += 1;
+        }
+        add_shift(&shifts->quality[l], quality, pairs);
+        add_shift(&shifts->usd[l], usd, pairs);
+    }
+}
+
+/* Mean over the parts, and the jackknife's standard error. */
+static void shift_of(const struct shift *shift, double parts, double *ret_mean,
+                     double *ret_spread)
+{
+    *ret_mean = shift->sum / parts;
+    *ret_spread = sqrt(fmax(shift->squares - shift->sum * shift->sum / parts, 0) *
+                       (parts - 1) / parts);
+}
+
+/* Of the first TUNE_SEEN prompts in a random order those outside of part p: whoever decides on them has
+ * seen them, so that what seeing does cancels out. */
+static size_t seen_rows(const struct tune *tune, const uint32_t *order, size_t p,
+                        uint32_t *rows)
+{
+    size_t n = tune->outcomes->n < TUNE_SEEN ? tune->outcomes->n : TUNE_SEEN, kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (tune->part[order[i]] != p)
+            rows[kept++] = order[i];
+    return kept;
+}
+
+static enum fault_err shift_parts(struct tune *tune, struct trials *all,
+                                  struct trials *part, const uint32_t *order,
+                                  uint32_t *fit, uint32_t *rows, struct shifts *shifts,
+                                  struct fault *fault)
+{
+    size_t n = tune->outcomes->n;
+    enum fault_err err = FAULT_OK;
+
+    for (size_t p = 0; err == FAULT_OK && p < tune->folds; p++) {
+        size_t n_fit = n - part_rows(tune, p, fit, rows);
+        size_t n_rows = seen_rows(tune, order, p, rows);
+        struct fuser *fuser = NULL;
+
+        err = trials_build(part, tune->outcomes, fit, n_fit, &fuser, fault);
+        if (err == FAULT_OK)
+            err = trials_walk(part, fuser, rows, n_rows, &tune->bar, 1, 1, fault);
+        if (err == FAULT_OK)
+            add_pairs(shifts, &all->trial, &part->trial, rows, n_rows);
+        fuser_unref(fuser);
+    }
+    return err;
+}
+
+static enum fault_err find_shifts(struct tune *tune, struct fault *fault)
+{
+    size_t n = tune->outcomes->n;
+    struct trials *all = trials_new(tune->outcomes, &tune->curve_how),
+                  *part = trials_new(tune->outcomes, &tune->curve_how);
+    uint32_t *order = memory_new(n, sizeof(*order)), *fit = memory_new(n, sizeof(*fit)),
+             *rows = memory_new(n, sizeof(*rows));
+    struct shifts shifts = { 0 };
+    struct fuser *fuser = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        fit[i] = (uint32_t)i;
+    trial_order(n, tune->curve_how.seed, order);
+    size_t n_rows = seen_rows(tune, order, tune->folds, rows);
+    enum fault_err err = trials_build(all, tune->outcomes, fit, n, &fuser, fault);
+    if (err == FAULT_OK)
+        err = trials_walk(all, fuser, rows, n_rows, &tune->bar, 1, 1, fault);
+    if (err == FAULT_OK)
+        err = shift_parts(tune, all, part, order, fit, rows, &shifts, fault);
+    for (size_t l = 1; l < tune->curve_how.n_lambdas; l++) {
+        shift_of(&shifts.quality[l], (double)tune->folds, &tune->quality_shift[l - 1],
+                 &tune->quality_spread[l - 1]);
+        shift_of(&shifts.usd[l], (double)tune->folds, &tune->usd_shift[l - 1],
+                 &tune->usd_spread[l - 1]);
+    }
+    fuser_unref(fuser);
+    trials_free(all);
+    trials_free(part);
+    free(order);
+    free(fit);
+    free(rows);
+    return err;
 }
 
 enum fault_err tune_curve(struct tune *tune, const struct target *target, size_t model,
@@ -343,9 +465,15 @@ enum fault_err tune_curve(struct tune *tune, const struct target *target, size_t
 
     struct tune_attempt last = { .how = tune->curve_how, .trials = tune->curve };
     enum fault_err err = walk_parts(tune, &last, 1, fault);
+    if (err == FAULT_OK)
+        err = find_shifts(tune, fault);
     if (err != FAULT_OK)
         return err;
     flat = flat_new(tune, tune->curve, model);
+    flat.curve.quality_shift = tune->quality_shift;
+    flat.curve.usd_shift = tune->usd_shift;
+    flat.curve.quality_spread = tune->quality_spread;
+    flat.curve.usd_spread = tune->usd_spread;
     put_points(tune, &flat.curve);
     target_choose(target, &flat.curve, &tune->choice);
     flat_release(&flat);

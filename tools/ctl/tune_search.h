@@ -25,7 +25,9 @@
 
 #define TUNE_ATTEMPTS  32
 #define TUNE_RESAMPLES 200
-#define TUNE_FINE      11 /* lambdas between two of the coarse ones, where one is chosen */
+#define TUNE_SEEN                                                                        \
+    400 /* prompts by which the bundle of all is compared with those of parts */
+#define TUNE_FINE 11 /* lambdas between two of the coarse ones, where one is chosen */
 
 struct tune_attempt {
     struct trial_how how;
@@ -55,6 +57,8 @@ struct tune {
     uint8_t fixed[MEASURES_POINTS]; /* the best fixed expert at each lambda */
     struct trial_how curve_how;
     struct trials *curve; /* owned, or NULL */
+    double quality_shift[MEASURES_POINTS], usd_shift[MEASURES_POINTS];   /* target.h */
+    double quality_spread[MEASURES_POINTS], usd_spread[MEASURES_POINTS]; /* likewise */
     struct target_choice choice;
 };
 

@@ -332,3 +332,24 @@ def test_a_new_expert_is_asked_first_where_the_others_disagree(run, tmp_path):
     assert sum(one.asked for one in old.values()) == before
     wrong = frugalctl(*words, "--experts", "good", check=False)
     assert wrong.returncode == 2 and "exclude each other" in wrong.err
+
+
+@pytest.mark.parametrize("trouble", ["status=500", "status=502", "cut_after=2", "cut_head=1", "malformed_at=0"])
+def test_what_trouble_may_have_cost_stays_below_the_limit(tmp_path, experts, trouble):
+    """The expert bills whatever it makes of a call; each attempt counts at its worst case."""
+    (tmp_path / "config.json").write_text(json.dumps(config(
+        {"bad": expert(experts.url, model=f"script:chunks=20,bill_all=1,{trouble}")})))
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(question) + "\n" for question in QUESTIONS))
+    ran = frugalctl("calibrate", "--config", tmp_path / "config.json", "--prompts", tmp_path / "prompts.jsonl", "--store",
+                    tmp_path / "calib.db", "--max-usd", "0.0009", "--max-output-tokens", "30", "--attempts", "2", "--json",
+                    check=False)
+    assert ran.returncode == 1
+    said = json.loads(ran.out)
+    bills(experts)
+    billed = sum(invoice["prompt_tokens"] * 1e-6 + invoice["completion_tokens"] * 2e-6
+                 for invoice in get(experts, "/invoices?after=0")["invoices"])
+    with sqlite3.connect(tmp_path / "calib.db") as db:
+        noted = db.execute("SELECT sum(bound_pico) FROM spending").fetchone()[0] / 1e12
+    db.close()
+    assert 0 < billed <= said["spent_bound_usd"] + 1e-12 <= 0.0009 + 1e-12
+    assert noted == pytest.approx(said["spent_bound_usd"])

@@ -281,16 +281,18 @@ static void call_lost(struct call *call)
 static void call_refused(struct call *call, unsigned status)
 {
     bool again = status == 408 || status == 409 || status == 429 || status >= 500;
+    bool unbilled = (status >= 400 && status < 500 && status != 408) || status == 503 ||
+                    status == 529; /* adr/0008 */
 
     reply_refusal(call->body.failed ? STR("") : buf_str(&call->body), status, call->error,
                   sizeof(call->error));
-    purse_release(&call->asker->purse, &call->hold); /* an error is not billed */
+    if (unbilled)
+        purse_release(&call->asker->purse, &call->hold);
+    else
+        call_lost(call);
     if (status == 401 || status == 403 || status == 404)
         give_up(call->asker, call->question.expert, call->error);
-    if (again)
-        call_again(call);
-    else
-        call_fail(call);
+    (again ? call_again : call_fail)(call);
 }
 
 static void on_done(void *arg, const struct http_result *result)

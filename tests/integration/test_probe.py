@@ -216,3 +216,17 @@ def test_an_endpoint_that_answers_nothing_is_an_error_with_its_words(run):
     ran = probe(served(run, chat=scripts.refuse(500, "out of order")).url, check=False)
     assert ran.returncode == 1 and "neither answers nor embeds" in ran.err and "out of order" in ran.err
     assert ran.out == ""
+
+
+def test_an_expert_is_added_to_a_configuration_and_nothing_else_is_changed(run, tmp_path):
+    path = tmp_path / "frugal.json"
+    path.write_text('{"workers": 1, "experts": {},\n "log_level":  "info"}')
+    upstream = served(run)
+    assert "the old one is" in probe(upstream.url, "--name", "first", "--add", path).out
+    probe(upstream.url, "--name", "second", "--add", path)
+    text = path.read_text()
+    assert text.startswith('{"workers": 1, "experts": {') and text.endswith('},\n "log_level":  "info"}')
+    assert list(json.loads(text)["experts"]) == ["first", "second"] and len(list(tmp_path.glob("*.bak"))) == 2
+    assert run_frugald("--check-config", config=text).returncode == 0
+    again = probe(upstream.url, "--name", "first", "--add", path, check=False)
+    assert again.returncode == 1 and "--name" in again.err and path.read_text() == text

@@ -12,12 +12,13 @@
 #include "tools/ctl/memory.h"
 #include "tools/ctl/price_form.h"
 #include "tools/ctl/report.h"
+#include "tools/ctl/textfile.h"
 
 #define MODELS_SHOWN 40
 
 struct probe_options {
     const char *model, *embedding_model, *key_env, *key_header, *name;
-    const char *usd_per_hour, *prices;
+    const char *usd_per_hour, *prices, *add;
     struct option_list price;
     int64_t timeout_s;
     bool free, images, dry_run, json;
@@ -342,6 +343,22 @@ static void print_found(const struct probe *probe)
     (void)fprintf(stderr, "\n");
 }
 
+static enum fault_err add_to(const char *path, struct str block, struct fault *fault)
+{
+    char *backup = NULL;
+    struct buf text;
+
+    buf_init(&text, CONFIG_MAX_FILE);
+    enum fault_err err = probe_add(path, block, &text, fault);
+    if (err == FAULT_OK)
+        err = textfile_replace(path, buf_str(&text), &backup, fault);
+    if (err == FAULT_OK)
+        (void)printf("%s has it now, the old one is %s\n", path, backup);
+    buf_release(&text);
+    free(backup);
+    return err;
+}
+
 static enum fault_err look(struct probe *probe, const struct probe_options *options,
                            struct fault *fault)
 {
@@ -363,7 +380,10 @@ static enum fault_err look(struct probe *probe, const struct probe_options *opti
         print_json(probe, buf_str(&block));
     } else if (err == FAULT_OK) {
         print_found(probe);
-        (void)fwrite(block.p, 1, block.n, stdout);
+        if (options->add != NULL)
+            err = add_to(options->add, buf_str(&block), fault);
+        else
+            (void)fwrite(block.p, 1, block.n, stdout);
     }
     buf_release(&block);
     return err;
@@ -476,6 +496,13 @@ static const struct option_spec specs[] = {
       .offset = offsetof(struct probe_options, timeout_s),
       .min = 1,
       .max = 3600 },
+    { .name = "add",
+      .kind = OPTION_TEXT,
+      .value = "FILE",
+      .help = "put the expert into this configuration instead of printing it; the old "
+              "file is "
+              "kept beside it",
+      .offset = offsetof(struct probe_options, add) },
     { .name = "dry-run",
       .kind = OPTION_FLAG,
       .help = "say what would be asked, and ask for nothing but the list of models",

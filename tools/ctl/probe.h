@@ -104,6 +104,10 @@ bool probe_ask(const struct probe_settings *settings, struct probe_found *found,
 void probe_note(struct probe_found *found, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The file's text with the expert of a block behind those that it has, every other byte as it was.
+ * FAULT_CONFIG: the file has no object `experts`, has that expert, or is no JSON. */
+NODISCARD enum fault_err probe_add(const char *path, struct str block, struct buf *out,
+                                   struct fault *fault);
 /* {"experts": {NAME: {...}}}, indented, checked by the configuration's own reader.
  * FAULT_CONFIG: the reader does not take it. */
 NODISCARD enum fault_err probe_block(const struct probe_settings *settings,

@@ -6,6 +6,7 @@
 #include "gateway/domain/ability.h"
 #include "gateway/domain/adapt.h"
 #include "tools/ctl/probe.h"
+#include "tools/ctl/textfile.h"
 
 static void put_words(struct buf *out, const char *key, const char *const *words,
                       size_t n, uint32_t mask)
@@ -145,4 +146,62 @@ enum fault_err probe_block(const struct probe_settings *settings,
                          config_error_text(&error, line, sizeof line));
     config_unref(config);
     return FAULT_OK;
+}
+
+/* Where a further member goes: behind the last value, or behind the opening brace. */
+static const char *end_of(struct jread_value object, const char *name, bool *ret_first,
+                          bool *ret_known)
+{
+    struct jread_iter it = jread_iter(object);
+    const char *end = object.raw.p + 1;
+    struct jread_value key, value;
+
+    *ret_first = true;
+    *ret_known = false;
+    while (jread_next_member(&it, &key, &value)) {
+        *ret_known = *ret_known || jread_string_is(key, name);
+        *ret_first = false;
+        end = value.raw.p + value.raw.n;
+    }
+    return end;
+}
+
+enum fault_err probe_add(const char *path, struct str block, struct buf *out,
+                         struct fault *fault)
+{
+    struct jread_value root, added, experts, key, expert;
+    bool first, known;
+    struct buf file, name;
+    enum fault_err err = textfile_read(path, CONFIG_MAX_FILE, &file, fault);
+
+    buf_init(&name, CONFIG_MAX_NAME + 1);
+    if (err == FAULT_OK && (!jread_parse(buf_str(&file), JREAD_MAX_DEPTH, &root) ||
+                            !jread_parse(block, JREAD_MAX_DEPTH, &added)))
+        err = fault_set(fault, FAULT_CONFIG, "'%s' is no JSON", path);
+    if (err == FAULT_OK && jread_get(root, "experts").type != JREAD_MAP)
+        err = fault_set(fault, FAULT_CONFIG,
+                        "'%s' has no object 'experts': it begins with {\"experts\": {}}",
+                        path);
+    if (err == FAULT_OK) {
+        struct jread_iter it = jread_iter(jread_get(added, "experts"));
+
+        experts = jread_get(root, "experts");
+        (void)jread_next_member(&it, &key, &expert);
+        (void)jread_put_string(key, CONFIG_MAX_NAME, &name);
+        buf_putf(&name, "%c", 0);
+        const char *end = end_of(experts, name.p, &first, &known);
+        size_t before = (size_t)(end - file.p);
+
+        buf_put_str(out, str_first(buf_str(&file), before));
+        buf_putf(out, "%s\n    " STR_FMT ": " STR_FMT, first ? "" : ",", STR_ARG(key.raw),
+                 STR_ARG(expert.raw));
+        buf_put(out, first ? "\n  " : "");
+        buf_put_str(out, str_skip(buf_str(&file), before));
+        if (known)
+            err = fault_set(fault, FAULT_CONFIG,
+                            "'%s' has an expert '%s': take another --name", path, name.p);
+    }
+    buf_release(&name);
+    buf_release(&file);
+    return err;
 }

@@ -329,6 +329,7 @@ static enum MHD_Result start(struct job *job)
     struct request_error error = { .status = 413 };
     enum MHD_Result result = MHD_NO;
     request_init(&request);
+    request.aliases = job->lane->aliases;
     const char *body = job->body.n > 0 ? job->body.p : "";
     int refused = 413;
     if (job->body.failed)
@@ -370,9 +371,18 @@ out:
     return result;
 }
 
-static void put_models(struct buf *out)
+static void put_models(const struct aliases *aliases, struct buf *out)
 {
     buf_put(out, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < aliases_count(aliases); i++) {
+        buf_put(out, i > 0 ? ",{\"id\":" : "{\"id\":");
+        buf_put_json(out, str_of(aliases_name(aliases, i)));
+        buf_put(out, ",\"object\":\"model\",\"created\":0,\"owned_by\":\"library\"}");
+    }
+    if (aliases != NULL) {
+        buf_put(out, "]}\n");
+        return;
+    }
     for (size_t e = 0; e < n_experts; e++)
         buf_putf(out,
                  "{\"id\":\"%s\",\"object\":\"model\",\"created\":0,\"owned_by\":"
@@ -404,7 +414,7 @@ enum MHD_Result job_answer(struct job *job)
                       (uint64_t)play_request(job->play)->script.first_ms * 1000;
         return answer_play(job);
     case MODELS:
-        put_models(&job->out);
+        put_models(job->lane->aliases, &job->out);
         return queue_out(job, 200, "application/json");
     case HEALTH:
         buf_put(&job->out, "{\"status\":\"ok\"}\n");

@@ -101,13 +101,15 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
 }
 
 enum err lane_new(int listen_fd, struct stats *stats, struct invoices *invoices,
-                  uint64_t first, uint64_t stride, struct lane **ret_lane)
+                  const struct aliases *aliases, uint64_t first, uint64_t stride,
+                  struct lane **ret_lane)
 {
     struct lane *lane = calloc(1, sizeof *lane);
     if (lane == NULL || loop_new(&lane->loop) != LOOP_OK)
         goto failed;
     lane->stats = stats;
     lane->invoices = invoices;
+    lane->aliases = aliases;
     lane->number = first;
     lane->stride = stride;
     lane->run = (struct loop_task){ .fn = on_run, .arg = lane };

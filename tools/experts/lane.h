@@ -17,6 +17,7 @@
 
 #include "gateway/base/err.h"
 #include "gateway/io/loop.h"
+#include "tools/experts/alias.h"
 #include "tools/experts/stats.h"
 
 struct job;
@@ -25,14 +26,15 @@ struct job;
 struct lane {
     struct loop *loop;
     struct MHD_Daemon *daemon;
-    struct loop_watch readable; /* the daemon's epoll descriptor */
-    struct loop_task run;       /* MHD_run at the end of the turn */
-    struct stats *stats;        /* shared */
-    struct invoices *invoices;  /* shared; NULL: none are written */
-    struct job *waiting;        /* list of suspended jobs */
-    bool closing;               /* no job may wait any more */
-    uint64_t number;            /* of the last job; starts at the lane's own offset */
-    uint64_t stride;            /* lanes count in turns, so that numbers are unique */
+    struct loop_watch readable;    /* the daemon's epoll descriptor */
+    struct loop_task run;          /* MHD_run at the end of the turn */
+    struct stats *stats;           /* shared */
+    struct invoices *invoices;     /* shared; NULL: none are written */
+    const struct aliases *aliases; /* shared; NULL: none */
+    struct job *waiting;           /* list of suspended jobs */
+    bool closing;                  /* no job may wait any more */
+    uint64_t number;               /* of the last job; starts at the lane's own offset */
+    uint64_t stride;               /* lanes count in turns, so that numbers are unique */
 };
 
 /* A client's connection, from accept to close. */
@@ -45,7 +47,8 @@ struct caller {
 
 /* listen_fd is taken, also on failure. */
 NODISCARD enum err lane_new(int listen_fd, struct stats *stats, struct invoices *invoices,
-                            uint64_t first, uint64_t stride, struct lane **ret_lane);
+                            const struct aliases *aliases, uint64_t first,
+                            uint64_t stride, struct lane **ret_lane);
 void lane_run(struct lane *lane);  /* until lane_stop() */
 void lane_stop(struct lane *lane); /* any thread */
 void lane_free(struct lane *lane); /* takes NULL; the lane is not running any more */

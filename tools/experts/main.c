@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "tools/experts/alias.h"
 #include "tools/experts/question.h"
 #include "tools/experts/script.h"
 #include "tools/experts/service.h"
@@ -84,9 +85,10 @@ static int serve(int argc, char **argv)
 {
     struct option options[] = { { "--listen", "127.0.0.1:0" },
                                 { "--threads", "1" },
-                                { "--invoices", "0" } };
+                                { "--invoices", "0" },
+                                { "--as", "" } };
     double threads = 1, invoices = 0;
-    if (read_options(argc, argv, options, 3) != 0 ||
+    if (read_options(argc, argv, options, 4) != 0 ||
         read_number(&options[1], 1, SERVICE_THREADS_MAX, &threads) != 0 ||
         read_number(&options[2], 0, 1, &invoices) != 0)
         return EXIT_USAGE;
@@ -100,10 +102,15 @@ static int serve(int argc, char **argv)
     struct sigaction ignore = { .sa_handler = SIG_IGN };
     (void)sigaction(SIGPIPE, &ignore, NULL);
     struct service *service = NULL;
+    struct aliases *aliases = NULL;
     char error[256];
-    if (service_new(options[0].value, (int)threads, invoices > 0, &service, error,
-                    sizeof error) != ERR_OK) {
+    if (options[3].value[0] != 0 &&
+        aliases_new(options[3].value, &aliases, error, sizeof error) != ERR_OK)
+        return complain("option '--as': %s", error);
+    if (service_new(options[0].value, (int)threads, invoices > 0, aliases, &service,
+                    error, sizeof error) != ERR_OK) {
         (void)complain("%s", error);
+        aliases_free(aliases);
         return EXIT_FAILURE;
     }
     (void)printf("listening on %s\n", service_address(service));
@@ -111,6 +118,7 @@ static int serve(int argc, char **argv)
     int got = 0;
     (void)sigwait(&ends, &got);
     service_free(service);
+    aliases_free(aliases);
     return EXIT_SUCCESS;
 }
 
@@ -155,9 +163,11 @@ static int help(int argc, char **argv);
 static int version(int argc, char **argv);
 
 static const struct command commands[] = {
-    { "serve", "[--listen ADDR:PORT] [--threads N] [--invoices 1]",
+    { "serve",
+      "[--listen ADDR:PORT] [--threads N] [--invoices 1] [--as 'NAME=MODEL ...']",
       "the experts over the OpenAI API; port 0 draws a free one, told on stdout; with "
-      "invoices, GET /invoices tells what each request would be billed",
+      "invoices, GET /invoices tells what each request would be billed; with --as the "
+      "models below, scripts included, are served under these names",
       serve },
     { "questions", "[--n N] [--seed S] [--mixed SHARE] [--skip M]",
       "N questions with references as JSON lines; the same seed, the same questions",

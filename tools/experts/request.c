@@ -122,17 +122,18 @@ static int read_model(struct request *request, const struct fields *fields,
                       "'model' must be a string of less than %d "
                       "bytes",
                       REQUEST_MODEL_BYTES);
-    if (script_named(model)) {
+    const char *known = aliases_find(request->aliases, model);
+    if (script_named(known)) {
         char text[REQUEST_MODEL_BYTES + 64];
-        if (script_parse(model, &request->script, text, sizeof text) != NULL)
+        if (script_parse(known, &request->script, text, sizeof text) != NULL)
             return refuse(error, 400, NULL, "model", "%s", text);
         return 0;
     }
     const bool embeddings = request->api == REQUEST_EMBEDDINGS;
-    if (embeddings && strcmp(model, EMBED_MODEL) == 0)
+    if (embeddings && strcmp(known, EMBED_MODEL) == 0)
         return 0;
     if (!embeddings)
-        request->expert = expert_find(model, strlen(model));
+        request->expert = expert_find(known, strlen(known));
     if (request->expert != NULL)
         return 0;
     return refuse(error, 404, "model_not_found", "model", "no model '%s' here", model);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "gateway/base/buf.h"
+#include "tools/experts/alias.h"
 #include "tools/experts/expert.h"
 #include "tools/experts/script.h"
 
@@ -38,6 +39,7 @@ struct request_error {
 };
 
 struct request {
+    const struct aliases *aliases; /* borrowed; NULL: none. Set before request_read */
     enum request_api api;
     char model[REQUEST_MODEL_BYTES];
     const struct expert *expert; /* NULL: scripted */

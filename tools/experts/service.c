@@ -18,7 +18,8 @@
 struct service {
     char address[NI_MAXHOST + NI_MAXSERV + 4];
     struct stats *stats;
-    struct invoices *invoices; /* NULL: none */
+    struct invoices *invoices;     /* NULL: none */
+    const struct aliases *aliases; /* borrowed; NULL: none */
     int n_lanes, n_running;
     struct lane *lanes[SERVICE_THREADS_MAX];
     pthread_t threads[SERVICE_THREADS_MAX];
@@ -104,7 +105,7 @@ static enum err open_lanes(struct service *service, const struct addrinfo *where
             }
             name_address(service, (struct sockaddr *)&address, bytes);
         }
-        if (lane_new(fd, service->stats, service->invoices, (uint64_t)l,
+        if (lane_new(fd, service->stats, service->invoices, service->aliases, (uint64_t)l,
                      (uint64_t)threads, &service->lanes[l]) != ERR_OK)
             return ERR_IO;
         service->n_lanes++;
@@ -113,7 +114,8 @@ static enum err open_lanes(struct service *service, const struct addrinfo *where
 }
 
 enum err service_new(const char *listen, int threads, bool invoices,
-                     struct service **ret_service, char *error, size_t error_bytes)
+                     const struct aliases *aliases, struct service **ret_service,
+                     char *error, size_t error_bytes)
 {
     struct addrinfo *where = NULL;
     enum err err = ERR_OK;
@@ -125,6 +127,7 @@ enum err service_new(const char *listen, int threads, bool invoices,
         goto out;
     }
     service->stats = stats;
+    service->aliases = aliases;
     service->invoices = invoices ? invoices_new() : NULL;
     if (invoices && service->invoices == NULL) {
         err = fail(error, error_bytes, "out of memory");

@@ -25,8 +25,11 @@
 
 struct service;
 
-/* invoices: whether they are written. */
+struct aliases;
+
+/* invoices: whether they are written. aliases: borrowed while the service lives; NULL: none. */
 NODISCARD enum err service_new(const char *listen, int threads, bool invoices,
+                               const struct aliases *aliases,
                                struct service **ret_service, char *error,
                                size_t error_bytes);
 const char *service_address(const struct service *service); /* "127.0.0.1:43121" */

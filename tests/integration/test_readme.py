@@ -1,7 +1,6 @@
 """What the README and the examples say works as written."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -9,10 +8,11 @@ import subprocess
 import pytest
 
 from harness import BUILD, PATIENCE, config, expert, run_frugald, scripts
+from harness.documents import marked, run_shell
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^<!-- test -->\n```sh\n(.*?)^```$", README, re.M | re.S)
+BLOCKS = marked(README)
 EXAMPLES = sorted(path.name for path in (ROOT / "config").glob("*.json") if "schema" not in path.name
                   and "dashboard" not in path.name)
 
@@ -24,13 +24,9 @@ def test_the_readme_has_examples_to_run():
 @pytest.mark.parametrize("n", range(len(BLOCKS)))
 def test_an_example_of_the_readme_runs(run, n):
     gateway = run.gateway(config({"small": expert(run.expert(scripts.answer("It is 391.")))}))
-    bin_of_venv = ROOT / "build" / "venv" / "bin"
-    ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", BLOCKS[n]], capture_output=True, text=True, timeout=PATIENCE,
-        stdin=subprocess.DEVNULL, env={"PATH": f"{bin_of_venv}:{os.environ['PATH']}",
-                                       "GATEWAY_URL": f"http://127.0.0.1:{gateway.port}"})
-    assert ran.returncode == 0, ran.stderr
-    assert "391" in ran.stdout if "/v1/route" not in BLOCKS[n] else "small" in ran.stdout, ran.stdout
+    ran = run_shell(BLOCKS[n], env={"GATEWAY_URL": f"http://127.0.0.1:{gateway.port}"})
+    assert ran.returncode == 0, ran.err
+    assert "391" in ran.out if "/v1/route" not in BLOCKS[n] else "small" in ran.out, ran.out
     assert gateway.log.wait(event="request")["result"] == "ok"
 
 

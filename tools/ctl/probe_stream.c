@@ -48,5 +48,7 @@ void probe_read_stream(const struct probe_answer *answer,
                                   : (double)streamed.n_contents;
     if (streamed.n_contents > 1 && tokens > 1 && last_ms > streamed.first_ms)
         streamed.tokens_per_second = (tokens - 1) * 1000 / (last_ms - streamed.first_ms);
+    else if (streamed.n_contents > 0 && last_ms > 0)
+        streamed.tokens_per_second = tokens * 1000 / last_ms;
     *ret_streamed = streamed;
 }

@@ -15,7 +15,9 @@ struct probe_streamed {
 };
 
 /* Of an answer in server-sent events of chat completions. The speed is that of the tokens behind
- * the first content, over the time from it to the last; without usage an event is a token. */
+ * the first content, over the time from it to the last; of an answer that came in one
+ * piece that of all tokens over all of the time, which is slower. Without usage an event is a
+ * token. */
 void probe_read_stream(const struct probe_answer *answer,
                        struct probe_streamed *ret_streamed);
 

@@ -66,9 +66,9 @@ def write_log(path, n=300, seed=5, model="large", answer=None, **more):
     return lines
 
 
-def write_litellm(path, n=300, seed=5, group="large", model="gpt-4o", answer=lambda line: "No."):
-    """The same as LiteLLM's spend log."""
-    lines = lines_of(n, seed)
+def write_litellm(path, n=300, seed=5, group="large", model="gpt-4o", answer=lambda line: "No.", lines=None):
+    """The same as LiteLLM's spend log; of other lines, where they are given."""
+    lines = lines or lines_of(n, seed)
     with path.open("w") as out:
         for number, line in enumerate(lines):
             out.write(json.dumps({

@@ -141,7 +141,7 @@ def test_a_store_that_is_none_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("group, commands", [("keys", ["add", "list", "show", "limit", "rotate", "revoke", "hash"]),
-                                             ("eval", ["routing", "classification"])])
+                                             ("eval", ["routing", "compare", "classification"])])
 @pytest.mark.parametrize("how", [("{}", "--help"), ("{}", "-h"), ("help", "{}"), ("--help", "{}")], ids=" ".join)
 def test_help_for_a_group_lists_its_commands(group, commands, how):
     ran = frugalctl(*(word.format(group) for word in how))

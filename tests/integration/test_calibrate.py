@@ -9,15 +9,17 @@ import itertools
 import json
 import os
 import pathlib
+import pty
 import random
 import signal
 import sqlite3
 import subprocess
+import termios
 import urllib.request
 
 import pytest
 
-from harness import BUILD, PATIENCE, Experts, config, eventually, expert, frugalctl, scripts
+from harness import BUILD, PATIENCE, Experts, Gate, config, eventually, expert, frugalctl, scripts
 from test_ctl import QUESTIONS as QUESTIONS_OF_SUMS
 from test_ctl import prepared, right
 
@@ -174,6 +176,32 @@ def test_killed_with_the_process_that_asks(tmp_path, experts):
         assert (again["answered"], again["missing"]) == (said["in_doubt"], 0)
         assert sum(count > 1 for count in bills(served).values()) <= said["in_doubt"]
         assert rows(folder) == whole
+
+
+def test_a_terminal_shows_progress_and_its_interrupt_comes_once(run, tmp_path):
+    """Also where the terminal stops who writes to it from the background."""
+    gate = Gate()
+    slow = run.expert(lambda call: (call.wait(gate), right(call)))
+    words = [*prepared(tmp_path, {"slow": slow}, QUESTIONS_OF_SUMS), "--concurrency", "3"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(BUILD / "frugalctl", ["frugalctl", *map(str, words)])
+    modes = termios.tcgetattr(terminal)
+    modes[3] |= termios.TOSTOP
+    termios.tcsetattr(terminal, termios.TCSANOW, modes)
+    slow.call(3)
+    os.write(terminal, b"\x03")
+    seen = b""
+    while b"stopping: waiting for 3" not in seen:
+        seen += os.read(terminal, 4096)
+    gate.open()
+    with contextlib.suppress(OSError):  # the terminal is closed at the end
+        while more := os.read(terminal, 4096):
+            seen += more
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    os.close(terminal)
+    assert b"asking [" in seen and b"/30  $" in seen and b"3 now for" in seen
+    assert slow.asked == 3
 
 
 def test_two_runs_for_one_store_wait_for_each_other(tmp_path, experts):

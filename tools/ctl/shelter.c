@@ -75,7 +75,8 @@ enum fault_err shelter_enter(struct fault *fault)
         return fault_set(fault, FAULT_IO, "cannot start a process: %s", strerror(errno));
     if (child > 0)
         stay_behind(child);
-    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || sigaction(SIGPIPE, &ignore, NULL) != 0)
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || sigaction(SIGPIPE, &ignore, NULL) != 0 ||
+        sigaction(SIGTTOU, &ignore, NULL) != 0)
         return fault_set(fault, FAULT_IO, "cannot be told of a kill: %s",
                          strerror(errno));
     if (getppid() != parent)

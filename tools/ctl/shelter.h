@@ -14,7 +14,8 @@
  * to stop as by Ctrl-C: it waits for what is in flight, keeps it and ends. What kills both
  * at once (the machine, a container's end) leaves marks, phase.h.
  *
- * The child ignores SIGPIPE: nobody may be reading what it says. Linux only (prctl).
+ * The child ignores SIGPIPE, since nobody may be reading what it says, and SIGTTOU, since the
+ * terminal is in the hands of the parent's process group. Linux only (prctl).
  */
 #ifndef TOOLS_CTL_SHELTER_H
 #define TOOLS_CTL_SHELTER_H

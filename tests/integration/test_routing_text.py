@@ -148,3 +148,25 @@ def test_a_bundle_whose_texts_this_program_makes_otherwise_is_refused(run, store
     ran = frugalctl("route", "--config", path, POEM, check=False)
     assert ran.returncode == 1
     assert "makes other texts" in ran.err and "frugalctl build" in ran.err
+
+
+def test_bundles_of_two_rules_are_compared_each_by_its_own_and_tune_builds_by_one(templated, tmp_path):
+    lines = [json.loads(line) for line in (templated.folder / "data" / "prompts.jsonl").read_text().splitlines()]
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("models.json", "quality.csv", "cost.csv"):
+        (data / name).write_bytes((templated.folder / "data" / name).read_bytes())
+    for number, line in enumerate(lines):
+        line["split"] = "dev" if number % 10 < 2 else "calib"
+    (data / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    store = tmp_path / "calib.db"
+    frugalctl("import", data, "--store", store)
+    for name, more in (("whole", []), ("stripped", ["--strip-common-prefix"])):
+        frugalctl("build", "--store", store, "--split", "calib", "--out", tmp_path / f"{name}.frugal",
+                  "--embedders", "lexical", *more)
+    said = json.loads(frugalctl("eval", "compare", tmp_path / "whole.frugal", tmp_path / "stripped.frugal", "--store", store,
+                                "--value-usd", "0.001", "--json").out)
+    assert said["rows"] == 100
+    frugalctl("tune", "--store", store, "--out", tmp_path / "tuned.frugal", "--embedders", "lexical",
+              "--strip-common-prefix", "--k", "80", "--prior", "30", "--switch-z", "1", "--fold", "2")
+    assert b"text@1;strip=" in (tmp_path / "tuned.frugal").read_bytes()

@@ -282,8 +282,13 @@ static enum fault_err decide(struct comparing *comparing, struct fault *fault)
 {
     progress_init(&comparing->bar, "deciding", 1);
     enum fault_err err =
-        trials_walk(comparing->older.trials, comparing->older.fuser, comparing->rows,
-                    comparing->n_rows, &comparing->bar, 0, 0.5, fault);
+        material_cut(&comparing->material, comparing->older.bundle, fault);
+    if (err == FAULT_OK)
+        err =
+            trials_walk(comparing->older.trials, comparing->older.fuser, comparing->rows,
+                        comparing->n_rows, &comparing->bar, 0, 0.5, fault);
+    if (err == FAULT_OK)
+        err = material_cut(&comparing->material, comparing->newer.bundle, fault);
     if (err == FAULT_OK)
         err =
             trials_walk(comparing->newer.trials, comparing->newer.fuser, comparing->rows,

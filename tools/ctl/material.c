@@ -9,6 +9,9 @@
 #include "gateway/domain/price.h"
 #include "tools/ctl/memory.h"
 #include "tools/ctl/network.h"
+#include "tools/ctl/question.h"
+#include "tools/ctl/recut.h"
+#include "tools/ctl/text_rule.h"
 
 /* -- which prompts and which experts ----------------------------------------------------------- */
 
@@ -87,6 +90,68 @@ static void take_prices(struct material *material)
     }
 }
 
+/* -- texts --------------------------------------------------------------------------------------- */
+
+/* The store's own, by the rule that is wished for. */
+static enum fault_err cut_store(struct material *material, struct fault *fault)
+{
+    const struct material_wish *wish = &material->wish;
+    struct routing_rule rule = { .strip = NULL };
+    size_t n_cut = 0;
+    enum fault_err err = text_rule_make(material->store, &material->splits, wish->rule,
+                                        wish->strip, &rule, fault);
+
+    if (err == FAULT_OK)
+        err = recut_prompts(material->store, &material->splits, &rule, &n_cut, fault);
+    routing_rule_release(&rule);
+    return err;
+}
+
+static enum fault_err cut_row(struct outcomes_row *row, const struct routing_rule *rule,
+                              bool remote, struct fault *fault)
+{
+    struct question *question = NULL;
+    enum fault_err err = question_new(NULL, row->messages, 0, &question, fault);
+
+    if (err == FAULT_OK)
+        err = question_cut(question, rule, fault);
+    if (err == FAULT_OK) {
+        struct str text = question_text(question);
+        if (remote && !str_is(text, row->text))
+            err =
+                fault_set(fault, FAULT_INPUT,
+                          "the store's texts are not by the bundle's rule '%s', and the "
+                          "vectors of its remote embedders are of the store's: run "
+                          "`frugalctl build` by this rule on the store first",
+                          rule->version);
+        free(row->text);
+        row->text = memory_text_n(text.p, text.n);
+    }
+    question_free(question);
+    return err;
+}
+
+enum fault_err material_cut(struct material *material, const struct fuser_bundle *bundle,
+                            struct fault *fault)
+{
+    const char *stamp = fuser_bundle_text_version(bundle), *why = NULL;
+    struct routing_rule rule = { .strip = NULL };
+    struct str extra = { 0 };
+    bool remote = false;
+    enum fault_err err = FAULT_OK;
+
+    extra.p = fuser_bundle_text_extra(bundle, &extra.n);
+    if (routing_rule_of_bundle(str_of(stamp), extra, &rule, &why) != ERR_OK)
+        return fault_set(fault, FAULT_FUSER, "the bundle's texts are '%s', which is %s",
+                         stamp, why);
+    for (size_t e = 0; e < fuser_bundle_embedders(bundle); e++)
+        remote = remote || fuser_bundle_embedder(bundle, e)->kind == FUSER_REMOTE;
+    for (size_t i = 0; err == FAULT_OK && i < material->outcomes->n; i++)
+        err = cut_row(&material->outcomes->rows[i], &rule, remote, fault);
+    routing_rule_release(&rule);
+    return err;
+}
+
 enum fault_err material_open(struct material *material, const struct material_wish *wish,
                              struct fault *fault)
 {
@@ -107,6 +172,8 @@ enum fault_err material_open(struct material *material, const struct material_wi
         err = calib_open(wish->store, CALIB_EXISTING, &material->store, fault);
         if (err == FAULT_OK)
             err = take_splits(material, fault);
+        if (err == FAULT_OK && wish->rule != NULL)
+            err = cut_store(material, fault);
         if (err == FAULT_OK)
             err = outcomes_of_store(material->store, &material->splits, &models,
                                     &material->outcomes, &material->prompts, fault);

@@ -11,6 +11,9 @@
 #ifndef TOOLS_CTL_MATERIAL_H
 #define TOOLS_CTL_MATERIAL_H
 
+#include <stdbool.h>
+
+#include "fuser/fuser.h"
 #include "gateway/domain/config.h"
 #include "tools/ctl/calib.h"
 #include "tools/ctl/fault.h"
@@ -27,6 +30,10 @@ struct material_wish {
                                           prompts, or all */
     const char *split;
     const struct option_list *models; /* empty: all that are configured, or all */
+    /* Of a store: its texts are cut anew by this rule, where they are not by it already. rule NULL:
+     * they are taken as they are. strip: text_rule.h. */
+    const char *rule;
+    bool strip;
 };
 
 struct material {
@@ -52,6 +59,11 @@ NODISCARD enum fault_err material_embedder(struct material *material,
                                            int64_t *ret_pico,
                                            const struct trial_vectors **ret_vectors,
                                            struct fault *fault);
+/* Makes the texts again by the bundle's rule, in memory: whoever decides by a bundle reads prompts as it
+ * does. FAULT_INPUT: it has remote embedders, and their vectors in the store are of other texts. */
+NODISCARD enum fault_err material_cut(struct material *material,
+                                      const struct fuser_bundle *bundle,
+                                      struct fault *fault);
 void material_release(struct material *material); /* takes a zeroed one */
 
 #endif

@@ -89,6 +89,7 @@ static void take_row(struct outcomes *outcomes, const struct dataset *set, size_
         .id = memory_format("%s%s", prefix, prompt->id),
         .domain = prompt->domain == NULL ? NULL : memory_text(prompt->domain),
         .text = memory_text(prompt->text),
+        .messages = memory_text(prompt->messages),
         .input_tokens = ceil((double)prompt->characters / 4),
     };
     for (size_t j = 0; j < outcomes->n_models; j++)
@@ -214,6 +215,7 @@ void outcomes_free(struct outcomes *outcomes)
         free(outcomes->rows[i].id);
         free(outcomes->rows[i].domain);
         free(outcomes->rows[i].text);
+        free(outcomes->rows[i].messages);
     }
     for (size_t j = 0; j < outcomes->n_models; j++)
         free(outcomes->models[j]);

@@ -18,6 +18,7 @@
 
 struct outcomes_row {
     char *id, *domain, *text; /* domain: NULL for none */
+    char *messages;           /* what the text was cut out of: a JSON array */
     double input_tokens;
 };
 

@@ -63,6 +63,7 @@ static enum fault_err take_prompt(void *context, int64_t prompt,
         .id = memory_text(known->id),
         .domain = known->domain == NULL ? NULL : memory_text(known->domain),
         .text = memory_text(known->text),
+        .messages = memory_text(known->messages),
         .input_tokens = ceil((double)strlen(known->text) / 4),
     };
     return FAULT_OK;

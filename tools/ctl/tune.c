@@ -27,7 +27,8 @@
 
 struct tune_options {
     struct option_list fit, splits, models, embedders, ks, priors, zs;
-    const char *store, *config, *out, *policies, *by, *target;
+    const char *store, *config, *out, *policies, *by, *target, *routing_text;
+    bool strip;
     int64_t fold, seed, threads;
     bool json;
 };
@@ -69,6 +70,16 @@ static const struct option_spec tune_specs[] = {
           "with --store: only prompts of these splits; when absent 'calib', or all where "
           "there is no such split",
       AT(splits) },
+    { .name = "routing-text",
+      .kind = OPTION_TEXT,
+      .value = "RULE",
+      .help = "with --store: as of build",
+      .fallback = ROUTING_TEXT_VERSION,
+      AT(routing_text) },
+    { .name = "strip-common-prefix",
+      .kind = OPTION_FLAG,
+      .help = "with --store: as of build",
+      AT(strip) },
     { .name = "models",
       .kind = OPTION_LIST,
       .value = "NAMES",
@@ -211,7 +222,9 @@ static enum fault_err take_material(struct tuning *tuning, struct fault *fault)
                                   .folders = &options->fit,
                                   .splits = &options->splits,
                                   .split = "calib",
-                                  .models = &options->models };
+                                  .models = &options->models,
+                                  .rule = options->routing_text,
+                                  .strip = options->strip };
     enum fault_err err = material_open(&tuning->material, &wish, fault);
 
     tuning->outcomes = tuning->material.outcomes;
@@ -411,6 +424,8 @@ static enum fault_err write_bundle(struct tuning *tuning, json_t *evidence,
                                        .embedders = options->embedders,
                                        .splits = tuning->material.splits,
                                        .experts = options->models,
+                                       .routing_text = options->routing_text,
+                                       .strip = options->strip,
                                        .k = how.k,
                                        .prior = how.prior_rows,
                                        .seed = 1 };

@@ -5,7 +5,8 @@ import sqlite3
 
 import pytest
 
-from harness import expert, frugalctl, scripts
+from harness import config, expert, frugalctl, scripts
+from harness.promptlogs import write_litellm
 from test_import import imported, prompts, rows
 
 
@@ -133,3 +134,18 @@ def test_a_file_that_is_no_database_of_the_gateway_is_refused(tmp_path):
         db.execute("CREATE TABLE decisions (id TEXT)")
     ran = imported(tmp_path / "other.db", tmp_path / "calib.db", kind="decisions", check=False)
     assert ran.returncode == 1 and "not a database of the gateway" in ran.err
+
+
+def test_answers_of_a_log_are_graded_and_not_paid_for_again(run, tmp_path):
+    known, other = run.expert(scripts.answer("No.")), run.expert(scripts.answer("Yes."))
+    entries = {"known": expert(known), "other": expert(other)}
+    model = entries["known"]["generator"]["model"]
+    write_litellm(tmp_path / "log.jsonl", n=12, group="known", model=model)
+    imported(tmp_path / "log.jsonl", tmp_path / "calib.db", "--holdout", "0.2", kind="litellm")
+    with sqlite3.connect(tmp_path / "calib.db") as db:
+        db.execute("UPDATE prompts SET reference = 'No.', grade = 'exact'")
+    (tmp_path / "config.json").write_text(json.dumps(config(entries)))
+    frugalctl("calibrate", "--config", tmp_path / "config.json", "--store", tmp_path / "calib.db")
+    assert (known.asked, other.asked) == (0, 12)
+    assert set(rows(tmp_path / "calib.db", "SELECT e.name, quality FROM cells JOIN experts e USING (expert)")
+               ) == {("known", 1.0), ("other", 0.0)}

@@ -12,6 +12,7 @@
 #include "gateway/base/jput.h"
 #include "gateway/domain/ability.h"
 #include "gateway/domain/excluded.h"
+#include "gateway/domain/price.h"
 #include "gateway/domain/routing_text.h"
 #include "gateway/flow/record_parts.h"
 
@@ -27,6 +28,15 @@ static const char *const bound_words[] = {
 };
 
 /* -- the decision ------------------------------------------------------------------------ */
+
+/* Its price is of a machine that is paid by the hour. */
+static bool is_notional(const struct record *record, size_t expert)
+{
+    const struct config_prices *prices =
+        &record_config(record)->experts[expert].generator.prices;
+
+    return prices->n > 0 && price_at(prices, record->order->span.from_s)->hourly;
+}
 
 static void put_ranked(struct jput *j, const struct record *record,
                        const struct plan_choice *choice)
@@ -45,6 +55,8 @@ static void put_ranked(struct jput *j, const struct record *record,
                        : order_expected(record->order, choice->expert, tokens));
     jput_usd(j, "worst_usd",
              fits ? terms.worst_pico : order_least_worst(record->order, choice->expert));
+    if (is_notional(record, choice->expert))
+        jput_bool(j, "notional", true);
     jput_text(j, "prompt_bound", bound_words[order_bound(record->order, choice->expert)]);
     if (fits && terms.limit_tokens > 0)
         jput_int(j, "output_limit", terms.limit_tokens);

@@ -21,6 +21,12 @@ def test_a_token_of_a_machine_costs_its_share_of_the_hour(run):
     assert (shown["usd_per_million_input"], shown["usd_per_million_output"], shown["notional"]) == (0.05, 1.25, True)
 
 
+def test_a_record_says_whose_price_is_notional(run):
+    gateway = run.gateway(config({"own": hourly(run.expert()), "other": expert(run.expert())}))
+    said = gateway.post("/v1/route", {"model": "auto", "messages": [{"role": "user", "content": "Hello."}]}).json()
+    assert {row["expert"]: row.get("notional") for row in said["ranking"]} == {"own": True, "other": None}
+
+
 def test_a_ceiling_binds_a_machine_that_is_paid_by_the_hour(run):
     upstream = run.expert(scripts.answer(prompt=20, output=10))
     gateway = run.gateway(config({"own": hourly(upstream)}))

@@ -231,7 +231,9 @@ static void pause_for(struct exchange *x, uint64_t until_us)
 static bool wait_for_health(struct exchange *x)
 {
     const struct config_limits *limits = &exchange_config(x)->limits;
-    uint64_t now = loop_now_us(exchange_loop(x));
+    /* Not the loop's, which stands still for a turn: what failed in this turn, before this request
+     * came, would have failed since. */
+    uint64_t now = exchange_now_us();
     uint64_t until = now + pause_us(x, 0, now);
     uint64_t since = x->waits_us != 0 ? x->waits_us : now;
     uint64_t by = since + (uint64_t)limits->backoff_max_ms * 1000;

@@ -128,7 +128,9 @@ static const struct setting limit_settings[] = {
                 "connections of clients, all workers together"),
     LIMIT(in_flight, "2048", 1, 1e6, "requests under way, all workers together"),
     LIMIT(queue, "1024", 0, 1e6, "requests that wait for a place: 503 beyond"),
-    LIMIT(queue_ms, "1000", 1, 600000, "of waiting for a place, then 503"),
+    LIMIT(queue_ms, "1000", 1, 600000,
+          "of waiting for a place, then 503; a quarter of it while the queue is not "
+          "empty for so long"),
     LIMIT(bodies_bytes, "1073741824", 1048576, 1e12,
           "bodies of all requests: 503 beyond"),
     LIMIT(request_timeout_ms, "30000", 100, 3.6e6, "until a request is there as a whole"),

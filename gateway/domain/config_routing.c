@@ -58,9 +58,11 @@ static const struct setting when_settings[] = {
       .help =
           "'name=value', or 'name' for any value, of the request's tags or its key's" },
     { "regex", SETTING_TEXT, offsetof(struct rule_draft, regex),
-      .help = "found in the routing text (PCRE2)" },
+      .help = "found in the routing text (PCRE2, without backreferences and conditions "
+              "on groups)" },
     { "domain", SETTING_TEXT, offsetof(struct rule_draft, domain),
-      .help = "the prompt's, by the free evidence" },
+      .help = "the prompt's, by the free evidence: of routed requests alone, and who "
+              "names an expert is not bound by it" },
 };
 
 /* A list of names as a mask. */

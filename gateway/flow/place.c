@@ -17,8 +17,8 @@ static bool refuse(struct exchange *x)
         [METRIC_SHED_FULL] =
             "the gateway has too many requests in flight and in its queue",
         [METRIC_SHED_KEY] = "too many requests of this key wait already",
-        [METRIC_SHED_LATE] = "the gateway has too many requests in flight: none ended "
-                             "while this one waited",
+        [METRIC_SHED_LATE] = "the gateway has too many requests in flight: no place came "
+                             "free for this one in time",
         [METRIC_SHED_MEMORY] = "the gateway has too many requests in memory",
     };
 

@@ -718,9 +718,9 @@ def test_frugalctl_shows_every_endpoint(run):
     for _ in range(3):
         gateway.chat()
     admin = f"http://127.0.0.1:{gateway.admin_port}"
-    rows = frugalctl("experts", "--admin", admin).out.splitlines()
+    rows = frugalctl("experts", "--url", admin).out.splitlines()
     assert rows[0].split()[:3] == ["expert", "endpoint", "state"]
     down = next(row for row in rows if row.split()[:1] == ["first"])
     assert down.split()[1:3] == [first.url, "down"] and "failed" in down
-    told = json.loads(frugalctl("experts", "--admin", admin, "--json").out)
+    told = json.loads(frugalctl("experts", "--url", admin.removeprefix("http://"), "--json").out)
     assert [entry["state"] for entry in told["experts"]] == ["down", "ready"]

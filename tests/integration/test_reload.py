@@ -250,8 +250,8 @@ def test_frugalctl_reload_shows_versions_and_warnings(run):
     gateway = run.gateway(whole)
     whole["workers"] = 4
     gateway.write_config(whole)
-    table = frugalctl("reload", "--admin", gateway.admin_url()).out
-    told = json.loads(frugalctl("reload", "--json", "--admin", gateway.admin_url()).out)
+    table = frugalctl("reload", "--url", gateway.admin_url()).out
+    told = json.loads(frugalctl("reload", "--json", "--url", gateway.admin_url()).out)
     assert told["before"]["config"] in table and "configuration" in table
     assert "warning: " in table and "'workers'" in table
 
@@ -259,16 +259,16 @@ def test_frugalctl_reload_shows_versions_and_warnings(run):
 def test_frugalctl_reload_fails_with_the_reason(run):
     gateway = run.gateway(run.expert(scripts.answer()))
     gateway.write_config('{"experts": {}}')
-    ran = frugalctl("reload", "--admin", gateway.admin_url(), check=False)
+    ran = frugalctl("reload", "--url", gateway.admin_url(), check=False)
     assert ran.returncode == 1 and "config.json:1:" in ran.err and ran.out == ""
-    ran = frugalctl("reload", "--json", "--admin", gateway.admin_url(), check=False)
+    ran = frugalctl("reload", "--json", "--url", gateway.admin_url(), check=False)
     assert ran.returncode == 1 and json.loads(ran.out)["error"]["code"] == "reload_refused"
 
 
 def test_frugalctl_reload_says_that_nobody_is_there(tmp_path):
-    ran = frugalctl("reload", "--admin", f"unix:{tmp_path}/nobody.sock", check=False)
+    ran = frugalctl("reload", "--url", f"unix:{tmp_path}/nobody.sock", check=False)
     assert ran.returncode == 1 and "cannot" in ran.err
-    assert frugalctl("reload", "--admin", "nobody", check=False).returncode == 2
+    assert frugalctl("reload", "--url", "nobody", check=False).returncode == 2
 
 
 def test_only_the_main_thread_takes_signals(run, tmp_path):

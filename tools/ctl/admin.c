@@ -8,10 +8,10 @@
 
 #define AT(member) .offset = offsetof(struct admin_options, member)
 const struct option_spec admin_specs[ADMIN_SPECS] = {
-    { .name = "admin",
+    { .name = "url",
       .kind = OPTION_TEXT,
       .value = "URL",
-      .help = "its admin listener, as http://127.0.0.1:8081 or "
+      .help = "its admin listener, as http://127.0.0.1:8081, 127.0.0.1:8081 or "
               "unix:/run/frugal/admin.sock",
       .fallback = "http://127.0.0.1:8081",
       AT(admin) },

@@ -1,6 +1,8 @@
 /* network.c - what calibrate, build and route all set up before the first call. */
 #include "tools/ctl/network.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/ctl/memory.h"
@@ -39,6 +41,7 @@ enum fault_err network_listener(struct network *network, const char *listener,
 {
     struct http_settings settings = { .connections_max = 1 };
     const char *base = listener;
+    char *bare = NULL;
     enum fault_err err;
     size_t n;
 
@@ -47,10 +50,15 @@ enum fault_err network_listener(struct network *network, const char *listener,
         base = UNIX_BASE;
         if (settings.unix_path[0] != '/')
             return fault_set(fault, FAULT_USAGE, "'%s' has no absolute path", listener);
+    } else if (strstr(listener, "://") == NULL && strchr(listener, ':') != NULL) {
+        if (asprintf(&bare, "http://%s", listener) < 0)
+            return fault_set(fault, FAULT_IO, "out of memory");
+        base = bare;
     } else if (strncmp(listener, "http://", 7) != 0 &&
                strncmp(listener, "https://", 8) != 0) {
         return fault_set(fault, FAULT_USAGE,
-                         "'%s' is no http:// or https:// URL, and no unix:/path",
+                         "'%s' is no http:// or https:// URL, no host:port and no "
+                         "unix:/path",
                          listener);
     }
     n = strlen(base);
@@ -59,6 +67,7 @@ enum fault_err network_listener(struct network *network, const char *listener,
     err = init(network, settings, fault);
     if (err == FAULT_OK)
         *ret_base = memory_text_n(base, n);
+    free(bare);
     return err;
 }
 

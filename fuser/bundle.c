@@ -63,6 +63,9 @@ void fuser_bundle_unref(struct fuser_bundle *bundle)
     free(bundle->cells.input);
     free(bundle->cells.output);
     free(bundle->cells.latency);
+    free(bundle->cells.likely);
+    free(bundle->cells.worth);
+    free(bundle->fill);
     names_release(&bundle->ids);
     names_release(&bundle->domains);
     free(bundle->domain_of);
@@ -163,6 +166,14 @@ enum fuser_err bundle_derive(struct fuser_bundle *bundle)
             sum += (double)cells->input[i * cells->n_generators + g];
         bundle->mean_input[g] = sum / (double)cells->n;
     }
+    /* The means are needed to fill what is missing, and what is filled moves them. */
+    err = fill_cells(&bundle->cells, &bundle->prior, &bundle->fill);
+    if (!err && bundle->fill) {
+        prior_release(&bundle->prior);
+        err = prior_init(&bundle->prior, cells, bundle->domain_of, bundle->domains.n);
+    }
+    if (err)
+        return err;
     head_estimate_blind(bundle, INFINITY, bundle->blind);
     err = expect_evenly(bundle);
     bundle->settings.reach = reach_of(bundle);

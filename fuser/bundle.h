@@ -16,6 +16,7 @@
 #include "fuser/approx.h"
 #include "fuser/attached.h"
 #include "fuser/coarse.h"
+#include "fuser/fill.h"
 #include "fuser/head.h"
 #include "fuser/index.h"
 #include "fuser/lexical.h"
@@ -95,6 +96,7 @@ struct fuser_bundle {
     struct bundle_probe probes[FUSER_MAX_EMBEDDERS][FUSER_PROBES];
 
     struct prior prior;
+    struct fill *fill; /* of missing cells, derived, owned; NULL: none is missing */
     double mean_input[FUSER_MAX_GENERATORS];          /* tokens */
     struct head_estimate blind[FUSER_MAX_GENERATORS]; /* what is expected of any prompt */
     struct prior_mean even[FUSER_MAX_GENERATORS]; /* ... when any domain is as likely as

@@ -66,6 +66,12 @@ enum fuser_err fuser_new(struct fuser_bundle *bundle, const struct fuser_names *
     fuser->n_embedders = names->n_embedders;
     for (size_t i = 0; i < names->n_generators; i++)
         fuser->generator_in_bundle[i] = find_generator(bundle, names->generators[i]);
+    for (size_t i = 0; i < names->n_generators; i++)
+        fuser->lender_in_bundle[i] =
+            names->prior_like && names->prior_like[i] &&
+                    strcmp(names->prior_like[i], names->generators[i]) != 0
+                ? find_generator(bundle, names->prior_like[i])
+                : -1;
     for (size_t i = 0; i < names->n_embedders; i++)
         fuser->embedder_in_bundle[i] = find_embedder(bundle, names->embedders[i]);
     *ret_fuser = fuser;
@@ -100,6 +106,12 @@ bool fuser_knows_generator(const struct fuser *fuser, size_t generator)
 {
     assert(generator < fuser->n_generators);
     return fuser->generator_in_bundle[generator] >= 0;
+}
+
+bool fuser_lends_to(const struct fuser *fuser, size_t generator)
+{
+    assert(generator < fuser->n_generators);
+    return fuser->lender_in_bundle[generator] >= 0;
 }
 
 void fuser_embed(const struct fuser *fuser, size_t embedder, const char *text,

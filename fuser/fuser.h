@@ -267,6 +267,9 @@ struct fuser_names {
     size_t n_generators;
     const char *const *embedders; /* the configuration's embedders, in its order */
     size_t n_embedders;
+    /* Per generator one of the bundle that it is expected to be like while few or no rows know it, or NULL;
+     * the whole NULL: none is. A name that the bundle has no rows of lends nothing. */
+    const char *const *prior_like;
 };
 
 struct fuser; /* immutable, reference counted; holds a reference on its bundle */
@@ -281,6 +284,8 @@ struct fuser *fuser_ref(struct fuser *fuser);
 void fuser_unref(struct fuser *fuser); /* takes NULL */
 const struct fuser_bundle *fuser_bundle_of(const struct fuser *fuser);
 bool fuser_knows_generator(const struct fuser *fuser, size_t generator);
+/* Whether another's outcomes are lent to it. */
+bool fuser_lends_to(const struct fuser *fuser, size_t generator);
 /* The vector of a text under a built-in embedder that the bundle has: as many floats as its
  * dim. Zeros where the text leaves nothing to go by. Tens of microseconds. */
 void fuser_embed(const struct fuser *fuser, size_t embedder, const char *text,
@@ -399,6 +404,7 @@ struct fuser_ranked {
     double output_tokens;       /* expected */
     double latency_ms;          /* expected; NAN where the rows carry none */
     int64_t expected_pico, worst_pico;
+    double lent;      /* share of the estimate that another generator lent, 0..1 */
     uint32_t known;   /* neighbours with a known cell */
     bool affordable;  /* worst_pico fits into what remains */
     bool good_enough; /* quality reaches min_quality */
@@ -428,6 +434,9 @@ struct fuser_walked {
 struct fuser_verdict {
     size_t n_ranked; /* affordable and good enough first, then by utility; masked ones are
                         absent */
+    /* Behind these in `ranked`: those that another lends to and too few neighbours know. They are not chosen but to
+     * explore: affordable and good enough first, then by utility and one standard error, the most promising first. */
+    size_t n_lent;
     struct fuser_ranked ranked[FUSER_MAX_GENERATORS];
     size_t n_neighbours;
     struct fuser_neighbour

@@ -28,15 +28,18 @@ static void look_at_row(struct head_view *view, uint32_t row, uint32_t k)
 
     for (size_t g = 0; g < cells->n_generators; g++, cell++) {
         struct head_local *local = &view->local[g];
-        double quality = (double)cells->quality[cell];
+        double worth, quality = cells_quality(cells, cell, &worth);
         double latency = (double)cells->latency[cell];
         float output = cells->output[cell];
 
-        if (local->known == k || isnan(quality))
+        if (local->worth >= k || worth <= 0)
+            continue;
+        local->worth += worth;
+        local->quality += worth * quality;
+        local->squares += worth * quality * quality;
+        if (isnan(cells->quality[cell]))
             continue;
         local->known++;
-        local->quality += quality;
-        local->squares += quality * quality;
         if (!isnan(output)) {
             local->known_output++;
             local->output += (double)fminf(output, view->output_limit);
@@ -152,8 +155,8 @@ void head_estimate_blind(const struct fuser_bundle *bundle, float output_limit,
         struct prior_mean mean = prior_expect(&bundle->prior, NULL, 0, g, KERNEL_NO_ROW);
 
         ret[g].quality = mean.quality;
-        ret[g].rows = all[g].n + 1;
-        ret[g].quality_se = sqrt((mean.variance + 1e-4) / (all[g].n + 1));
+        ret[g].rows = all[g].worth + 1;
+        ret[g].quality_se = sqrt((mean.variance + 1e-4) / (all[g].worth + 1));
         ret[g].output_tokens = fmin(mean.output_tokens, (double)output_limit);
         ret[g].latency_ms = mean.latency_ms;
         ret[g].known = 0;

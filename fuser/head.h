@@ -32,7 +32,7 @@
 /* What the nearest rows say of one generator: its first k known cells. */
 struct head_local {
     uint32_t known, known_output, known_latency;
-    double quality, squares; /* sums over the known */
+    double worth, quality, squares; /* sums, each cell by its worth (fill.h) */
     double output, latency;
 };
 

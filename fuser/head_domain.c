@@ -23,9 +23,10 @@ static double rows_behind(const struct head_view *view, size_t g)
     double rows = 0;
     for (size_t v = 0; v < view->n_votes; v++)
         rows += (double)view->votes[v].share *
-                prior->sums[view->votes[v].domain * prior->n_generators + g].n;
-    return view->n_votes > 0 ? rows
-                             : prior->sums[prior->n_domains * prior->n_generators + g].n;
+                prior->sums[view->votes[v].domain * prior->n_generators + g].worth;
+    return view->n_votes > 0
+               ? rows
+               : prior->sums[prior->n_domains * prior->n_generators + g].worth;
 }
 
 static void estimate(const void *state, const struct head_view *view,

@@ -28,7 +28,7 @@ static void knn_estimate(const void *state, const struct head_view *view,
     for (size_t g = 0; g < view->bundle->cells.n_generators; g++) {
         const struct head_local *local = &view->local[g];
         const struct prior_mean *prior = &view->prior[g];
-        double known = (double)local->known, pull = local->known ? m : fmax(m, 1);
+        double known = local->worth, pull = known > 0 ? m : fmax(m, 1);
         double q = (local->quality + pull * prior->quality) / (known + pull);
         double about = local->squares - 2 * q * local->quality + known * q * q;
         double off = prior->quality - q;

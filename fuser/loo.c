@@ -378,7 +378,9 @@ static void fill_start(const struct fuser_bundle *bundle, struct loo *loo)
 
         for (size_t g = 0; g < n_generators; g++) {
             size_t cell = loo->rows[slot] * n_generators + g;
-            float quality = cells->quality[cell], output = cells->output[cell];
+            double worth;
+            float quality = (float)cells_quality(cells, cell, &worth);
+            float output = cells->output[cell];
             const struct head_estimate *blind = &bundle->blind[g];
 
             for (size_t e = 0; e < n_embedders; e++) {
@@ -388,10 +390,10 @@ static void fill_start(const struct fuser_bundle *bundle, struct loo *loo)
 
                 start->quality[to] = loo->quality[line + g];
                 start->tokens[to] = loo->tokens[line + g];
-                start->truth[to] = isnan(quality) ? start->quality[to] : quality;
+                start->truth[to] = worth > 0 ? quality : start->quality[to];
             }
             start->truth[(n_embedders * n_generators + g) * start->n + i] =
-                isnan(quality) ? (float)blind->quality : quality;
+                worth > 0 ? quality : (float)blind->quality;
             start->input[g * start->n + i] = cells->input[cell];
             start->output[g * start->n + i] =
                 isnan(output) ? (float)blind->output_tokens : output;

@@ -9,8 +9,8 @@
  *     route(S, m) = argmax_k  q[S][m][k] - cost_k(tokens[S][m][k])
  *     loss(S, m)  = 1 - Q[m][r] + cost_r(T[m][r])                      r = route(S, m)
  *
- * where cost is in units of loss (struct loo_terms). Where Q[m][r] is not known, the
- * estimate stands in for it.
+ * where cost is in units of loss (struct loo_terms). Where Q[m][r] is not known, what
+ * the row's known cells say of it stands in (fill.h), or the estimate where they say nothing.
  *
  * Shapes: (n_subsets) x n_rows x n_generators floats, subset S at S - 1. At most
  * FUSER_TABLE_ROWS rows and LOO_BYTES_MAX: beyond, the rows are a sample.

@@ -29,7 +29,7 @@ static double row_loss(const struct fuser_bundle *bundle, uint32_t subset, size_
     size_t line = ((subset - 1) * loo->n_rows + slot) * loo->n_generators;
     size_t cell = loo->rows[slot] * loo->n_generators;
     size_t best = choice->order[0];
-    double best_utility = -INFINITY, quality, output;
+    double best_utility = -INFINITY, quality, output, worth;
 
     for (size_t i = 0; i < choice->n; i++) {
         size_t g = choice->order[i];
@@ -44,8 +44,8 @@ static double row_loss(const struct fuser_bundle *bundle, uint32_t subset, size_
             best = g;
         }
     }
-    quality = (double)cells->quality[cell + best];
-    if (isnan(quality))
+    quality = cells_quality(cells, cell + best, &worth);
+    if (worth <= 0)
         quality = (double)loo->quality[line + best];
     output = (double)cells->output[cell + best];
     if (isnan(output))

@@ -107,6 +107,15 @@ static void measure_exactly(const void *untyped, struct near *near, size_t n)
     kernel_columns_near(&sight->metric->lines, sight->line, near, n);
 }
 
+/* Where cells are missing, so many more neighbours that together they are worth the same. */
+static size_t neighbours_of(const struct head_view *view)
+{
+    const struct fill *fill = view->bundle->fill;
+    double fullness = fill != NULL ? fill->fullness : 1;
+    return fullness * METRIC_OVER > METRIC_K ? (size_t)ceil(METRIC_K / fullness)
+                                             : METRIC_OVER;
+}
+
 /* The nearest among all rows. */
 static size_t find_among_all(const struct sight *sight, struct near *ret)
 {
@@ -119,7 +128,7 @@ static size_t find_among_all(const struct sight *sight, struct near *ret)
                                .context = sight };
     kernel_columns(&sight->metric->lines, sight->line, view->distance, share_of(view),
                    view->scratch);
-    return nearest_find(&nearest, METRIC_K, ret);
+    return nearest_find(&nearest, neighbours_of(view), ret);
 }
 
 /* The nearest under the metric: among all when their distances are known, else among the nearest. */
@@ -132,10 +141,11 @@ static size_t find(const struct sight *sight, struct near *ret)
     memcpy(ret, view->near, found * sizeof *ret);
     kernel_columns_near(&sight->metric->lines, sight->line, ret, found);
     kernel_sort(ret, found);
-    return found < METRIC_K ? found : METRIC_K;
+    return found < neighbours_of(view) ? found : neighbours_of(view);
 }
 
-/* Weighted mean and its standard error over the known cells; a prior's worth of one row where few are. */
+/* Weighted mean and its standard error over the cells, each by its worth; a prior's worth of one row where they are
+ * worth little. */
 static void weigh(const struct head_view *view, const struct near *near,
                   const double *weight, size_t n, size_t g, struct head_estimate *ret)
 {
@@ -143,18 +153,20 @@ static void weigh(const struct head_view *view, const struct near *near,
     const struct prior_mean *prior = &view->prior[g];
     double sum = 1, squares = 1, quality = prior->quality, about = 0;
     for (size_t i = 0; i < n; i++) {
-        double q = (double)cells->quality[near[i].row * cells->n_generators + g];
-        if (isnan(q))
+        size_t cell = near[i].row * cells->n_generators + g;
+        double worth, q = cells_quality(cells, cell, &worth);
+        if (worth <= 0)
             continue;
-        sum += weight[i];
-        squares += weight[i] * weight[i];
-        quality += weight[i] * q;
+        sum += worth * weight[i];
+        squares += worth * weight[i] * weight[i];
+        quality += worth * weight[i] * q;
     }
     quality /= sum;
     for (size_t i = 0; i < n; i++) {
-        double q = (double)cells->quality[near[i].row * cells->n_generators + g];
-        if (!isnan(q))
-            about += weight[i] * (q - quality) * (q - quality);
+        size_t cell = near[i].row * cells->n_generators + g;
+        double worth, q = cells_quality(cells, cell, &worth);
+        if (worth > 0)
+            about += worth * weight[i] * (q - quality) * (q - quality);
     }
     about = (about + prior->variance +
              (prior->quality - quality) * (prior->quality - quality)) /
@@ -171,7 +183,7 @@ void metric_estimate(const struct metric *metric, const struct head_view *view,
     float line[FUSER_MAX_GENERATORS];
     struct sight sight = { metric, view, line };
     struct near near[METRIC_OVER];
-    double weight[METRIC_K];
+    double weight[METRIC_OVER];
     for (size_t k = 0; k < c; k++)
         line[k] = (profile[k] - metric->mean[k]) * metric->scale[k];
     size_t n = find(&sight, near);

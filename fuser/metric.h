@@ -18,7 +18,8 @@
 #define METRIC_WIDTH     0.2
 #define METRIC_SCALE_MAX 1e5f /* METRIC_SHARE over the root of the least variance */
 #define METRIC_K         160
-#define METRIC_OVER      240 /* candidates by nearness alone, where not all rows are known */
+/* Candidates by nearness alone, where not all rows are known; and neighbours at most, where cells are missing. */
+#define METRIC_OVER 240
 
 /* One profile's standardised lines. */
 struct metric {
@@ -44,7 +45,7 @@ FUSER_NODISCARD enum fuser_err metric_load(struct metric *metric,
                                            struct source *source);
 void metric_release(struct metric *metric);
 
-/* Quality and its standard error of every generator from the METRIC_K nearest. `profile`: the prompt's own
+/* Quality and its standard error of every generator from the METRIC_K nearest, or more where cells are missing. `profile`: the prompt's own
  * qualities. Uses the view's scratch for distances. Where the view has the distances of all rows the
  * neighbours are exactly those of a whole scan. */
 void metric_estimate(const struct metric *metric, const struct head_view *view,

@@ -36,8 +36,13 @@ static void sum_cell(struct prior_sum *sum, const struct cells *cells, size_t ce
                      double sign)
 {
     double quality = (double)cells->quality[cell], output = (double)cells->output[cell];
-    double latency = (double)cells->latency[cell];
+    double latency = (double)cells->latency[cell], worth;
+    double likely = cells_quality(cells, cell, &worth);
 
+    if (worth > 0) {
+        sum->worth += sign * worth;
+        sum->likely += sign * worth * likely;
+    }
     if (!isnan(quality)) {
         sum->n += sign;
         sum->quality += sign * quality;
@@ -144,14 +149,15 @@ struct prior_mean prior_expect(const struct prior *prior, const struct prior_vot
 {
     struct prior_sum all = prior->sums[prior->n_domains * prior->n_generators + g];
     struct prior_mean overall, mix = { 0, 0, 0, NAN };
-    double squares, mixed_squares = 0, latency = 0, heard = 0;
+    double squares, known, mixed_squares = 0, mixed_known = 0, latency = 0, heard = 0;
     size_t cell = except == KERNEL_NO_ROW ? 0 : except * prior->n_generators + g;
 
     if (except != KERNEL_NO_ROW)
         sum_cell(&all, prior->cells, cell, -1);
-    overall.quality = (all.quality + EVEN_PULL * 0.5) / (all.n + EVEN_PULL);
+    overall.quality = (all.likely + EVEN_PULL * 0.5) / (all.worth + EVEN_PULL);
+    known = (all.quality + EVEN_PULL * 0.5) / (all.n + EVEN_PULL);
     squares = (all.squares + EVEN_PULL * 0.5) / (all.n + EVEN_PULL);
-    overall.variance = fmax(squares - overall.quality * overall.quality, 0);
+    overall.variance = fmax(squares - known * known, 0);
     overall.output_tokens =
         all.n_output > 0 ? fmax(all.output / all.n_output, 0) : prior->output[g];
     overall.latency_ms = all.n_latency > 0 ? fmax(all.latency / all.n_latency, 0) : NAN;
@@ -164,8 +170,10 @@ struct prior_mean prior_expect(const struct prior *prior, const struct prior_vot
 
         if (except != KERNEL_NO_ROW && prior->domain_of[except] == votes[v].domain)
             sum_cell(&sum, prior->cells, cell, -1);
-        mix.quality +=
-            share * (sum.quality + DOMAIN_PULL * overall.quality) / (sum.n + DOMAIN_PULL);
+        mix.quality += share * (sum.likely + DOMAIN_PULL * overall.quality) /
+                       (sum.worth + DOMAIN_PULL);
+        mixed_known +=
+            share * (sum.quality + DOMAIN_PULL * known) / (sum.n + DOMAIN_PULL);
         mixed_squares +=
             share * (sum.squares + DOMAIN_PULL * squares) / (sum.n + DOMAIN_PULL);
         mix.output_tokens += share * (sum.output + DOMAIN_PULL * overall.output_tokens) /
@@ -176,7 +184,7 @@ struct prior_mean prior_expect(const struct prior *prior, const struct prior_vot
             heard += share;
         }
     }
-    mix.variance = fmax(mixed_squares - mix.quality * mix.quality, 0);
+    mix.variance = fmax(mixed_squares - mixed_known * mixed_known, 0);
     mix.latency_ms = heard > 0 ? fmax(latency / heard, 0) : NAN;
     mix.quality = fmin(fmax(mix.quality, 0), 1);
     mix.output_tokens = fmax(mix.output_tokens, 0);

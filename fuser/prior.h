@@ -14,6 +14,8 @@
 #ifndef FUSER_PRIOR_H
 #define FUSER_PRIOR_H
 
+#include <math.h>
+
 #include "fuser/fuser.h"
 #include "fuser/kernel.h"
 
@@ -25,7 +27,22 @@
 struct cells {
     size_t n, n_generators;
     float *quality, *input, *output, *latency;
+    /* Derived, NULL where every quality is known (fill.h): what the qualities are or may be expected to be, and
+     * what each counts beside a known one, 0..1. */
+    float *likely, *worth;
 };
+
+/* What a cell's quality is or may be expected to be, and what that counts: 0 where nothing is known. */
+static inline double cells_quality(const struct cells *cells, size_t cell,
+                                   double *ret_worth)
+{
+    if (!cells->worth) {
+        *ret_worth = isnan(cells->quality[cell]) ? 0 : 1;
+        return (double)cells->quality[cell];
+    }
+    *ret_worth = (double)cells->worth[cell];
+    return (double)cells->likely[cell];
+}
 
 /* A prompt's length is known before any answer: where one of a row's n cells lacks it, the mean of
  * the others, or the text's length, or `rest` stands in. */
@@ -34,6 +51,8 @@ void cells_fill_input(float *line, size_t n, size_t text_bytes, bool text, float
 /* Sums over the known cells of one generator in one domain. */
 struct prior_sum {
     double n, quality, squares;
+    double worth,
+        likely; /* of all cells: what they count, and their qualities in that weight */
     double n_output, output;
     double n_latency, latency;
 };

@@ -21,7 +21,7 @@
 /* The rows that are fitted, and their inputs and targets side by side. */
 struct sample {
     uint32_t *rows; /* [n] */
-    float *x, *y;   /* [n][d], [n][c] */
+    float *x, *y;   /* [n][d], [n][c]: recorded, or filled (fill.h) */
     size_t n;
 };
 
@@ -57,6 +57,12 @@ static bool gather_row(const struct fuser_bundle *bundle, uint32_t subset, uint3
     return whole;
 }
 
+static float target_of(const struct cells *cells, size_t cell)
+{
+    double worth, quality = cells_quality(cells, cell, &worth);
+    return worth > 0 ? (float)quality : NAN;
+}
+
 static bool sample_take(const struct fuser_bundle *bundle, const struct profile *profile,
                         struct sample *sample)
 {
@@ -74,9 +80,27 @@ static bool sample_take(const struct fuser_bundle *bundle, const struct profile 
         bool whole = gather_row(bundle, profile->subset, row, sample->x + i * profile->d);
         for (size_t c = 0; c < profile->c; c++)
             sample->y[i * profile->c + c] =
-                whole ? bundle->cells.quality[row * profile->c + c] : NAN;
+                whole ? target_of(&bundle->cells, row * profile->c + c) : NAN;
     }
     return true;
+}
+
+/* Fills the targets again about what was predicted of rows left out, which is closer than their domain's means. */
+static void sample_refill(const struct fuser_bundle *bundle, struct sample *sample,
+                          const float *loo)
+{
+    size_t c = bundle->cells.n_generators;
+    double mean[FUSER_MAX_GENERATORS];
+    float filled[FUSER_MAX_GENERATORS];
+    for (size_t i = 0; i < sample->n; i++) {
+        for (size_t k = 0; k < c; k++)
+            mean[k] = isnan(loo[i * c + k]) ? 0.5 : (double)loo[i * c + k];
+        fill_row(bundle->fill, bundle->cells.quality + sample->rows[i] * c, mean, filled,
+                 NULL);
+        for (size_t k = 0; k < c; k++)
+            if (!isnan(sample->y[i * c + k]) && !isnan(loo[i * c + k]))
+                sample->y[i * c + k] = filled[k];
+    }
 }
 
 static float clipped(float quality)
@@ -150,26 +174,37 @@ static enum fuser_err fit_folds(struct profile *profile, struct sample *sample,
 }
 
 /* What was left out, against what is recorded: deviation and standard error. `leverage`: of a typical row; NAN: se is
- * there already and tells it. */
-static void judge(struct profile *profile, const struct sample *sample, const float *loo,
-                  double leverage)
+ * there already and tells it, of the targets. Those that were filled are easier to meet than what is recorded and worth
+ * less, by which se grows. */
+static void judge(struct profile *profile, const struct fuser_bundle *bundle,
+                  const struct sample *sample, const float *loo, double leverage)
 {
+    const struct cells *cells = &bundle->cells;
     for (size_t k = 0; k < profile->c; k++) {
-        double sum = 0.0, known = 0.0, variance, se = (double)profile->se[k];
+        double sum = 0, known = 0, all = 0, n = 0, worth = 0, variance;
+        double se = (double)profile->se[k];
         for (size_t i = 0; i < sample->n; i++) {
+            size_t cell = sample->rows[i] * profile->c + k;
             double off =
                 (double)(sample->y[i * profile->c + k] - loo[i * profile->c + k]);
             if (isnan(off))
+                continue;
+            all += off * off;
+            n += 1;
+            worth += cells->worth ? (double)cells->worth[cell] : 1;
+            if (isnan(cells->quality[cell]))
                 continue;
             sum += off * off;
             known += 1;
         }
         variance = known > 0 ? sum / known : 0.25;
         if (!isnan(leverage))
-            se = sqrt(variance * fmin(leverage / fmax(known, 1.0), 1.0));
+            se = sqrt(variance * fmin(leverage / fmax(worth, 1.0), 1.0));
+        else if (cells->worth && all > 0)
+            se *= sqrt(variance / (all / n) * (n / fmax(worth, 1.0)));
         profile->se[k] = (float)fmax(se, SE_LEAST);
         profile->rows[k] =
-            (float)fmin(fmax(variance / (se * se + 1e-12), 1.0), fmax(known, 1.0));
+            (float)fmin(fmax(variance / (se * se + 1e-12), 1.0), fmax(worth, 1.0));
     }
 }
 
@@ -285,13 +320,18 @@ static enum fuser_err profile_fit(struct profile *profile,
     struct fit_data data = { sample.x, sample.y, sample.n, profile->d, profile->c };
     if (profile->kind == PROFILE_RIDGE) {
         err = ridge_fit(&data, &profile->linear, loo, profile->se, error);
+        if (err == FUSER_OK && bundle->fill != NULL) {
+            sample_refill(bundle, &sample, loo);
+            fit_linear_release(&profile->linear);
+            err = ridge_fit(&data, &profile->linear, loo, profile->se, error);
+        }
     } else {
         err = fit_folds(profile, &sample, loo, seed, error);
         if (err == FUSER_OK)
             err = fit_model(profile, &data, seed, error);
     }
     if (err == FUSER_OK)
-        judge(profile, &sample, loo,
+        judge(profile, bundle, &sample, loo,
               profile->kind == PROFILE_RIDGE ? NAN : (double)profile->d);
     if (err == FUSER_OK)
         err = fill_loo(profile, bundle, &sample, loo, error);
@@ -303,8 +343,8 @@ out:
     return err == FUSER_NOMEM ? ferr_nomem(error) : err;
 }
 
-static void profile_start(struct profile *profile, const struct fuser_bundle *bundle,
-                          uint32_t subset, enum profile_kind kind)
+void profile_start(struct profile *profile, const struct fuser_bundle *bundle,
+                   uint32_t subset, enum profile_kind kind)
 {
     *profile = (struct profile){ .subset = subset,
                                  .kind = kind,
@@ -379,7 +419,7 @@ const float *profile_tokens(const struct profile *profile, const struct head_vie
     return room;
 }
 
-static size_t layer_weights(const struct profile *profile, int layer)
+size_t profile_layer_weights(const struct profile *profile, int layer)
 {
     size_t width[MLP_LAYERS + 1] = { profile->d, PROFILE_MLP_UNITS, PROFILE_MLP_UNITS,
                                      profile->c };
@@ -413,7 +453,7 @@ static bool copy_model(struct profile *profile, const struct profile *old)
     profile->mlp = old->mlp;
     memset(profile->mlp.w, 0, sizeof(profile->mlp.w));
     for (int l = 0; l < MLP_LAYERS; l++) {
-        profile->mlp.w[l] = copied(old->mlp.w[l], layer_weights(old, l));
+        profile->mlp.w[l] = copied(old->mlp.w[l], profile_layer_weights(old, l));
         if (profile->mlp.w[l] == NULL)
             return false;
     }
@@ -467,109 +507,6 @@ enum fuser_err profiles_grow(const struct profiles *old,
             profiles_release(&profiles);
             return FUSER_NOMEM;
         }
-    }
-    *ret_profiles = profiles;
-    return FUSER_OK;
-}
-
-/* -- in the file ----------------------------------------------------------------------------------- */
-
-void profiles_save(const struct profiles *profiles, struct sink *sink)
-{
-    sink_u32(sink, (uint32_t)profiles->n);
-    for (size_t i = 0; i < profiles->n; i++) {
-        const struct profile *p = &profiles->of[i];
-        sink_u32(sink, p->subset);
-        sink_u32(sink, (uint32_t)p->kind);
-        sink_bytes(sink, p->se, p->c * sizeof(float));
-        sink_bytes(sink, p->rows, p->c * sizeof(float));
-        sink_bytes(sink, p->loo, p->n * p->c * sizeof(float));
-        if (p->kind == PROFILE_RIDGE) {
-            sink_bytes(sink, p->smear, p->c * sizeof(float));
-            sink_bytes(sink, p->tokens_loo, p->n * p->c * sizeof(float));
-            sink_bytes(sink, p->tokens.w, (p->d + 1) * p->c * sizeof(float));
-        }
-        if (p->kind != PROFILE_MLP)
-            sink_bytes(sink, p->linear.w, (p->d + 1) * p->c * sizeof(float));
-        for (int l = 0; p->kind == PROFILE_MLP && l < MLP_LAYERS; l++)
-            sink_bytes(sink, p->mlp.w[l], layer_weights(p, l) * sizeof(float));
-    }
-}
-
-/* n finite floats, or NULL. */
-static float *load_floats(struct source *source, size_t n, float low, float high)
-{
-    float *value = source_array(source, n, sizeof(float));
-    if (value != NULL && wire_floats_within(value, n, low, high, false))
-        return value;
-    free(value);
-    source->failed = true;
-    return NULL;
-}
-
-static void load_tokens(struct profile *p, struct source *source)
-{
-    for (size_t c = 0; c < p->c; c++) {
-        p->smear[c] = source_f32(source);
-        source->failed = source->failed || !(p->smear[c] >= 0.0f && p->smear[c] <= 1e3f);
-    }
-    p->tokens_loo = load_floats(source, p->n * p->c, 0.0f, 1e12f);
-    p->tokens = (struct fit_linear){ p->d, p->c, NULL };
-    p->tokens.w = load_floats(source, (p->d + 1) * p->c, -1e30f, 1e30f);
-}
-
-static void load_weights(struct profile *p, struct source *source)
-{
-    const float limit = 1e30f;
-    if (p->kind != PROFILE_MLP) {
-        p->linear = (struct fit_linear){ p->d, p->c, NULL };
-        p->linear.w = load_floats(source, (p->d + 1) * p->c, -limit, limit);
-        return;
-    }
-    p->mlp.link = LOGISTIC_SIGMOID;
-    p->mlp.width[0] = p->d;
-    p->mlp.width[1] = p->mlp.width[2] = PROFILE_MLP_UNITS;
-    p->mlp.width[3] = p->c;
-    for (int l = 0; l < MLP_LAYERS; l++)
-        p->mlp.w[l] = load_floats(source, layer_weights(p, l), -limit, limit);
-}
-
-static void load_one(const struct fuser_bundle *bundle, struct source *source,
-                     struct profile *p)
-{
-    uint32_t subset = source_u32(source), kind = source_u32(source);
-    if (source->failed || subset == 0 || subset >> bundle->n_embedders != 0 ||
-        kind > PROFILE_MLP) {
-        source->failed = true;
-        return;
-    }
-    profile_start(p, bundle, subset, (enum profile_kind)kind);
-    for (size_t c = 0; c < p->c; c++) {
-        p->se[c] = source_f32(source);
-        source->failed = source->failed || !(p->se[c] > 0.0f && p->se[c] < 1e6f);
-    }
-    for (size_t c = 0; c < p->c; c++) {
-        p->rows[c] = source_f32(source);
-        source->failed = source->failed || !(p->rows[c] >= 1.0f && p->rows[c] <= 1e9f);
-    }
-    p->loo = load_floats(source, p->n * p->c, 0.0f, 1.0f);
-    if (p->kind == PROFILE_RIDGE)
-        load_tokens(p, source);
-    load_weights(p, source);
-}
-
-enum fuser_err profiles_load(const struct fuser_bundle *bundle, struct source *source,
-                             struct profiles *ret_profiles)
-{
-    struct profiles profiles = { 0 };
-    uint32_t n = source_u32(source);
-    if (n > FUSER_MAX_EMBEDDERS + 1)
-        source->failed = true;
-    while (!source->failed && profiles.n < n)
-        load_one(bundle, source, &profiles.of[profiles.n++]);
-    if (source->failed) {
-        profiles_release(&profiles);
-        return FUSER_CORRUPT;
     }
     *ret_profiles = profiles;
     return FUSER_OK;

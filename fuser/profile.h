@@ -52,10 +52,17 @@ FUSER_NODISCARD enum fuser_err profiles_grow(const struct profiles *old,
                                              const uint32_t *from,
                                              struct profiles *ret_profiles);
 void profiles_release(struct profiles *profiles);
+/* In the file, profile_file.c. */
 void profiles_save(const struct profiles *profiles, struct sink *sink);
 FUSER_NODISCARD enum fuser_err profiles_load(const struct fuser_bundle *bundle,
                                              struct source *source,
                                              struct profiles *ret_profiles);
+
+/* An empty profile of that shape. */
+void profile_start(struct profile *profile, const struct fuser_bundle *bundle,
+                   uint32_t subset, enum profile_kind kind);
+/* Floats of one layer of its perceptron. */
+size_t profile_layer_weights(const struct profile *profile, int layer);
 
 const struct profile *profiles_find(const struct profiles *profiles, uint32_t subset);
 /* The qualities of the view's prompt: c numbers in 0..1; a calibration row's by a model that did not see it.

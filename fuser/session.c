@@ -107,6 +107,8 @@ static void take_generators(struct fuser_session *session, const struct fuser_as
         const struct fuser_ask_generator *asked = &ask->generators[i];
         double latency;
 
+        if (at < 0 && fuser->lender_in_bundle[i] >= 0 && asked->allowed)
+            session->lent[session->n_lent++] = (struct session_lent){ i, *asked };
         if (at < 0 || !asked->allowed)
             continue;
         latency = fuser->bundle->blind[at].latency_ms;

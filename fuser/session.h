@@ -19,6 +19,7 @@ struct fuser {
     size_t n_generators, n_embedders;              /* of the configuration */
     int generator_in_bundle[FUSER_MAX_GENERATORS]; /* -1: no rows */
     int embedder_in_bundle[FUSER_MAX_EMBEDDERS];   /* -1: not known */
+    int lender_in_bundle[FUSER_MAX_GENERATORS];    /* -1: nobody lends to it */
 };
 
 /* An embedder of the bundle as one request sees it. */
@@ -54,6 +55,12 @@ struct fuser_session {
     struct loo_choice choice; /* all allowed generators, in the order of ties */
     struct fuser_ask_generator asked[FUSER_MAX_GENERATORS]; /* bundle's count */
     int named[FUSER_MAX_GENERATORS]; /* in the configuration, or -1 */
+    /* Allowed generators without rows that another lends to; `named` counts as in the configuration. */
+    size_t n_lent;
+    struct session_lent {
+        size_t named;
+        struct fuser_ask_generator asked;
+    } lent[FUSER_MAX_GENERATORS];
     struct session_embedder embedders[FUSER_MAX_EMBEDDERS];
 
     /* The evidence. All of it lies behind the struct, in the same allocation. */

@@ -11,6 +11,10 @@
 #include "fuser/session.h"
 
 #define KNOWN_FEW 10 /* known cells near: fewer are a rumour */
+/* Rows after which what a generator did itself counts as much as what another lent: as in the domain prior. */
+#define LENT_ROWS      30.0
+#define SPREAD_LEAST   0.05 /* deviation between experts, at least */
+#define SPREAD_UNKNOWN 0.25 /* ... where there is but one */
 #define WORTH_MOST                                                                       \
     120.0 /* rows: beyond, what an estimate is off by averages out no more */
 
@@ -50,17 +54,17 @@ static void estimate(const struct fuser_session *session, struct head_view *view
     view->vectors = NULL; /* they end with this function */
 }
 
-static void rank_one(const struct fuser_session *session, size_t g,
+static void rank_one(const struct fuser_session *session, size_t named,
+                     const struct fuser_ask_generator *asked,
                      const struct head_estimate *estimate, int64_t remaining,
                      struct fuser_ranked *ret)
 {
-    const struct fuser_ask_generator *asked = &session->asked[g];
     double cost =
         (double)asked->prompt_pico + (double)asked->output_pico * estimate->output_tokens;
     double waiting = isnan(estimate->latency_ms) ? 0 : estimate->latency_ms / 1000;
 
     *ret = (struct fuser_ranked){
-        .generator = (size_t)session->named[g],
+        .generator = named,
         .quality = estimate->quality,
         .quality_se = estimate->quality_se,
         .utility =
@@ -88,16 +92,138 @@ static bool ranks_before(const struct fuser_ranked *a, const struct fuser_ranked
     return a->utility > b->utility;
 }
 
-/* Inserts in the order of ties, so that equal utilities stay in it. */
-static void rank(const struct fuser_session *session,
-                 const struct head_estimate *estimates, int64_t remaining,
-                 struct fuser_verdict *verdict)
+/* -- lending ------------------------------------------------------------------------ */
+
+/* How far experts are apart on this prompt: so far one may be from another that it is said to be like. */
+static double spread_of(const struct head_estimate *estimates, size_t n)
 {
+    double sum = 0, squares = 0;
+
+    for (size_t g = 0; g < n; g++) {
+        sum += estimates[g].quality;
+        squares += estimates[g].quality * estimates[g].quality;
+    }
+    if (n < 2)
+        return SPREAD_UNKNOWN;
+    return sqrt(fmax((squares - sum * sum / (double)n) / (double)(n - 1),
+                     SPREAD_LEAST * SPREAD_LEAST));
+}
+
+/* The lender's estimate, which `own`, of a generator that n rows know, replaces row by row; NULL: none does. */
+static struct head_estimate lend(const struct head_estimate *lender,
+                                 const struct head_estimate *own, double n, double spread)
+{
+    double share = LENT_ROWS / (n + LENT_ROWS);
+    double lent_se = hypot(lender->quality_se, spread);
+    struct head_estimate one = *lender;
+
+    one.known = 0;
+    one.quality_se = lent_se;
+    if (!own)
+        return one;
+    one.known = own->known;
+    one.quality = share * lender->quality + (1 - share) * own->quality;
+    one.quality_se = hypot(share * lent_se, (1 - share) * own->quality_se);
+    one.rows = own->rows;
+    one.output_tokens = share * lender->output_tokens + (1 - share) * own->output_tokens;
+    if (!isnan(own->latency_ms))
+        one.latency_ms = isnan(lender->latency_ms)
+                             ? own->latency_ms
+                             : share * lender->latency_ms + (1 - share) * own->latency_ms;
+    return one;
+}
+
+static double promise_of(const struct fuser_ranked *ranked)
+{
+    return ranked->utility + ranked->quality_se;
+}
+
+/* Keeps one of those that are lent to, behind all that are ranked. */
+static void rank_lent(const struct fuser_ranked *one, struct fuser_verdict *verdict)
+{
+    struct fuser_ranked *lent = verdict->ranked + verdict->n_ranked;
+    size_t at = verdict->n_lent++;
+
+    while (at > 0 && (class_of(one) < class_of(&lent[at - 1]) ||
+                      (class_of(one) == class_of(&lent[at - 1]) &&
+                       promise_of(one) > promise_of(&lent[at - 1])))) {
+        lent[at] = lent[at - 1];
+        at--;
+    }
+    lent[at] = *one;
+}
+
+/* Generators with rows to which another lends: what they are expected to do with the loan. Those that too few neighbours
+ * know are for exploration: their bits in the result. */
+static uint64_t take_loans(const struct fuser_session *session,
+                           struct head_estimate *estimates, double spread,
+                           double *ret_share)
+{
+    const struct fuser *fuser = session->fuser;
+    struct head_estimate before[FUSER_MAX_GENERATORS];
+    uint64_t thin = 0;
+
+    memcpy(before, estimates, fuser->bundle->cells.n_generators * sizeof *before);
+    for (size_t i = 0; i < session->choice.n; i++) {
+        size_t g = session->choice.order[i];
+        int lender = fuser->lender_in_bundle[session->named[g]];
+        double n = (double)fuser_bundle_known_rows(fuser->bundle, g);
+
+        ret_share[g] = 0;
+        if (lender < 0)
+            continue;
+        estimates[g] = lend(&before[lender], &before[g], n, spread);
+        ret_share[g] = LENT_ROWS / (n + LENT_ROWS);
+        if ((session->subset ? (double)before[g].known : n) < KNOWN_FEW)
+            thin |= UINT64_C(1) << g;
+    }
+    return thin;
+}
+
+/* Those that are for exploration, once the others are ranked. */
+static void rank_explorers(const struct fuser_session *session,
+                           const struct head_estimate *estimates, const double *share,
+                           uint64_t thin, double spread, int64_t remaining,
+                           struct fuser_verdict *verdict)
+{
+    struct fuser_ranked one;
+
+    for (size_t g = 0; g < session->fuser->bundle->cells.n_generators; g++) {
+        if ((thin >> g & 1) == 0)
+            continue;
+        rank_one(session, (size_t)session->named[g], &session->asked[g], &estimates[g],
+                 remaining, &one);
+        one.lent = share[g];
+        rank_lent(&one, verdict);
+    }
+    for (size_t i = 0; i < session->n_lent; i++) {
+        const struct session_lent *lent = &session->lent[i];
+        int lender = session->fuser->lender_in_bundle[lent->named];
+        struct head_estimate estimate = lend(&estimates[lender], NULL, 0, spread);
+
+        rank_one(session, lent->named, &lent->asked, &estimate, remaining, &one);
+        one.lent = 1;
+        rank_lent(&one, verdict);
+    }
+}
+
+/* Inserts in the order of ties, so that equal utilities stay in it. */
+static void rank(const struct fuser_session *session, struct head_estimate *estimates,
+                 int64_t remaining, struct fuser_verdict *verdict)
+{
+    double spread = spread_of(estimates, session->fuser->bundle->cells.n_generators);
+    double share[FUSER_MAX_GENERATORS];
+    uint64_t thin = take_loans(session, estimates, spread, share);
+
     for (size_t i = 0; i < session->choice.n; i++) {
         size_t g = session->choice.order[i], at = verdict->n_ranked;
         struct fuser_ranked one;
 
-        rank_one(session, g, &estimates[g], remaining, &one);
+        if (thin >> g & 1)
+            continue;
+        rank_one(session, (size_t)session->named[g], &session->asked[g], &estimates[g],
+                 remaining, &one);
+        one.lent = share[g];
         while (at > 0 && ranks_before(&one, &verdict->ranked[at - 1])) {
             verdict->ranked[at] = verdict->ranked[at - 1];
             at--;
@@ -105,6 +231,7 @@ static void rank(const struct fuser_session *session,
         verdict->ranked[at] = one;
         verdict->n_ranked++;
     }
+    rank_explorers(session, estimates, share, thin, spread, remaining, verdict);
 }
 
 /* -- switching: routing.md, point 5 ------------------------------------------------- */

@@ -216,6 +216,7 @@ struct config_expert {
     const char
         *key_header; /* the field that carries it; "authorization": as a bearer token */
     int64_t max_in_flight;
+    const char *prior_like; /* of the bundle, and maybe not configured; NULL: none */
     bool has_generator, has_embedding; /* at least one */
     struct config_generator generator;
     struct config_embedding embedding;
@@ -258,16 +259,17 @@ struct config_expected {
 };
 
 struct config_policy {
-    const char *name;   /* a virtual model */
-    int64_t value_pico; /* what one right answer is worth; MONEY_NONE: cost is no
+    const char *name;       /* a virtual model */
+    int64_t value_pico;     /* what one right answer is worth; MONEY_NONE: cost is no
                               matter (lambda 0) */
-    double lambda;      /* quality per USD: 1 / value */
-    double wait_per_s;  /* quality per second of waiting; 0: none */
-    double min_quality; /* 0: none */
-    double switch_z;    /* leave the best fixed expert only for a gain of more than so
+    double lambda;          /* quality per USD: 1 / value */
+    double wait_per_s;      /* quality per second of waiting; 0: none */
+    double min_quality;     /* 0: none */
+    double switch_z;        /* leave the best fixed expert only for a gain of more than so
                               many standard errors; 0: always */
-    double gain_se;     /* buy evidence only for a gain of more than so many standard
+    double gain_se;         /* buy evidence only for a gain of more than so many standard
                               errors; 0: for any */
+    double explore_percent; /* of requests, at most: experts with few rows are tried */
     bool silent_value, silent_switch_z; /* not in the file: a tuned bundle says */
     bool silent_gain_se;
     uint64_t experts;      /* bit i: experts[i] is allowed; only those with a generator */

@@ -70,6 +70,10 @@ static const struct setting expert_settings[] = {
       .help = "check the certificate of an https endpoint" },
     { "http2", SETTING_BOOL, AT(draft_expert, expert.tls.http2), "true",
       .help = "offer HTTP/2 to https endpoints, one request at a time on a connection" },
+    { "prior_like", SETTING_TEXT, AT(draft_expert, expert.prior_like),
+      .help =
+          "an expert of the bundle that this one is expected to be like as long as it "
+          "has few rows or none; see a policy's explore_percent" },
     { "generator", SETTING_OTHER, .help = "what its chat endpoint is" },
     { "embedding", SETTING_OTHER, .help = "what its embeddings endpoint is" },
     { "timeouts_ms", SETTING_OTHER, .help = "four different timeouts" },

@@ -35,6 +35,10 @@ static const struct setting policy_settings[] = {
       .help =
           "standard errors by which the expected gain of evidence that costs anything "
           "must exceed its price" },
+    { "explore_percent", SETTING_NUMBER, AT(explore_percent), "0", 0, 100,
+      .help =
+          "requests, at most, in which an expert with few rows or none is tried where "
+          "its prior_like says that it may be best" },
     { "experts", SETTING_OTHER, .help = "list of allowed experts; absent: all" },
     { "default", SETTING_OTHER,
       .help = "expert when the evidence is poor; absent: the first allowed one" },

@@ -264,6 +264,8 @@ enum metric_spend {
       "1 while decisions come from a bundle")                                            \
     X(BUNDLE_ROWS, GAUGE, "frugal_bundle_rows", NONE, NONE,                              \
       "Calibration rows in the bundle")                                                  \
+    X(EXPERT_ROWS, GAUGE, "frugal_expert_rows", EXPERT, NONE,                            \
+      "Calibration rows in which an expert's quality is known")                          \
     X(EXPERTS_WITHOUT_ROWS, GAUGE, "frugal_experts_without_rows", NONE, NONE,            \
       "Configured experts that the bundle does not know")                                \
     X(BUNDLE_EXPERTS_IGNORED, GAUGE, "frugal_bundle_experts_ignored", NONE, NONE,        \

@@ -20,7 +20,8 @@
     X(DEFAULT, "default", "the policy has nothing to choose by: its default expert")     \
     X(ONLY_EXPERT, "only_expert", "one expert was allowed")                              \
     X(STICKY, "sticky", "the conversation stays with its expert")                        \
-    X(RULE, "rule", "a rule of the configuration says so")
+    X(RULE, "rule", "a rule of the configuration says so")                               \
+    X(EXPLORE, "explore", "an expert with few rows is tried: it may be the best")
 
 enum reason {
 #define X(name, word, text) REASON_##name,

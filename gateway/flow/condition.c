@@ -179,6 +179,8 @@ static void put_expert(struct jput *j, const struct snapshot *snapshot, size_t i
     jput_text(j, "state", health_may_word((enum health_may)may));
     jput_bool(j, "generator", expert->has_generator);
     jput_bool(j, "embedding", expert->has_embedding);
+    jput_int(j, "rows", (int64_t)snapshot->rows[i]);
+    jput_text(j, "prior_like", expert->prior_like);
     jput_int(j, "in_flight",
              atomic_load_explicit(&snapshot->gauges[i]->in_flight, memory_order_relaxed));
     jput_int(j, "max_in_flight", expert->max_in_flight);

@@ -29,11 +29,26 @@ void inventory_each_stranger(const struct snapshot *snapshot, inventory_told fn,
     for (size_t i = 0; i < config->n_experts; i++) {
         if (!config->experts[i].has_generator || (snapshot->known >> i & 1) != 0)
             continue;
-        (void)snprintf(text, sizeof text,
-                       "expert '%s' is not in the bundle and is only asked directly or "
-                       "as a default",
-                       config->experts[i].name);
+        (void)snprintf(
+            text, sizeof text,
+            fuser_lends_to(snapshot->fuser, i)
+                ? "expert '%s' is not in the bundle and is only asked directly, as a "
+                  "default, or to explore what it is like"
+                : "expert '%s' is not in the bundle and is only asked directly or "
+                  "as a default",
+            config->experts[i].name);
         fn(context, "expert_without_rows", text);
+    }
+    for (size_t i = 0; i < config->n_experts; i++) {
+        const char *like = config->experts[i].prior_like;
+
+        if (like == NULL || fuser_lends_to(snapshot->fuser, i))
+            continue;
+        (void)snprintf(
+            text, sizeof text,
+            "expert '%s' is to be like '%.100s', of which the bundle has no rows",
+            config->experts[i].name, like);
+        fn(context, "prior_like_without_rows", text);
     }
     for (size_t j = 0; j < config->n_embedders; j++) {
         if (fuser_embedder_in_bundle(snapshot->fuser, j) >= 0)

@@ -2,6 +2,8 @@
  * plan. What must hold: a plan names every allowed expert once, and one reason. */
 #include <math.h>
 
+#include <xxhash.h>
+
 #include "gateway/base/clock.h"
 #include "gateway/flow/decision_parts.h"
 
@@ -31,7 +33,17 @@ static void plan_add(struct decision *decision, size_t expert,
     plan->n++;
 }
 
-/* Those of whom nothing is known stand at the end, the cheapest first. */
+/* Whoever has no rows is not for a policy to choose, not even after failures, as long as it
+ * may choose others, unless the operator made it the default. */
+static bool may_stand_in(const struct decision *decision, size_t expert)
+{
+    const uint64_t known = decision->snapshot->known;
+
+    return (known >> expert & 1) != 0 || (known & decision->order->allowed) == 0 ||
+           expert == decision->order->policy->default_expert;
+}
+
+/* Those of whom nothing is known of this prompt stand at the end, the cheapest first. */
 static void plan_add_rest(struct decision *decision)
 {
     const struct order *order = decision->order;
@@ -43,7 +55,8 @@ static void plan_add_rest(struct decision *decision)
         for (size_t i = 0; i < order->config->n_experts; i++) {
             int64_t price;
 
-            if (!order_allows(order, i) || planned(&decision->plan, i))
+            if (!order_allows(order, i) || planned(&decision->plan, i) ||
+                !may_stand_in(decision, i))
                 continue;
             price = order_expected(order, i, NAN);
             if (cheapest == CONFIG_MAX_EXPERTS || price < least) {
@@ -144,6 +157,45 @@ static bool is_held(const struct decision *decision, const struct fuser_ranked *
     return false;
 }
 
+/* -- exploration ------------------------------------------------------------------------- */
+
+#define EXPLORE_SEED                                                                     \
+    UINT64_C(0x6578706C6F7265) /* "explore": no other use of an id's hash */
+
+/* Is this one of the policy's share of requests? By its id alone, so that it can be said again. */
+static bool is_to_explore(const struct decision *decision)
+{
+    const struct order *order = decision->order;
+    const struct str id = decision->tools.request_id;
+    const double percent = order->policy->explore_percent;
+    uint64_t hash;
+
+    if (!(percent > 0) || order->sticky.held || order->rules.pinned)
+        return false;
+    hash = XXH3_64bits_withSeed(id.p != NULL ? id.p : "", id.n, EXPLORE_SEED);
+    return (double)(hash >> 11) * 0x1p-53 * 100 < percent;
+}
+
+/* The most promising of those that others lend to, if it may be better than the first; NULL: none. What
+ * the ceiling does not reach, or is expected below the least quality, is not tried. */
+static const struct fuser_ranked *find_explorer(const struct decision *decision,
+                                                const struct fuser_ranked *first)
+{
+    const struct fuser_verdict *verdict = decision->verdict;
+
+    for (size_t i = 0; i < verdict->n_lent; i++) {
+        const struct fuser_ranked *r = &verdict->ranked[verdict->n_ranked + i];
+
+        if (r->affordable && r->good_enough &&
+            order_allows(decision->order, r->generator) &&
+            r->utility + r->quality_se > first->utility)
+            return r;
+    }
+    return NULL;
+}
+
+/* -- the plan ---------------------------------------------------------------------------- */
+
 /* By the verdict's ranking. Under "reject" the best expert stands first even when it is
  * not affordable: the attempt then ends in the 402 that was asked for. */
 static void ready_with_ranking(struct decision *decision, enum reason reason)
@@ -151,14 +203,20 @@ static void ready_with_ranking(struct decision *decision, enum reason reason)
     const struct fuser_verdict *verdict = decision->verdict;
     const struct fuser_ranked *first = &verdict->ranked[0];
     const struct fuser_ranked *best = best_of(verdict);
+    const struct fuser_ranked *explorer =
+        is_to_explore(decision) ? find_explorer(decision, first) : NULL;
 
-    if (decision->order->capped && decision->order->on_budget == CONFIG_ON_BUDGET_REJECT)
+    if (explorer != NULL) {
+        plan_add(decision, explorer->generator, explorer);
+        reason = REASON_EXPLORE;
+    } else if (decision->order->capped &&
+               decision->order->on_budget == CONFIG_ON_BUDGET_REJECT)
         first = best;
     else if (first != best && !best->affordable)
         reason = REASON_CEILING;
     else if (is_held(decision, first))
         reason = REASON_STICKY;
-    if (!first->good_enough && decision->order->min_quality > 0)
+    if (explorer == NULL && !first->good_enough && decision->order->min_quality > 0)
         reason = REASON_MIN_QUALITY;
     plan_add(decision, first->generator, first);
     for (size_t i = 0; i < verdict->n_ranked; i++)

@@ -66,9 +66,37 @@ static void put_ranked(struct jput *j, const struct record *record,
     jput_number(j, "output_tokens", r != NULL ? r->output_tokens : NAN);
     jput_number(j, "latency_ms", r != NULL ? r->latency_ms : NAN);
     jput_int(j, "known", r != NULL ? r->known : 0);
+    if (r != NULL && r->lent > 0) {
+        jput_number(j, "lent", r->lent);
+        jput_text(j, "lent_by",
+                  record_config(record)->experts[choice->expert].prior_like);
+    }
     if (r != NULL && !r->good_enough)
         jput_bool(j, "good_enough", false);
     jput_close(j, '}');
+}
+
+/* Those that were not tried, though another lends to them. */
+static void put_unexplored(struct jput *j, const struct record *record)
+{
+    const struct fuser_verdict *verdict = record->decision->verdict;
+    const struct plan *plan = &record->decision->plan;
+
+    if (verdict == NULL || verdict->n_lent == 0)
+        return;
+    jput_open(j, "unexplored", '[');
+    for (size_t i = 0; i < verdict->n_lent; i++) {
+        const struct fuser_ranked *r = &verdict->ranked[verdict->n_ranked + i];
+        size_t at = 0;
+
+        while (at < plan->n && plan->choices[at].expert != r->generator)
+            at++;
+        if (at == plan->n)
+            put_ranked(j, record,
+                       &(struct plan_choice){ .expert = (uint8_t)r->generator,
+                                              .output_tokens = (float)r->output_tokens });
+    }
+    jput_close(j, ']');
 }
 
 static void put_ranking(struct jput *j, const struct record *record)
@@ -79,6 +107,7 @@ static void put_ranking(struct jput *j, const struct record *record)
     for (size_t i = 0; i < plan->n; i++)
         put_ranked(j, record, &plan->choices[i]);
     jput_close(j, ']');
+    put_unexplored(j, record);
 }
 
 static void put_lacks(struct jput *j, uint32_t abilities)

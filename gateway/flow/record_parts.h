@@ -22,7 +22,7 @@ static inline const struct fuser_ranked *record_ranked(const struct record *reco
 {
     const struct fuser_verdict *verdict = record->decision->verdict;
 
-    for (size_t i = 0; verdict != NULL && i < verdict->n_ranked; i++) {
+    for (size_t i = 0; verdict != NULL && i < verdict->n_ranked + verdict->n_lent; i++) {
         if (verdict->ranked[i].generator == expert)
             return &verdict->ranked[i];
     }

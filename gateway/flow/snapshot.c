@@ -167,8 +167,10 @@ static void compare(struct snapshot *snapshot, const struct fuser_bundle *bundle
 
         if (i < 0)
             snapshot->bundle_ignored++;
-        else
+        else {
             snapshot->mean_quality[i] = fuser_bundle_mean_quality(bundle, g);
+            snapshot->rows[i] = fuser_bundle_known_rows(bundle, g);
+        }
     }
     for (size_t j = 0; j < config->n_embedders; j++) {
         int e = fuser_embedder_in_bundle(snapshot->fuser, j);
@@ -200,13 +202,17 @@ static enum fuser_err take_bundle(struct snapshot *snapshot, struct fuser_bundle
 {
     const struct config *config = snapshot->config;
     const char *experts[CONFIG_MAX_EXPERTS], *embedders[CONFIG_MAX_EMBEDDERS];
+    const char *prior_like[CONFIG_MAX_EXPERTS];
     struct fuser_names names = { .generators = experts,
                                  .n_generators = config->n_experts,
                                  .embedders = embedders,
-                                 .n_embedders = config->n_embedders };
+                                 .n_embedders = config->n_embedders,
+                                 .prior_like = prior_like };
 
-    for (size_t i = 0; i < config->n_experts; i++)
+    for (size_t i = 0; i < config->n_experts; i++) {
         experts[i] = config->experts[i].name;
+        prior_like[i] = config->experts[i].prior_like;
+    }
     for (size_t j = 0; j < config->n_embedders; j++)
         embedders[j] = config->embedders[j].name;
     /* Requests are cut as its rows were, or they would be asked for the wrong neighbours. */

@@ -64,12 +64,14 @@ struct snapshot {
     uint64_t known;        /* bit i: the bundle has rows of experts[i] */
     size_t bundle_ignored; /* generators of the bundle that are not configured */
     double mean_quality[CONFIG_MAX_EXPERTS]; /* in the bundle; of those known */
-    struct expert_gauge **gauges;            /* one per config expert, owned references */
-    struct endpoints *endpoints;             /* one per config expert, owned */
-    size_t *slots;                           /* metrics slot per config expert */
-    struct till **tills;                     /* one per config policy, owned references */
-    size_t *policy_slots;                    /* metrics slot per config policy */
-    struct embedder_gauge *embedders;        /* one per config embedder; owned */
+    size_t rows
+        [CONFIG_MAX_EXPERTS]; /* of the bundle in which the expert's quality is known */
+    struct expert_gauge **gauges;     /* one per config expert, owned references */
+    struct endpoints *endpoints;      /* one per config expert, owned */
+    size_t *slots;                    /* metrics slot per config expert */
+    struct till **tills;              /* one per config policy, owned references */
+    size_t *policy_slots;             /* metrics slot per config policy */
+    struct embedder_gauge *embedders; /* one per config embedder; owned */
     /* Called with the snapshot when the last reference goes, and frees it elsewhere; NULL:
      * freed at once. Set before it is published. */
     void (*reaper)(void *context, struct snapshot *dead);

@@ -148,9 +148,14 @@ static void show_snapshot(struct worker *worker)
 
     if (snapshot->fuser != NULL)
         rows = (int64_t)fuser_bundle_rows(fuser_bundle_of(snapshot->fuser));
+    /* Those whose expert has gone are set to nothing. */
+    for (size_t slot = 0; slot < METRICS_MAX_EXPERTS; slot++)
+        metrics_set(worker->metrics, METRIC_EXPERT_ROWS, slot, 0);
     for (size_t i = 0; i < config->n_experts; i++) {
         if (config->experts[i].has_generator && (snapshot->known >> i & 1) == 0)
             without++;
+        metrics_set(worker->metrics, METRIC_EXPERT_ROWS, snapshot->slots[i],
+                    (int64_t)snapshot->rows[i]);
     }
     metrics_set(worker->metrics, METRIC_BUNDLE_LOADED, 0, snapshot->fuser != NULL);
     metrics_set(worker->metrics, METRIC_BUNDLE_ROWS, 0, rows);

@@ -271,7 +271,7 @@ static void run(size_t n_rows, size_t dim, size_t n, bool built_in, const char *
 {
     const char *embedder = built_in ? "lexical" : "remote";
     struct fuser_bundle *bundle = build(n_rows, dim, built_in, head);
-    struct fuser_names names = { generators, GENERATORS, &embedder, 1 };
+    struct fuser_names names = { generators, GENERATORS, &embedder, 1, NULL };
     struct fuser *fuser;
     struct fuser_error error;
 
@@ -342,7 +342,7 @@ static void run_scale(size_t n_rows, size_t dim, size_t n, const char *head)
     const char *embedder = "remote", *folder = getenv("TMPDIR");
     double begin = steady_us(), built, saved, loaded;
     struct fuser_bundle *bundle = build(n_rows, dim, false, head);
-    struct fuser_names names = { generators, GENERATORS, &embedder, 1 };
+    struct fuser_names names = { generators, GENERATORS, &embedder, 1, NULL };
     struct fuser_index_info info;
     struct fuser_error error;
     struct fuser *fuser;

@@ -98,7 +98,7 @@ static void decide(struct fuser_bundle *bundle)
     struct fuser_ask_embedder embedders[FUSER_MAX_EMBEDDERS];
     const char *names[FUSER_MAX_GENERATORS], *sources[FUSER_MAX_EMBEDDERS];
     struct fuser_names both = { names, fuser_bundle_generators(bundle), sources,
-                                fuser_bundle_embedders(bundle) };
+                                fuser_bundle_embedders(bundle), NULL };
     struct fuser_ask ask = { .lambda = 10,
                              .ceiling_pico = INT64_MAX,
                              .text = text,

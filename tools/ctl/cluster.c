@@ -71,7 +71,7 @@ static enum fuser_err fit(struct grouping *grouping, struct fuser_error *error)
     static const char *const nobody[] = { "nobody" };
     static const char *const lexical[] = { "lexical" };
     const struct fuser_embedder_info info = { .name = "lexical", .kind = FUSER_LEXICAL };
-    const struct fuser_names names = { nobody, 1, lexical, 1 };
+    const struct fuser_names names = { nobody, 1, lexical, 1, NULL };
     const struct fuser_build how = { .head = "domain", .prior_rows = -1, .seed = 1 };
     const struct fuser_cell cell = {
         .quality = 0.5f, .input_tokens = 1, .output_tokens = 1, .latency_ms = 1

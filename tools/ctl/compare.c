@@ -138,7 +138,7 @@ static enum fault_err prepare(struct comparing *comparing, struct side *side,
     const struct outcomes *outcomes = comparing->material.outcomes;
     const char *embedders[FUSER_MAX_EMBEDDERS];
     struct fuser_names names = { (const char *const *)outcomes->models,
-                                 outcomes->n_models, embedders, 0 };
+                                 outcomes->n_models, embedders, 0, NULL };
     struct fuser_error error = { 0 };
     enum fault_err err = take_how(comparing, side, fault);
     bool knows_one = false;

@@ -21,6 +21,10 @@ static void put_endpoint(struct table *table, const json_t *expert,
                          const json_t *endpoint)
 {
     put_text(table, expert, "expert");
+    if (json_is_true(json_object_get(expert, "generator")))
+        table_cell(table, "%.0f", archived_number(expert, "rows"));
+    else
+        table_cell(table, "-");
     put_text(table, endpoint, "url");
     put_text(table, endpoint, "state");
     put_text(table, endpoint, "since");
@@ -33,10 +37,11 @@ static void put_endpoint(struct table *table, const json_t *expert,
 static void print_experts(const json_t *answer)
 {
     static const struct table_column columns[] = {
-        { "expert", TABLE_LEFT },     { "endpoint", TABLE_LEFT },
-        { "state", TABLE_LEFT },      { "since", TABLE_LEFT },
-        { "until", TABLE_LEFT },      { "in flight", TABLE_RIGHT },
-        { "last error", TABLE_LEFT }, { "at", TABLE_LEFT },
+        { "expert", TABLE_LEFT },     { "rows", TABLE_RIGHT },
+        { "endpoint", TABLE_LEFT },   { "state", TABLE_LEFT },
+        { "since", TABLE_LEFT },      { "until", TABLE_LEFT },
+        { "in flight", TABLE_RIGHT }, { "last error", TABLE_LEFT },
+        { "at", TABLE_LEFT },
     };
     const json_t *experts = json_object_get(answer, "experts");
     struct table *table = table_new(columns, ARRAY_LEN(columns));
@@ -75,7 +80,9 @@ const struct command command_experts = {
     .about =
         "Each endpoint of each expert of a running gateway: whether it may be called\n"
         "(ready, slow_start, trial), is left alone until when and why (down, limited),\n"
-        "and what its last failure was.\n",
+        "and what its last failure was. Rows are those of the bundle that know the\n"
+        "expert's quality: with none it is only asked directly, as a default, or, where\n"
+        "another's outcomes are lent to it (prior_like), to explore what it is like.\n",
     .options = { admin_specs, ADMIN_SPECS },
     .options_bytes = sizeof(struct admin_options),
     .run = run,

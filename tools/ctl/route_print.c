@@ -38,7 +38,7 @@ static const struct fuser_ranked *ranked_of(const struct decision *decision,
 {
     const struct fuser_verdict *verdict = decision->verdict;
 
-    for (size_t i = 0; verdict != NULL && i < verdict->n_ranked; i++) {
+    for (size_t i = 0; verdict != NULL && i < verdict->n_ranked + verdict->n_lent; i++) {
         if (verdict->ranked[i].generator == expert)
             return &verdict->ranked[i];
     }
@@ -208,6 +208,9 @@ static void row_expert(struct table *table, const struct decision *decision, siz
         table_cell(table, "below the minimum");
     else if (ranked == NULL && decision->verdict != NULL)
         table_cell(table, "no calibration rows");
+    else if (ranked != NULL && ranked->lent > 0)
+        table_cell(table, "%.0f %% lent by %s", 100 * ranked->lent,
+                   decision->snapshot->config->experts[choice->expert].prior_like);
     else
         table_cell(table, "%s", "");
 }

@@ -130,7 +130,7 @@ static enum fuser_err build(const struct trials *trials, const struct outcomes *
                                  .text_version = ROUTING_TEXT_VERSION };
     const char *embedders[FUSER_MAX_EMBEDDERS];
     struct fuser_names names = { (const char *const *)fit->models, fit->n_models,
-                                 embedders, how->n_embedders };
+                                 embedders, how->n_embedders, NULL };
     struct fuser_rows *rows = NULL;
     struct fuser_bundle *bundle = NULL;
     enum fuser_err err = fuser_rows_new(names.generators, fit->n_models, how->embedders,

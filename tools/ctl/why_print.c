@@ -226,14 +226,17 @@ static void print_ranking(const json_t *record)
         { "", TABLE_LEFT },
     };
     const json_t *ranking = json_object_get(record, "ranking");
+    const json_t *lent = json_object_get(record, "unexplored");
+    const size_t n_ranked = json_array_size(ranking);
     struct table *table;
 
-    if (json_array_size(ranking) == 0)
+    if (n_ranked == 0)
         return;
     (void)puts("\nthe experts");
     table = table_new(columns, ARRAY_LEN(columns));
-    for (size_t i = 0; i < json_array_size(ranking); i++) {
-        const json_t *ranked = json_array_get(ranking, i);
+    for (size_t i = 0; i < n_ranked + json_array_size(lent); i++) {
+        const json_t *ranked = i < n_ranked ? json_array_get(ranking, i)
+                                            : json_array_get(lent, i - n_ranked);
         const char *expert = archived_text(ranked, "expert");
         const bool chosen = strcmp(expert, archived_text(record, "expert")) == 0;
 
@@ -245,12 +248,16 @@ static void print_ranking(const json_t *record)
         cell(table, "%.9f", archived_number(ranked, "worst_usd"));
         cell(table, "%.4f", archived_number(ranked, "utility"));
         cell(table, "%.0f", archived_number(ranked, "known"));
-        table_cell(table, "%s",
-                   json_is_false(json_object_get(ranked, "affordable"))
-                       ? "over the ceiling"
-                   : json_is_false(json_object_get(ranked, "good_enough"))
-                       ? "below the least quality"
-                       : "");
+        if (json_is_false(json_object_get(ranked, "affordable")))
+            table_cell(table, "over the ceiling");
+        else if (json_is_false(json_object_get(ranked, "good_enough")))
+            table_cell(table, "below the least quality");
+        else if (json_object_get(ranked, "lent") != NULL)
+            table_cell(table, "%s%.0f %% lent by %s", i < n_ranked ? "" : "not tried: ",
+                       100 * archived_number(ranked, "lent"),
+                       archived_text(ranked, "lent_by"));
+        else
+            table_cell(table, "%s", "");
     }
     table_print(table, stdout);
     table_free(table);

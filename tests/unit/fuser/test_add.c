@@ -83,7 +83,8 @@ static struct fuser_bundle *added(const struct fuser_bundle *bundle,
 static void decide(struct fuser_bundle *bundle, uint32_t which, double lambda,
                    struct fuser_verdict *ret)
 {
-    struct fuser_names names = { world_generators, WORLD_GENERATORS, part_names, PARTS };
+    struct fuser_names names = { world_generators, WORLD_GENERATORS, part_names, PARTS,
+                                 NULL };
     struct rng rng = rng_seeded(which * 104729u + 1);
     struct world_prompt prompt = world_prompt(&rng);
     struct fuser_session *session = NULL;

@@ -85,7 +85,7 @@ static struct fuser_bundle *build(const struct fuser_rows *rows, size_t flat_row
 static void decide(struct fuser_bundle *bundle, uint32_t which, size_t embedders,
                    struct fuser_verdict *ret)
 {
-    struct fuser_names both = { world_generators, WORLD_GENERATORS, names, PARTS };
+    struct fuser_names both = { world_generators, WORLD_GENERATORS, names, PARTS, NULL };
     struct rng rng = rng_seeded(which * 15485863u + 3);
     struct world_prompt prompt = { .text = "", .bytes = 0 };
     struct fuser_session *session = NULL;

@@ -321,7 +321,7 @@ static void a_configuration_may_know_more_and_less(void **state)
     struct fuser_bundle *bundle = tiny_bundle();
     const char *generators[] = { "new", "x", "y" }, *embedders[] = { "lexical", "e" };
     const char *twice[] = { "x", "x" };
-    struct fuser_names names = { generators, 3, embedders, 2 };
+    struct fuser_names names = { generators, 3, embedders, 2, NULL };
     struct fuser *fuser = NULL, *second = NULL;
     struct fuser_error error;
 

@@ -229,7 +229,7 @@ static enum fuser_err decide(void *context)
 {
     struct saved *saved = context;
     struct fuser_names names = { world_generators, WORLD_GENERATORS, world_embedders,
-                                 WORLD_EMBEDDERS };
+                                 WORLD_EMBEDDERS, NULL };
     struct fuser *fuser = NULL;
     struct fuser_session *session = NULL;
     struct rng rng = rng_seeded(4);

@@ -404,7 +404,7 @@ static struct fuser *two_kinds(size_t n_first, size_t n_second, cell_fn *cell)
 {
     static const char *const generators[] = { "x", "y" }, *const embedders[] = { "e" };
     struct fuser_embedder_info info = { .name = "e", .model = "m", .dim = 2 };
-    struct fuser_names names = { generators, 2, embedders, 1 };
+    struct fuser_names names = { generators, 2, embedders, 1, NULL };
     struct fuser_build how = { .head = "knn", .k = 20, .walk_m = 20, .prior_rows = 1 };
     struct fuser_rows *rows = NULL;
     struct fuser_bundle *bundle = NULL;

@@ -87,7 +87,7 @@ static int setup(void **state)
 {
     static const char *const generators[] = { "x", "y" }, *const embedders[] = { "a",
                                                                                  "b" };
-    struct fuser_names names = { generators, 2, embedders, 2 };
+    struct fuser_names names = { generators, 2, embedders, 2, NULL };
     struct tables *t = calloc(1, sizeof *t);
 
     t->bundle = four_rows(1);
@@ -355,7 +355,7 @@ static void an_output_limit_caps_the_price_of_a_row(void **state)
     struct fuser_bundle *bundle = four_rows(1000);
     static const char *const generators[] = { "x", "y" }, *const embedders[] = { "a",
                                                                                  "b" };
-    struct fuser_names names = { generators, 2, embedders, 2 };
+    struct fuser_names names = { generators, 2, embedders, 2, NULL };
     struct fuser_verdict v;
 
     write_tables(bundle);
@@ -506,7 +506,7 @@ static void a_row_leaves_every_mean_that_it_is_part_of(void **state)
     float quality[4] = { 1, 1, 0, 0 }, input[4] = { 1, 1, 1, 1 };
     float output[4] = { 10, 20, NAN, 60 }, latency[4] = { NAN, NAN, NAN, NAN };
     uint32_t domain_of[4] = { 0, 0, 0, 1 };
-    struct cells cells = { 4, 1, quality, input, output, latency };
+    struct cells cells = { 4, 1, quality, input, output, latency, NULL, NULL };
     struct prior_vote vote = { 0, 1 };
     struct prior_mean mean;
     struct prior prior;

@@ -151,7 +151,7 @@ static inline struct fuser_bundle *world_bundle(size_t n, double missing)
 static inline struct fuser *world_fuser(struct fuser_bundle *bundle)
 {
     struct fuser_names names = { world_generators, WORLD_GENERATORS, world_embedders,
-                                 WORLD_EMBEDDERS };
+                                 WORLD_EMBEDDERS, NULL };
     struct fuser *fuser = NULL;
     struct fuser_error error;
 

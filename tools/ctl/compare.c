@@ -41,6 +41,8 @@ static enum fault_err take_lambda(struct comparing *comparing, struct fault *fau
     const struct config *config = comparing->material.config;
     const struct fuser_tuned *tuned = fuser_bundle_tuned(comparing->older.bundle);
 
+    if (tuned == NULL || isnan(tuned->lambda))
+        tuned = fuser_bundle_tuned(comparing->newer.bundle);
     if (wish->policy != NULL) {
         int at = config == NULL ? -1 : config_find_policy(config, str_of(wish->policy));
         if (at < 0)
@@ -58,7 +60,7 @@ static enum fault_err take_lambda(struct comparing *comparing, struct fault *fau
         return fault_set(
             fault, FAULT_USAGE,
             "what is a right answer worth? Say --value-usd, or --policy of a "
-            "--config: the old bundle was not tuned");
+            "--config: neither bundle was tuned");
     return FAULT_OK;
 }
 

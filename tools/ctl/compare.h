@@ -47,7 +47,8 @@ struct compare_wish {
     const char *older, *newer; /* files */
     const char *store, *config, *policy;
     const struct option_list *folders, *splits, *models;
-    int64_t value_pico; /* 0: the policy's, or what the old bundle was tuned to */
+    int64_t
+        value_pico; /* 0: the policy's, or what the old bundle was tuned to, or the new one */
     double margin;
     uint64_t seed;
     uint32_t threads;

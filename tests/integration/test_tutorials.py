@@ -51,7 +51,7 @@ class Page:
             left.write_text(text)
         # frugalctl's own default, which no page has to name.
         admin = self.swaps["127.0.0.1:8081"]
-        script = re.sub(r"^frugalctl reload$", f"frugalctl reload --admin http://{admin}", script, flags=re.M)
+        script = re.sub(r"^(frugalctl (?:reload|bundle .*--reload))$", rf"\1 --admin http://{admin}", script, flags=re.M)
         script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + script
         ran = run_shell(script, folder, {"OPENAI_API_KEY": "sk-any"}, PATIENCE_OF_A_PAGE)
         self.out, self.err = ran.out, ran.err
@@ -105,7 +105,7 @@ def test_a_model_is_added_to_a_router_at_work(first, ollama, tmp_path):
     start = "frugald --config frugal.json &\ncurl -fsS --retry 30 --retry-connrefused --retry-delay 1 http://127.0.0.1:8081/readyz\n"
     page = Page("add-a-model.md", folder, ollama, before=start)
     assert list(json.loads((folder / "frugal.json").read_text())["experts"])[-1] == "phi4:14b"
-    assert (folder / "old.frugal").read_bytes() == old != (folder / "bundle.frugal").read_bytes()
+    assert (folder / "bundle.frugal.1").read_bytes() == old != (folder / "bundle.frugal").read_bytes()
     assert re.search(r"phi4:14b +300", page.out), page.out
     assert "300 now" in page.out, page.out
 

@@ -106,3 +106,13 @@ def test_a_file_that_is_no_bundle_is_named(bundles, tmp_path, broken):
         path.write_text("no bundle")
     ran = frugalctl("eval", "compare", bundles / "good.frugal", path, "--store", bundles / "good.db", *VALUE, check=False)
     assert ran.returncode == 1 and "broken.frugal" in ran.err
+
+
+def test_what_was_held_out_is_not_built_from_unless_somebody_says_so(bundles):
+    def rows(*more):
+        return json.loads(frugalctl("build", "--store", bundles / "good.db", "--out", bundles / "default.frugal", "--json",
+                                    *more).out)["rows"]
+
+    assert (rows("--split", "calib,dev"), rows()) == (2 * PER_DOMAIN, 300)
+    ran = compare(bundles, "good", "default")
+    assert f"{2 * PER_DOMAIN - 300} prompts" in ran.out

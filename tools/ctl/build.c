@@ -23,6 +23,7 @@
 #include "tools/ctl/report.h"
 #include "tools/ctl/rowset.h"
 #include "tools/ctl/scores.h"
+#include "tools/ctl/splits.h"
 #include "tools/ctl/table.h"
 #include "tools/ctl/text_rule.h"
 
@@ -59,7 +60,8 @@ static const struct option_spec build_specs[] = {
     { .name = "split",
       .kind = OPTION_LIST,
       .value = "NAMES",
-      .help = "only prompts of these splits; all when absent",
+      .help = "only prompts of these splits; when absent 'calib', or all where there is "
+              "no such split",
       AT(splits) },
     { .name = "experts",
       .kind = OPTION_LIST,
@@ -154,6 +156,7 @@ struct building {
     const struct build_options *options;
     const struct fuser_tuned *tuned; /* NULL: none */
     struct calib *store;
+    struct splits splits;
     struct config *config; /* NULL: no --config */
     struct routing_rule rule;
     char stamp[ROUTING_TEXT_STAMP];
@@ -396,7 +399,7 @@ static enum fault_err open_set(struct building *build, struct fault *fault)
         .calib_path = options->store,
         .embedders = &options->embedders,
         .experts = &options->experts,
-        .splits = &options->splits,
+        .splits = &build->splits.list,
         .rule = &build->rule,
     };
     enum fault_err err = FAULT_OK;
@@ -407,7 +410,10 @@ static enum fault_err open_set(struct building *build, struct fault *fault)
     if (err == FAULT_OK)
         err = calib_open(options->store, CALIB_EXISTING, &build->store, fault);
     if (err == FAULT_OK)
-        err = text_rule_make(build->store, &options->splits, options->routing_text,
+        err = splits_find(&build->splits, build->store, &options->splits, SPLIT_CALIB,
+                          fault);
+    if (err == FAULT_OK)
+        err = text_rule_make(build->store, &build->splits.list, options->routing_text,
                              options->strip, &build->rule, fault);
     if (err == FAULT_OK && (routing_rule_extra(&build->rule, &build->extra) != ERR_OK ||
                             routing_rule_stamp(&build->rule, build->stamp) != ERR_OK))

@@ -314,7 +314,7 @@ enum fault_err compare_bundles(const struct compare_wish *wish,
                                       .config = wish->config,
                                       .folders = wish->folders,
                                       .splits = wish->splits,
-                                      .split = "dev",
+                                      .split = SPLIT_DEV,
                                       .models = wish->models };
 
     comparing->wish = wish;

@@ -15,34 +15,6 @@
 
 /* -- which prompts and which experts ----------------------------------------------------------- */
 
-static enum fault_err found(void *context, int64_t prompt,
-                            const struct calib_prompt *known, struct fault *fault)
-{
-    bool *any = context;
-
-    (void)prompt;
-    (void)known;
-    (void)fault;
-    *any = true;
-    return FAULT_OK;
-}
-
-static enum fault_err take_splits(struct material *material, struct fault *fault)
-{
-    const struct material_wish *wish = &material->wish;
-    bool any = false;
-
-    if (wish->splits->count > 0) {
-        material->splits = *wish->splits;
-        return FAULT_OK;
-    }
-    material->split_of[0] = (char *)(uintptr_t)wish->split;
-    enum fault_err err =
-        calib_each_prompt(material->store, material->split_of, 1, found, &any, fault);
-    material->splits = (struct option_list){ material->split_of, any ? 1 : 0 };
-    return err;
-}
-
 /* The configured experts that generate; borrowed names, the list itself to be freed. */
 static struct option_list configured(const struct config *config)
 {
@@ -171,11 +143,12 @@ enum fault_err material_open(struct material *material, const struct material_wi
             models = known = configured(material->config);
         err = calib_open(wish->store, CALIB_EXISTING, &material->store, fault);
         if (err == FAULT_OK)
-            err = take_splits(material, fault);
+            err = splits_find(&material->splits, material->store, wish->splits,
+                              wish->split, fault);
         if (err == FAULT_OK && wish->rule != NULL)
             err = cut_store(material, fault);
         if (err == FAULT_OK)
-            err = outcomes_of_store(material->store, &material->splits, &models,
+            err = outcomes_of_store(material->store, &material->splits.list, &models,
                                     &material->outcomes, &material->prompts, fault);
     }
     if (err == FAULT_OK)

@@ -19,6 +19,7 @@
 #include "tools/ctl/fault.h"
 #include "tools/ctl/options.h"
 #include "tools/ctl/outcomes.h"
+#include "tools/ctl/splits.h"
 #include "tools/ctl/trial.h"
 
 /* All borrowed. */
@@ -41,9 +42,8 @@ struct material {
     struct config *config; /* NULL: none */
     struct calib *store;   /* NULL: a folder */
     struct outcomes *outcomes;
-    int64_t *prompts;          /* rows of the store, ascending; NULL: a folder */
-    struct option_list splits; /* that were taken, of the store */
-    char *split_of[1];
+    int64_t *prompts;     /* rows of the store, ascending; NULL: a folder */
+    struct splits splits; /* that were taken, of the store */
     size_t n_vectors;
     struct trial_vectors vectors[2 * FUSER_MAX_EMBEDDERS];
 };

@@ -188,6 +188,11 @@ embeddings: ## real sentence embeddings beside the built-in ones, a quarter of a
 	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)DATA='$(DATA)' tests/run-pytest $(B) tests/embeddings
 
+.PHONY: from-nothing
+from-nothing: programs ## from a log without labels to a router, SEEDS (5) times: what tune promised beside what came of it
+	$(Q)tools/install-deps build test
+	$(Q)SEEDS=$(or $(SEEDS),5) tests/run-pytest $(B) tests/integration/test_from_nothing.py -o timeout=0 -s
+
 asan tsan: ## every test under the sanitizers
 	$(Q)tools/install-deps build test
 	$(Q)$(sub) MODE=$@ tests

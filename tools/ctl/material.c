@@ -70,11 +70,12 @@ static enum fault_err cut_store(struct material *material, struct fault *fault)
     const struct material_wish *wish = &material->wish;
     struct routing_rule rule = { .strip = NULL };
     size_t n_cut = 0;
-    enum fault_err err = text_rule_make(material->store, &material->splits, wish->rule,
-                                        wish->strip, &rule, fault);
+    enum fault_err err = text_rule_make(material->store, &material->splits.list,
+                                        wish->rule, wish->strip, &rule, fault);
 
     if (err == FAULT_OK)
-        err = recut_prompts(material->store, &material->splits, &rule, &n_cut, fault);
+        err =
+            recut_prompts(material->store, &material->splits.list, &rule, &n_cut, fault);
     routing_rule_release(&rule);
     return err;
 }

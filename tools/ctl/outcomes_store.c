@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "gateway/base/money.h"
+#include "gateway/domain/price.h"
 #include "tools/ctl/memory.h"
 #include "tools/ctl/outcomes.h"
+#include "tools/ctl/question.h"
 
 struct loading {
     const struct option_list *models;
@@ -44,13 +46,33 @@ static enum fault_err take_expert(void *context, const struct calib_expert *know
     return FAULT_OK;
 }
 
+/* What the gateway will expect of the same request: the system prompt and earlier turns cost, too,
+ * though they are not routed by. */
+static enum fault_err expected_tokens(const struct calib_prompt *known,
+                                      double *ret_tokens, struct fault *fault)
+{
+    static const struct config_generator plain = { 0 };
+    struct question *question = NULL;
+    enum fault_err err = question_new(NULL, known->messages, 0, &question, fault);
+
+    if (err != FAULT_OK)
+        return err;
+    *ret_tokens = (double)price_prompt_expected(&plain, question_chat(question));
+    question_free(question);
+    return FAULT_OK;
+}
+
 static enum fault_err take_prompt(void *context, int64_t prompt,
                                   const struct calib_prompt *known, struct fault *fault)
 {
     struct loading *loading = context;
     struct outcomes *outcomes = loading->outcomes;
 
-    (void)fault;
+    double tokens = 0;
+    enum fault_err err = expected_tokens(known, &tokens, fault);
+
+    if (err != FAULT_OK)
+        return err;
     if (outcomes->n == loading->room) {
         loading->room = loading->room > 0 ? loading->room * 2 : 1024;
         outcomes->rows =
@@ -64,7 +86,7 @@ static enum fault_err take_prompt(void *context, int64_t prompt,
         .domain = known->domain == NULL ? NULL : memory_text(known->domain),
         .text = memory_text(known->text),
         .messages = memory_text(known->messages),
-        .input_tokens = ceil((double)strlen(known->text) / 4),
+        .input_tokens = tokens,
     };
     return FAULT_OK;
 }

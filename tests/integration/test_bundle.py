@@ -140,15 +140,15 @@ def test_a_running_gateway_takes_it_over_and_goes_back(place):
             place.tree["experts"][name] = expert(upstream.url, price=PRICES[name])
         place.write(bundle=str(place.path("bundle.frugal")))
         with Gateway(place.tree) as gateway:
-            admin = ["--reload", "--admin", f"http://127.0.0.1:{gateway.admin_port}"]
+            admin = ["--reload", "--url", f"http://127.0.0.1:{gateway.admin_port}"]
             place.promote("new", *admin)
-            assert frugalctl("reload", "--admin", f"http://127.0.0.1:{gateway.admin_port}").out.count(place.id("new.frugal")) == 2
+            assert frugalctl("reload", "--url", f"http://127.0.0.1:{gateway.admin_port}").out.count(place.id("new.frugal")) == 2
             place.rollback(*admin)
-            assert frugalctl("reload", "--admin", f"http://127.0.0.1:{gateway.admin_port}").out.count(place.id("old.frugal")) == 2
+            assert frugalctl("reload", "--url", f"http://127.0.0.1:{gateway.admin_port}").out.count(place.id("old.frugal")) == 2
 
 
 def test_without_a_gateway_to_reload_all_is_as_it_was(place):
     place.promote("old")
-    ran = place.promote("new", "--reload", "--admin", "http://127.0.0.1:9", check=False)
+    ran = place.promote("new", "--reload", "--url", "http://127.0.0.1:9", check=False)
     assert ran.returncode == 1 and "the former bundle stands again" in ran.err
     assert place.id("bundle.frugal") == place.id("old.frugal")

@@ -50,7 +50,7 @@ def test_without_rows_it_is_asked_by_its_name_and_by_no_policy(run, router):
     metrics = gateway.metrics()
     assert metrics.value("frugal_expert_rows", expert="mathy") == 500
     assert metrics.value("frugal_expert_rows", expert="newcomer") == 0
-    table = frugalctl("experts", "--admin", gateway.admin_url()).out
+    table = frugalctl("experts", "--url", gateway.admin_url()).out
     assert {words[0]: words[1] for words in map(str.split, table.splitlines()) if words and words[0] in answers} == {
         "mathy": "500", "poet": "500", "sage": "500", "newcomer": "0"}
 

@@ -27,6 +27,11 @@ OLLAMA = "llama3.2:1b=arithmetic llama3.2:3b=arithmetic qwen2.5:3b=text llama3.1
 PATIENCE_OF_A_PAGE = 8 * PATIENCE
 PRICES = {"gpt-4o": {"input_cost_per_token": 2.5e-06, "output_cost_per_token": 1e-05, "cache_read_input_token_cost": 1.25e-06},
           "gpt-4.1": {"input_cost_per_token": 2e-06, "output_cost_per_token": 8e-06}}
+# Until the gateway has nothing that is not committed.
+WRITTEN = """written() {{
+  until curl -fsS http://{admin}/metrics | grep -qx 'frugal_store_queue_rows 0'; do sleep 0.01; done
+}}
+"""
 
 
 def free_port():
@@ -51,8 +56,10 @@ class Page:
             left.write_text(text)
         # frugalctl's own default, which no page has to name.
         admin = self.swaps["127.0.0.1:8081"]
-        script = re.sub(r"^(frugalctl (?:reload|bundle .*--reload))$", rf"\1 --admin http://{admin}", script, flags=re.M)
-        script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + script
+        script = re.sub(r"^(frugalctl (?:reload|bundle .*--reload))$", rf"\1 --url http://{admin}", script, flags=re.M)
+        # A person takes longer to the next command than the gateway to its next commit.
+        script = re.sub(r"^(?=frugalctl (?:decisions|why|spend) )", "written\n", script, flags=re.M)
+        script = WRITTEN.format(admin=admin) + "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + script
         ran = run_shell(script, folder, {"OPENAI_API_KEY": "sk-any"}, PATIENCE_OF_A_PAGE)
         self.out, self.err = ran.out, ran.err
         assert ran.returncode == 0, f"{ran.err}\n{ran.out}"

@@ -44,7 +44,7 @@ struct bundle_options {
                   "was",                                                                 \
           AT(reload) },                                                                  \
     {                                                                                    \
-        .name = "admin", .kind = OPTION_TEXT, .value = "URL",                            \
+        .name = "url", .kind = OPTION_TEXT, .value = "URL",                              \
         .fallback = "http://127.0.0.1:8081",                                             \
         .help = "its admin listener, or unix:/path of its socket", AT(admin)             \
     }

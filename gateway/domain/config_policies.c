@@ -242,6 +242,20 @@ static enum err check_money(const struct config_node *node, struct config_policy
     return ERR_OK;
 }
 
+/* Requests may say lambda, so policies are given it too; theirs is in USD. */
+static enum err refuse_lambda(const struct config_node *node)
+{
+    struct config_node lambda = config_child(node, "lambda");
+
+    if (!lambda.json)
+        return ERR_OK;
+    if (config_child(node, "value_usd").json)
+        return config_fail(&lambda, "is 1 / 'value_usd', which is given too: keep "
+                                    "'value_usd' and take 'lambda' away");
+    return config_fail(&lambda, "unknown key: a policy says 'value_usd', which is "
+                                "1 / lambda (USD that one right answer is worth)");
+}
+
 /* over: the policy is there already, and what this object does not say stays as it is. */
 static enum err read_policy(const struct config_node *node, bool over,
                             struct config_policy *policy)
@@ -252,6 +266,8 @@ static enum err read_policy(const struct config_node *node, bool over,
 
     if (err == ERR_OK && config_find_expert(node->reader->config, str_of(node->key)) >= 0)
         return config_fail(node, "the name is taken by an expert");
+    if (err == ERR_OK)
+        err = refuse_lambda(node);
     if (err == ERR_OK)
         err = (over ? config_settings_over : config_settings)(
             node, policy_settings, ARRAY_LEN(policy_settings), policy);

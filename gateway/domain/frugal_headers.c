@@ -344,6 +344,21 @@ static enum api_err fail_unknown(struct api_error *error, const char *param,
                          header ? PREFIX : "frugal.", name);
 }
 
+/* One source that says one thing in two ways contradicts itself, or is about to. */
+static enum api_err check_twins(const struct source *s, unsigned own, bool header)
+{
+    static const unsigned twins = 1u << FRUGAL_VALUE_USD | 1u << FRUGAL_LAMBDA;
+    const char *value = header ? PREFIX "value-usd" : "frugal.value_usd";
+    const char *lambda = header ? PREFIX "lambda" : "frugal.lambda";
+
+    if ((own & twins) != twins)
+        return API_OK;
+    return api_error_set(s->error, API_BAD_OPTION, lambda,
+                         "'%s' is 1 / '%s' and both are given: keep '%s' and leave out "
+                         "'%s'",
+                         lambda, value, value, lambda);
+}
+
 static enum api_err take_named(struct source *s, struct str key, struct str value,
                                bool header)
 {
@@ -363,7 +378,7 @@ static enum api_err take_named(struct source *s, struct str key, struct str valu
         return err;
     *own |= 1u << option;
     options->given |= 1u << option;
-    return API_OK;
+    return check_twins(s, *own, header);
 }
 
 /* What a stranger wrote, fit to be shown: printable ASCII, cut. */

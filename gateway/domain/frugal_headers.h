@@ -10,7 +10,8 @@
  *
  * Of header and body the stricter holds: the lower budget, value and deadline, the higher
  * lambda and min_quality, reject over downgrade over trim, the experts in both lists; tags
- * of both are put together and may not contradict each other. An
+ * of both are put together and may not contradict each other. One
+ * source gives either value or lambda, never both. An
  * unknown, repeated or unparsable option is a 400 that names it, so that a mistyped
  * ceiling does not vanish. Headers that do not begin with x-frugal-, and x-frugal-fwd-*,
  * are none of ours and pass. One thread.

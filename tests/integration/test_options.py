@@ -18,6 +18,7 @@ BAD_HEADERS = {
     "budget: two": [("x-frugal-budget-usd", "1, 2")],
     "value: zero": [("x-frugal-value-usd", "-0.5")],
     "lambda: words": [("x-frugal-lambda", "high")],
+    "lambda and value": [("x-frugal-lambda", "50"), ("x-frugal-value-usd", "0.02")],
     "quality: above one": [("x-frugal-min-quality", "1.5")],
     "quality: negative": [("x-frugal-min-quality", "-0.1")],
     "on-budget: unknown word": [("x-frugal-on-budget", "perhaps")],
@@ -45,6 +46,7 @@ BAD_OBJECTS = {
     "not an object": 5, "unknown": {"budgt_usd": 1}, "negative": {"budget_usd": -1}, "a list": {"budget_usd": [1]},
     "true": {"budget_usd": True}, "null": {"budget_usd": None}, "quality": {"min_quality": 2},
     "word": {"on_budget": "perhaps"}, "experts": {"experts": ["nobody"]}, "dashes": {"budget-usd": 1}, "tags": {"tags": {"team": "a,b=c"}},
+    "lambda and value": {"lambda": 50, "value_usd": 0.02},
 }
 
 

@@ -202,22 +202,22 @@ static enum err read_pair(const char *cert_file, const char *key_file,
     return err;
 }
 
-static enum err read_clients(const char *path, gnutls_x509_trust_list_t *ret_clients,
+static enum err read_trusted(const char *path, const char *setting,
+                             gnutls_x509_trust_list_t *ret_trusted,
                              struct tls_error *error)
 {
     int n;
 
     if (path == NULL)
         return ERR_OK;
-    if (gnutls_x509_trust_list_init(ret_clients, 0) != GNUTLS_E_SUCCESS)
-        return fail(error, ERR_NOMEM, "client_ca_file", "%s", err_text(ERR_NOMEM));
-    n = gnutls_x509_trust_list_add_trust_file(*ret_clients, path, NULL,
+    if (gnutls_x509_trust_list_init(ret_trusted, 0) != GNUTLS_E_SUCCESS)
+        return fail(error, ERR_NOMEM, setting, "%s", err_text(ERR_NOMEM));
+    n = gnutls_x509_trust_list_add_trust_file(*ret_trusted, path, NULL,
                                               GNUTLS_X509_FMT_PEM, 0, 0);
     if (n > 0)
         return ERR_OK;
-    return fail(error, ERR_INVALID, "client_ca_file",
-                "'%s' has no certificate in PEM form: %s", path,
-                n < 0 ? gnutls_strerror(n) : "it is empty");
+    return fail(error, ERR_INVALID, setting, "'%s' has no certificate in PEM form: %s",
+                path, n < 0 ? gnutls_strerror(n) : "it is empty");
 }
 
 enum err tls_identity_load(const struct tls_files *files,
@@ -240,7 +240,8 @@ enum err tls_identity_load(const struct tls_files *files,
             identity->n_chain++;
     }
     if (err == ERR_OK)
-        err = read_clients(files->client_ca_file, &identity->clients, error);
+        err = read_trusted(files->client_ca_file, "client_ca_file", &identity->clients,
+                           error);
     if (err == ERR_OK)
         describe(chain[0], files->key_file, &identity->state);
     free_chain(chain, n);
@@ -262,6 +263,16 @@ enum err tls_check_pair(const char *cert_file, const char *key_file,
     free_chain(chain, n);
     if (key != NULL)
         gnutls_privkey_deinit(key);
+    return err;
+}
+
+enum err tls_check_authority(const char *ca_file, struct tls_error *error)
+{
+    gnutls_x509_trust_list_t trusted = NULL;
+    enum err err = read_trusted(ca_file, "ca_file", &trusted, error);
+
+    if (trusted != NULL)
+        gnutls_x509_trust_list_deinit(trusted, 1);
     return err;
 }
 

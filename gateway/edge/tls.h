@@ -69,5 +69,7 @@ void *tls_retrieve_function(void);
 /* Do certificate and key of a client of ours belong together? The same errors. */
 NODISCARD enum err tls_check_pair(const char *cert_file, const char *key_file,
                                   struct tls_error *error);
+/* Has that file certificates to trust an expert by? The same errors. */
+NODISCARD enum err tls_check_authority(const char *ca_file, struct tls_error *error);
 
 #endif

@@ -5,7 +5,9 @@
 
 #include "gateway/base/buf.h"
 #include "gateway/base/clock.h"
+#include "gateway/base/log.h"
 #include "gateway/domain/key_file.h"
+#include "gateway/edge/listen.h"
 #include "gateway/flow/archive.h"
 #include "gateway/main/process.h"
 
@@ -30,6 +32,24 @@ static int refuse(const char *why)
     return EXIT_FAILURE;
 }
 
+/* The start refuses this, but who checks may lack its environment, and the store may get
+ * its keys, or the service manager hand over other sockets, until then. */
+static void warn_of_strangers(const struct config *config, const struct keeper *keeper)
+{
+    const char *address = config->listen;
+
+    if (address == NULL || listen_is_loopback(address) ||
+        str_starts(str_of(address), "localhost:") || config->store.path != NULL ||
+        keeper_count(keeper) > 0)
+        return;
+    log_message(LOG_WARN, "no_keys",
+                "/listen: '%s' can be reached from other machines and no key is "
+                "configured: the start is refused without " KEEPER_BOOTSTRAP
+                " in the environment or a file of keys (\"keys\": {\"file\": ..}); or "
+                "listen on 127.0.0.1",
+                address);
+}
+
 static int check(const char *config_path)
 {
     struct process process = { .config_path = config_path };
@@ -43,6 +63,10 @@ static int check(const char *config_path)
     if (keeper_new(&clock_system, &process.keeper, &no_keys) != ERR_OK)
         return refuse(no_keys.text);
     err = reload_load(&process, 1, NULL, &set, &error);
+    if (err == ERR_OK) {
+        reload_note_identity(&process, set.identity, NULL);
+        warn_of_strangers(set.snapshot->config, process.keeper);
+    }
     keeper_free(process.keeper);
     if (err != ERR_OK)
         return refuse(error.text);

@@ -77,18 +77,19 @@ static enum err load_identity(const struct config *config,
     return refuse(error, config, err, pointer, why.text);
 }
 
-/* What experts are shown is read by libcurl when it connects; here only that it will do. */
+/* What experts are shown and trusted by is read by libcurl when it connects; here only that it will do. */
 static enum err check_experts(const struct config *config, struct snapshot_error *error)
 {
     for (size_t i = 0; i < config->n_experts; i++) {
         const struct config_expert *expert = &config->experts[i];
         struct tls_error why = { .text = "" };
         char pointer[256];
-        enum err err;
+        enum err err = ERR_OK;
 
-        if (expert->tls.cert_file == NULL)
-            continue;
-        err = tls_check_pair(expert->tls.cert_file, expert->tls.key_file, &why);
+        if (expert->tls.ca_file != NULL)
+            err = tls_check_authority(expert->tls.ca_file, &why);
+        if (err == ERR_OK && expert->tls.cert_file != NULL)
+            err = tls_check_pair(expert->tls.cert_file, expert->tls.key_file, &why);
         if (err == ERR_OK)
             continue;
         (void)snprintf(pointer, sizeof pointer, "/experts/%s/%s", expert->name,
@@ -175,7 +176,8 @@ void reload_note_identity(struct process *process, const struct tls_identity *id
     if (identity == NULL)
         return;
     state = tls_identity_state(identity);
-    metrics_set(process->metrics, METRIC_TLS_EXPIRY, 0, state->until_s);
+    if (process->metrics != NULL)
+        metrics_set(process->metrics, METRIC_TLS_EXPIRY, 0, state->until_s);
     (void)clock_format(state->until_s * 1000000, when);
     if (state->until_s <= now_s)
         note(

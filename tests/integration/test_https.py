@@ -109,6 +109,13 @@ def test_a_certificate_that_does_not_fit_is_refused_at_the_start(experts_authori
     assert ran.returncode == 1 and "needs both 'cert_file' and 'key_file'" in ran.err
 
 
+@pytest.mark.parametrize("arguments", [(), ("--check-config",)], ids=["start", "check"])
+def test_an_authority_that_is_not_there_is_refused_at_the_start(tmp_path, arguments):
+    whole = config({"small": expert("https://127.0.0.1:9/v1", ca_file=str(tmp_path / "absent.pem"))})
+    ran = run_frugald(*arguments, config=whole)
+    assert ran.returncode == 1 and "/experts/small/ca_file: " in ran.err and "absent.pem" in ran.err, ran.err
+
+
 # -- HTTP/2
 
 @pytest.fixture

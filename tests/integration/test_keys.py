@@ -159,6 +159,17 @@ def test_without_keys_a_listener_for_others_is_refused_with_the_fix():
         assert fix in ran.err, ran.err
 
 
+def test_the_check_warns_of_a_listener_for_others_without_keys():
+    def checked(address, **env):
+        ran = run_frugald("--check-config", config=config({"small": expert("http://127.0.0.1:9/v1")}, listen=address), env=env)
+        assert ran.returncode == 0, ran.err
+        return "can be reached from other machines" in ran.err
+
+    assert checked("0.0.0.0:0")
+    assert not checked("127.0.0.1:0") and not checked("localhost:0")
+    assert not checked("0.0.0.0:0", FRUGAL_BOOTSTRAP_KEY="k" * 40)
+
+
 def test_a_bootstrap_key_makes_a_container_reachable_and_leaves_no_trace(run):
     secret = new_secret()
     small = run.expert(scripts.answer())

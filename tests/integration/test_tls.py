@@ -237,6 +237,11 @@ def test_an_expired_certificate_is_served_with_a_warning(run, authority):
         secure(gateway, authority.client_context())
 
 
+def test_the_check_warns_of_an_expired_certificate_as_the_start_does(authority):
+    ran = run_frugald("--check-config", config=with_tls("http://127.0.0.1:9/v1", authority.issue("old", days=-1)))
+    assert ran.returncode == 0 and "has expired" in ran.err, ran.err
+
+
 def test_the_time_of_expiry_is_a_metric(run, authority, pair):
     gateway = run.gateway(with_tls(run.expert(scripts.answer()), pair))
     context = authority.client_context()

@@ -362,6 +362,19 @@ def test_a_new_expert_is_asked_first_where_the_others_disagree(run, tmp_path):
     assert wrong.returncode == 2 and "exclude each other" in wrong.err
 
 
+def test_a_limit_of_nothing_asks_only_who_is_free(run, tmp_path):
+    paid, free = run.expert(right), run.expert(right)
+    words = prepared(tmp_path, {"paid": paid, "free": free}, QUESTIONS_OF_SUMS)
+    (tmp_path / "config.json").write_text(json.dumps(config({"paid": expert(paid), "free": expert(free, price=(0, 0))})))
+    assert "more than --max-usd" in frugalctl(*words, "--max-usd", "0", "--estimate").out
+    ran = frugalctl(*words, "--max-usd", "0", "--json", check=False)
+    assert ran.returncode == 1 and "--max-usd is reached" in ran.err
+    said = json.loads(ran.out)
+    assert (paid.asked, free.asked, said["spent_usd"], said["missing"]) == (0, 30, 0, 30)
+    frugalctl(*words)
+    assert paid.asked == 30
+
+
 @pytest.mark.parametrize("trouble", ["status=500", "status=502", "cut_after=2", "cut_head=1", "malformed_at=0"])
 def test_what_trouble_may_have_cost_stays_below_the_limit(tmp_path, experts, trouble):
     """The expert bills whatever it makes of a call; each attempt counts at its worst case."""

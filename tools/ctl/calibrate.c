@@ -111,7 +111,8 @@ static const struct option_spec calibrate_specs[] = {
     { .name = "max-usd",
       .kind = OPTION_USD,
       .value = "USD",
-      .help = "never spend more than this in this run, worst cases included",
+      .help = "never spend more than this in this run, worst cases included; 0: ask only "
+              "who is free; no limit when absent",
       AT(max_pico) },
     { .name = "max-output-tokens",
       .kind = OPTION_COUNT,
@@ -189,7 +190,7 @@ static enum fault_err open_asker(struct calibration *work, struct fault *fault)
         .concurrency = (size_t)options->concurrency,
         .by_expert = options->by_expert,
         .attempts = (unsigned)options->attempts,
-        .ceiling_pico = options->max_pico > 0 ? options->max_pico : MONEY_NONE,
+        .ceiling_pico = options->max_pico,
     };
     work->asker = asker_new(&settings);
     if (signals_new(work->network.loop, numbers, ARRAY_LEN(numbers), on_signal, work,

@@ -49,7 +49,7 @@ struct estimate_settings {
     size_t concurrency;          /* of each expert */
     bool by_expert;
     bool ask_again;
-    int64_t max_pico; /* 0: no limit */
+    int64_t max_pico; /* MONEY_NONE: no limit */
 };
 
 /* X(name, word) */

@@ -121,8 +121,7 @@ void estimate_print(const struct estimate *estimate)
         (void)printf(
             "\nanswers are not measured for every expert: `--limit 20` asks a few "
             "first, and the next estimate knows\n");
-    if (estimate->settings.max_pico > 0 &&
-        sum.expected_pico > estimate->settings.max_pico)
+    if (sum.expected_pico > estimate->settings.max_pico)
         (void)printf(
             "\nthis is more than --max-usd: a run stops there, and goes on when it "
             "is run again\n");

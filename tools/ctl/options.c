@@ -246,6 +246,8 @@ enum fault_err options_parse(const struct option_table *table, int argc,
             enum fault_err err = option_store(spec, spec->fallback, into, fault);
             if (err != FAULT_OK)
                 return err;
+        } else if (spec->kind == OPTION_USD) {
+            *(int64_t *)option_member(spec, into) = MONEY_NONE;
         }
     }
     *ret_n_operands = n_operands;

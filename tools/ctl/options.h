@@ -28,7 +28,7 @@ enum option_kind {
     OPTION_LIST,   /* struct option_list: comma separated, no empty item */
     OPTION_COUNT,  /* int64_t within min..max */
     OPTION_NUMBER, /* double within min..max, finite */
-    OPTION_USD,    /* int64_t pico-USD, exact, >= 0 */
+    OPTION_USD,    /* int64_t pico-USD, exact, >= 0; MONEY_NONE: absent, no fallback */
 };
 
 enum option_rule {

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "gateway/base/money.h"
 #include "tools/ctl/options.h"
 
 struct chosen {
@@ -98,6 +99,9 @@ static void defaults_stand_where_nothing_is_given(void **state)
     assert_int_equal(chosen.count, 8);
     assert_string_equal(chosen.how, "exact");
     assert_false(chosen.loud);
+    assert_int_equal(chosen.usd, MONEY_NONE);
+    assert_int_equal(PARSE("--store", "a.db", "--usd", "0"), FAULT_OK);
+    assert_int_equal(chosen.usd, 0);
 }
 
 static void two_dashes_end_the_options(void **state)

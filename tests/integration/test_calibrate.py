@@ -371,6 +371,7 @@ def test_a_limit_of_nothing_asks_only_who_is_free(run, tmp_path):
     assert ran.returncode == 1 and "--max-usd is reached" in ran.err
     said = json.loads(ran.out)
     assert (paid.asked, free.asked, said["spent_usd"], said["missing"]) == (0, 30, 0, 30)
+    assert {line["name"]: line["failed"] for line in said["experts"]} == {"paid": 0, "free": 0}
     frugalctl(*words)
     assert paid.asked == 30
 

@@ -154,13 +154,14 @@ static void on_answered(void *context, const struct asker_question *question,
     if (answer->ok) {
         phase->answered++;
     } else {
-        phase->failed++;
+        bool asked = answer->attempts > 0; /* else it is missing, and no failure */
+        phase->failed += asked;
         (void)name_of(phase, question, &name);
         (void)snprintf(phase->example, sizeof(phase->example),
                        "expert '%s', prompt '%s': %s",
                        phase->crew->config->experts[question->expert].name,
                        name.prompt_id, answer->error);
-        if (phase->source->failed != NULL)
+        if (asked && phase->source->failed != NULL)
             phase->source->failed(phase->context, question);
     }
     question_free(question->question);

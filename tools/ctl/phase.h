@@ -67,7 +67,7 @@ struct phase_source {
     /* Inside a transaction; answer->ok holds. */
     enum fault_err (*keep)(void *context, const struct asker_question *question,
                            const struct asker_answer *answer, struct fault *fault);
-    /* Has no answer, in this run: for counts. May be NULL. */
+    /* Was asked, and has no answer in this run: for counts. May be NULL. */
     void (*failed)(void *context, const struct asker_question *question);
 };
 

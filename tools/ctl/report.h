@@ -25,7 +25,7 @@ struct report_line {
     int64_t cost_pico; /* their sum */
     size_t timed;      /* cells with a latency */
     double latency_ms; /* their sum */
-    size_t failed;     /* questions without an answer */
+    size_t failed;     /* questions that were asked and have no answer */
     size_t empty;      /* answers without a word */
     size_t cut;        /* answers that ended at their output limit */
     /* Of single answers. */

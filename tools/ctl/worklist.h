@@ -64,7 +64,7 @@ struct worklist_expert {
     bool *planned; /* per prompt */
     size_t n_plan;
     size_t next;                     /* first question that was not looked at */
-    size_t failed;                   /* questions without an answer, in this run */
+    size_t failed;                   /* questions asked in this run, without an answer */
     double tokens;                   /* of the answers of this run */
     struct worklist_sample *samples; /* [prompt * n_samples + sample]; NULL: not wanted */
 };

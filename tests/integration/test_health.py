@@ -719,8 +719,8 @@ def test_frugalctl_shows_every_endpoint(run):
         gateway.chat()
     admin = f"http://127.0.0.1:{gateway.admin_port}"
     rows = frugalctl("experts", "--url", admin).out.splitlines()
-    assert rows[0].split()[:3] == ["expert", "endpoint", "state"]
+    assert rows[0].split()[:4] == ["expert", "rows", "endpoint", "state"]
     down = next(row for row in rows if row.split()[:1] == ["first"])
-    assert down.split()[1:3] == [first.url, "down"] and "failed" in down
+    assert down.split()[1:4] == ["0", first.url, "down"] and "failed" in down
     told = json.loads(frugalctl("experts", "--url", admin.removeprefix("http://"), "--json").out)
     assert [entry["state"] for entry in told["experts"]] == ["down", "ready"]

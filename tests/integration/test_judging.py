@@ -209,7 +209,7 @@ def test_a_program_that_crashes_loses_one_grade_and_is_asked_for_it_alone(run, t
     command = prepared(tmp_path, {"good": run.expert(right), "bad": run.expert(wrong)}, "cmd:python3 grade.py")
     ran = frugalctl(*command)
     assert (told(ran)["graded"]["by_programs"], told(ran)["graded"]["programs_failed"]) == (58, 2)
-    assert "failed 2 times" in ran.err and "it has ended" in ran.err
+    assert "failed 2 times" in ran.err and "it ended with exit code 1" in ran.err
     (tmp_path / "seen").unlink()
     assert told(frugalctl(*command))["graded"]["by_programs"] == 58
     assert (tmp_path / "seen").read_text().split() == ["q3", "q3"]

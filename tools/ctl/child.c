@@ -24,6 +24,8 @@
 #include "gateway/base/clock.h"
 #include "tools/ctl/memory.h"
 
+#define ENDING_MS 1000 /* from closing its pipes to its end */
+
 extern char **environ;
 
 struct child {
@@ -182,6 +184,31 @@ static bool take(struct child *child)
     return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
+/* The program has closed a pipe: says why, once its end is known. It is not reaped, so that
+ * its group keeps its number until stop(). */
+static void describe_end(const struct child *child, char note[CHILD_NOTE_BYTES])
+{
+    int64_t end_us = clock_us(&clock_system) + (int64_t)ENDING_MS * 1000;
+    siginfo_t info = { .si_pid = 0 };
+
+    while (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == 0 && clock_us(&clock_system) < end_us)
+        (void)poll(NULL, 0, 2);
+    if (info.si_pid == 0)
+        (void)snprintf(note, CHILD_NOTE_BYTES, "it has closed its input or output");
+    else if (info.si_code == CLD_EXITED)
+        (void)snprintf(note, CHILD_NOTE_BYTES, "it ended with exit code %d%s",
+                       info.si_status,
+                       info.si_status == 127   ? ": there is no such program"
+                       : info.si_status == 126 ? ": it cannot be executed"
+                                               : "");
+    else
+        (void)snprintf(note, CHILD_NOTE_BYTES, "it was ended by signal %d",
+                       info.si_status);
+}
+
+static const char ended[] = "it has ended";
+
 /* Writes the question while it reads, so that neither side waits for ever. */
 static const char *exchange(struct child *child, const char *text, size_t bytes)
 {
@@ -202,10 +229,10 @@ static const char *exchange(struct child *child, const char *text, size_t bytes)
             if (n > 0)
                 written += (size_t)n;
             else if (n < 0 && errno != EAGAIN && errno != EINTR && fds[0].revents == 0)
-                return "it has ended";
+                return ended;
         }
         if (fds[0].revents != 0 && !take(child))
-            return child->line.failed ? "its line is too long" : "it has ended";
+            return child->line.failed ? "its line is too long" : ended;
     }
     return NULL;
 }
@@ -243,7 +270,9 @@ static const char *read_line(struct child *child, const char *id, double *ret_qu
 static enum child_answer failed(struct child *child, const char *why,
                                 char note[CHILD_NOTE_BYTES])
 {
-    if (why != NULL)
+    if (why == ended)
+        describe_end(child, note);
+    else if (why != NULL)
         (void)snprintf(note, CHILD_NOTE_BYTES, "%s", why);
     stop(child);
     child->failures++;

@@ -53,8 +53,10 @@ static void the_same_program_answers_line_by_line(void **state)
 static const struct {
     const char *command, *says;
 } broken[] = {
-    { "true", "it has ended" },
-    { "/nowhere/grade 2>/dev/null", "it has ended" },
+    { "true", "it ended with exit code 0" },
+    { "sh -c 'read line; exit 3'", "it ended with exit code 3" },
+    { "sh -c 'read line; kill -SEGV $$'", "it was ended by signal 11" },
+    { "/nowhere/grade 2>/dev/null", "it ended with exit code 127: there is no such" },
     { "sh -c 'read line; echo nonsense; cat'", "no JSON" },
     { "sh -c 'read line; echo \"{\\\"id\\\": \\\"b\\\", \\\"quality\\\": 1}\"; cat'",
       "another id" },

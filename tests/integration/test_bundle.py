@@ -152,3 +152,30 @@ def test_without_a_gateway_to_reload_all_is_as_it_was(place):
     ran = place.promote("new", "--reload", "--url", "http://127.0.0.1:9", check=False)
     assert ran.returncode == 1 and "the former bundle stands again" in ran.err
     assert place.id("bundle.frugal") == place.id("old.frugal")
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("keep", [1, 2, 5])
+def test_a_refused_promotion_leaves_every_file_as_it_was(place, keep):
+    place.path("policies.json").write_bytes(place.path("old.json").read_bytes())
+    place.write(policies_file="policies.json")
+    place.promote("old")
+    place.promote("old", "--policies", place.path("new.json"))
+    place.promote("new", "--policies", place.path("old.json"))
+    before = files(place.folder)
+    assert {"bundle.frugal.1", "bundle.frugal.2", "policies.json.1"} <= before.keys()
+    ran = place.promote("old", "--policies", place.path("new.json"), "--keep", str(keep), "--reload", "--url",
+                        "http://127.0.0.1:9", check=False)
+    assert ran.returncode == 1 and "the former bundle stands again" in ran.err
+    assert files(place.folder) == before
+    place.promote("old", "--keep", str(keep))
+    assert not [name for name in files(place.folder) if name.endswith(".gone")]
+
+
+def test_a_refused_first_promotion_leaves_no_bundle(place):
+    before = files(place.folder)
+    assert place.promote("new", "--reload", "--url", "http://127.0.0.1:9", check=False).returncode == 1
+    assert files(place.folder) == before

@@ -193,20 +193,50 @@ static enum fault_err swap(const struct config *config, struct fault *fault)
     return err;
 }
 
-/* Files are in their new places; if somebody refuses them, back. */
-static enum fault_err settle(const struct bundle_options *options,
-                             const struct config *config, bool can_go_back,
-                             struct fault *fault)
+/* Files are in their new places: does the gateway take them? */
+static enum fault_err settle(const struct bundle_options *options, struct fault *fault)
 {
     struct admin_options admin = { .admin = options->admin };
     enum fault_err err = check(options->config, NULL, false, fault);
 
     if (err == FAULT_OK && options->reload)
         err = admin_reload(&admin, fault);
-    if (err == FAULT_OK || !can_go_back)
+    return err;
+}
+
+/* The new files in place, or everything as it was. */
+static enum fault_err install(const struct bundle_options *options,
+                              const struct config *config, const char *newer, bool had,
+                              struct fault *fault)
+{
+    const char *policies = config->policies_file;
+    size_t keep = (size_t)options->keep;
+    bool had_policies = policies != NULL && access(policies, F_OK) == 0, put = false;
+    enum fault_err err = history_put(config->bundle, newer, keep, fault);
+
+    if (err != FAULT_OK)
         return err;
-    if (swap(config, NULL) == FAULT_OK)
-        (void)fprintf(stderr, "the former bundle stands again\n");
+    /* Policies that stay are kept as a version, too: the two go back together. */
+    if (policies != NULL) {
+        err = history_put(policies,
+                          options->policies != NULL ? options->policies : policies, keep,
+                          fault);
+        put = err == FAULT_OK;
+    }
+    if (err == FAULT_OK)
+        err = settle(options, fault);
+    if (err == FAULT_OK) {
+        history_forget(config->bundle);
+        if (put)
+            history_forget(policies);
+        return FAULT_OK;
+    }
+    enum fault_err back = history_undo(config->bundle, had, keep, NULL);
+    if (back == FAULT_OK && put)
+        back = history_undo(policies, had_policies, keep, NULL);
+    if (back == FAULT_OK)
+        (void)fprintf(stderr, had ? "the former bundle stands again\n"
+                                  : "there is no bundle, as before\n");
     return err;
 }
 
@@ -228,19 +258,21 @@ static enum fault_err promote(const void *given, const char *const *operands,
     if (err == FAULT_OK && options->compare != NULL && had)
         err = compare(options, config, operands[0], fault);
     if (err == FAULT_OK)
-        err = history_put(config->bundle, operands[0], (size_t)options->keep, fault);
-    /* Policies that stay are kept as a version, too: the two go back together. */
-    if (err == FAULT_OK && config->policies_file != NULL)
-        err = history_put(config->policies_file,
-                          options->policies != NULL ? options->policies
-                                                    : config->policies_file,
-                          (size_t)options->keep, fault);
-    if (err == FAULT_OK)
-        err = settle(options, config, had, fault);
+        err = install(options, config, operands[0], had, fault);
     if (err == FAULT_OK)
         (void)printf("%s -> %s%s\n", operands[0], config->bundle,
                      had ? ", the former one is kept as .1" : "");
     config_unref(config);
+    return err;
+}
+
+static enum fault_err settle_or_swap(const struct bundle_options *options,
+                                     const struct config *config, struct fault *fault)
+{
+    enum fault_err err = settle(options, fault);
+
+    if (err != FAULT_OK && swap(config, NULL) == FAULT_OK)
+        (void)fprintf(stderr, "the former bundle stands again\n");
     return err;
 }
 
@@ -264,7 +296,7 @@ static enum fault_err rollback(const void *given, const char *const *operands,
     if (err == FAULT_OK)
         err = swap(config, fault);
     if (err == FAULT_OK)
-        err = settle(options, config, true, fault);
+        err = settle_or_swap(options, config, fault);
     if (err == FAULT_OK)
         (void)printf("%s is the former one again; rollback once more to undo that\n",
                      config->bundle);

@@ -209,6 +209,7 @@ def test_a_program_that_crashes_loses_one_grade_and_is_asked_for_it_alone(run, t
     command = prepared(tmp_path, {"good": run.expert(right), "bad": run.expert(wrong)}, "cmd:python3 grade.py")
     ran = frugalctl(*command)
     assert (told(ran)["graded"]["by_programs"], told(ran)["graded"]["programs_failed"]) == (58, 2)
+    assert "graded 58 of 60 answers, 2 have no quality" in ran.err
     assert "failed 2 times" in ran.err and "it ended with exit code 1" in ran.err
     (tmp_path / "seen").unlink()
     assert told(frugalctl(*command))["graded"]["by_programs"] == 58
@@ -227,11 +228,23 @@ def test_a_program_that_was_changed_grades_anew(run, tmp_path, monkeypatch):
 
 def test_a_program_that_only_fails_is_given_up_and_the_answers_are_kept(run, tmp_path):
     good = run.expert(right)
-    ran = frugalctl(*prepared(tmp_path, {"good": good}, "cmd:false"))
+    ran = frugalctl(*prepared(tmp_path, {"good": good}, "cmd:false"), check=False)
+    assert ran.returncode == 1 and "'cmd:false' graded none of the 30 answers" in ran.err and "exit code 1" in ran.err
     assert told(ran)["graded"]["programs_failed"] == 30 and "failed 5 times" in ran.err
     assert means(told(ran)) == {"good": None}
     again = prepared(tmp_path, {"good": good}, "number", QUESTIONS)
     assert means(told(frugalctl(*again))) == {"good": 1} and good.asked == 30
+
+
+@pytest.mark.parametrize("how, says", [
+    ("judge:judge", "no verdict"), ("judge:judge,pairwise", "no verdict"), ("cmd:./nosuch", "exit code 127"),
+    ("cmd:sed -u s/.*/fine/", "its line is no JSON object")])
+def test_a_grader_that_graded_nothing_is_an_error_that_says_where_to_look(run, tmp_path, how, says):
+    judge = run.expert(lambda call: call.answer(scripts.completion("A fine answer.")))
+    command = prepared(tmp_path, {"good": run.expert(right), "bad": run.expert(wrong), "judge": judge}, how, BARE[:6])
+    for _ in range(2):
+        ran = frugalctl(*command, check=False)
+        assert ran.returncode == 1 and f"'{how}' graded none of the 12 answers" in ran.err and says in ran.err
 
 
 def test_the_last_judgement_is_asked_for_once_more_too(run, tmp_path):

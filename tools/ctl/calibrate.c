@@ -388,6 +388,8 @@ static enum fault_err run(struct calibration *work, struct fault *fault)
     err = phase_verdict(&work->asking, &crew, fault);
     if (err == FAULT_OK)
         err = phase_verdict(&work->verdicts, &crew, fault);
+    if (err == FAULT_OK && !asker_stopped(work->asker))
+        err = judging_outcome(&work->judging, fault);
     return err;
 }
 
@@ -454,7 +456,9 @@ const struct command command_calibrate = {
         "and reads one, {\"id\", \"quality\": 0..1 or null, \"note\"}, within a minute.\n"
         "One that crashes loses that answer's quality and is started again. A prompt's "
         "own\n"
-        "'grade' runs a program only where --grade is the same.\n",
+        "'grade' runs a program only where --grade is the same. A judge or a program "
+        "that\n"
+        "graded none of its answers is exit code 1, one that left out some a warning.\n",
     .options = { calibrate_specs, ARRAY_LEN(calibrate_specs) },
     .options_bytes = sizeof(struct calibrate_options),
     .run = calibrate_run,

@@ -5,6 +5,7 @@
  *      judging_phase(&judging, &phase, fault)      what judges have still to be asked
  *      phase_run(&phase, ...)                      verdicts -> store
  *      judging_settle(&judging, fault)             all verdicts -> qualities, cells
+ *      judging_outcome(&judging, fault)          was anything graded?
  *      judging_release(&judging)
  *
  * The store is the only memory: a verdict is kept under the judge, its model and the name of
@@ -74,6 +75,10 @@ NODISCARD enum fault_err judging_programs(struct judging *judging,
 NODISCARD enum fault_err judging_phase(struct judging *judging, struct phase *ret_phase,
                                        struct fault *fault);
 NODISCARD enum fault_err judging_settle(struct judging *judging, struct fault *fault);
+/* After judging_settle(), where nothing is left to be asked. FAULT_EXPERT: a grader graded none
+ * of the answers that it was given; what others left out is said on standard error. */
+NODISCARD enum fault_err judging_outcome(const struct judging *judging,
+                                         struct fault *fault);
 void judging_release(struct judging *judging); /* takes a zeroed one */
 
 /* Is there any prompt that needs this at all? */

@@ -279,3 +279,18 @@ def test_a_domain_by_that_means_nothing_is_refused(tmp_path, how):
     write_log(tmp_path / "log.jsonl", n=3)
     ran = imported(tmp_path / "log.jsonl", tmp_path / "calib.db", "--domain-by", how, check=False)
     assert ran.returncode == 2 and "--domain-by" in ran.err
+
+
+@pytest.mark.parametrize("record", [asked(""), asked(" \n"), asked(None), asked([]), asked([{"type": "text", "text": ""}]),
+                                    {"prompt": ""}])
+def test_who_asks_nothing_is_a_bad_line(tmp_path, record):
+    write(tmp_path / "log.jsonl", asked("What is 2 plus 2?"), record)
+    said = imported(tmp_path / "log.jsonl", tmp_path / "calib.db")
+    assert (said["records"], said["prompts"], said["bad"]) == (2, 1, 1)
+    assert "log.jsonl:2: there is nothing to ask" in said["first"][0]
+
+
+def test_a_picture_without_words_is_asked(tmp_path):
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    write(tmp_path / "log.jsonl", asked([picture]), asked([{"type": "text", "text": ""}, picture]))
+    assert imported(tmp_path / "log.jsonl", tmp_path / "calib.db")["prompts"] == 2

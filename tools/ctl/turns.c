@@ -41,23 +41,53 @@ static enum fault_err check_message(size_t number, struct jread_value message,
     return FAULT_OK;
 }
 
+static bool blank(struct jread_value text, struct arena *arena)
+{
+    struct str said;
+
+    return text.type == JREAD_TEXT && jread_string(text, arena, &said) == ERR_OK &&
+           str_trim(said).n == 0;
+}
+
+/* Is there something in it: a text with words, or any part that is none? */
+static bool says(struct jread_value content, struct arena *arena)
+{
+    struct jread_iter it = jread_iter(content);
+    struct jread_value part;
+
+    if (content.type != JREAD_LIST)
+        return content.type == JREAD_TEXT && !blank(content, arena);
+    while (jread_next_element(&it, &part)) {
+        if (!blank(part.type == JREAD_MAP ? jread_get(part, "text") : part, arena))
+            return true;
+    }
+    return false;
+}
+
 /* How many messages there are, and the last of them. */
 static enum fault_err check_all(struct jread_value list, size_t *ret_n,
-                                struct jread_value *ret_last, struct fault *fault)
+                                struct jread_value *ret_last, struct arena *arena,
+                                struct fault *fault)
 {
     struct jread_iter it = jread_iter(list);
     struct jread_value message;
-    size_t n = 0, users = 0;
+    size_t n = 0, users = 0, asking = 0;
 
     while (jread_next_element(&it, &message)) {
         enum fault_err err = check_message(++n, message, fault);
         if (err != FAULT_OK)
             return err;
-        users += jread_string_is(jread_get(message, "role"), "user");
+        if (jread_string_is(jread_get(message, "role"), "user")) {
+            users++;
+            asking += says(jread_get(message, "content"), arena);
+        }
         *ret_last = message;
     }
     if (users == 0)
         return fault_set(fault, FAULT_INPUT, "there is no turn of a user in 'messages'");
+    if (asking == 0)
+        return fault_set(fault, FAULT_INPUT,
+                         "there is nothing to ask: what the user says is empty");
     *ret_n = n;
     return FAULT_OK;
 }
@@ -75,7 +105,7 @@ static enum fault_err write_messages(struct turns *turns, struct jread_value lis
     struct str text;
     struct buf out;
     size_t n = 0;
-    enum fault_err err = check_all(list, &n, &last, fault);
+    enum fault_err err = check_all(list, &n, &last, arena, fault);
 
     if (err != FAULT_OK)
         return err;
@@ -114,6 +144,8 @@ static enum fault_err write_prompt(struct turns *turns, struct jread_value promp
     if (prompt.type != JREAD_TEXT)
         return fault_set(fault, FAULT_INPUT, "'prompt' is %s, not a text",
                          jread_type_name(prompt.type));
+    if (blank(prompt, arena))
+        return fault_set(fault, FAULT_INPUT, "there is nothing to ask: 'prompt' is empty");
     buf_init(&out, SIZE_MAX / 2);
     buf_put(&out, "[{\"role\":\"user\",\"content\":");
     buf_put_str(&out, prompt.raw);

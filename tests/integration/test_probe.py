@@ -228,5 +228,16 @@ def test_an_expert_is_added_to_a_configuration_and_nothing_else_is_changed(run, 
     assert text.startswith('{"workers": 1, "experts": {') and text.endswith('},\n "log_level":  "info"}')
     assert list(json.loads(text)["experts"]) == ["first", "second"] and len(list(tmp_path.glob("*.bak"))) == 2
     assert run_frugald("--check-config", config=text).returncode == 0
+    before = len(upstream.calls())
     again = probe(upstream.url, "--name", "first", "--add", path, check=False)
-    assert again.returncode == 1 and "--name" in again.err and path.read_text() == text
+    assert again.returncode == 1 and "take another --name" in again.err and path.read_text() == text
+    assert len(upstream.calls()) == before
+
+
+def test_a_model_whose_name_the_configuration_has_is_not_asked(run, tmp_path):
+    path = tmp_path / "frugal.json"
+    path.write_text('{"experts": {"m": {}}}')
+    upstream = served(run)
+    ran = probe(upstream.url, "--add", path, check=False)
+    assert ran.returncode == 1 and "take another --name" in ran.err
+    assert {call.method for call in upstream.calls()} == {"GET"}

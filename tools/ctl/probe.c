@@ -409,6 +409,12 @@ static enum fault_err run(const void *given, const char *const *operands,
             return fault_set(fault, FAULT_USAGE, "the environment has no '%s'",
                              options->key_env);
     }
+    if (options->add != NULL && options->name != NULL)
+        err = probe_may_add(options->add, options->name, fault);
+    else
+        err = FAULT_OK;
+    if (err != FAULT_OK)
+        return err;
     err = network_init(&probe.network, 1, fault);
     if (err == FAULT_OK)
         err = find_base(&probe, operands[0], fault);
@@ -418,7 +424,10 @@ static enum fault_err run(const void *given, const char *const *operands,
     if (err == FAULT_OK) {
         probe.name = options->name != NULL ? memory_text(options->name) : name_of(model);
         probe.settings.name = probe.name;
-        err = find_price(&probe, options, fault);
+        if (options->add != NULL && options->name == NULL)
+            err = probe_may_add(options->add, probe.name, fault);
+        if (err == FAULT_OK)
+            err = find_price(&probe, options, fault);
     }
     if (err == FAULT_OK)
         probe_plan(&probe.settings, options->dry_run ? stdout : stderr);

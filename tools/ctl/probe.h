@@ -104,6 +104,9 @@ bool probe_ask(const struct probe_settings *settings, struct probe_found *found,
 void probe_note(struct probe_found *found, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Can a block with the expert `name` be added to the file? Faults as below. */
+NODISCARD enum fault_err probe_may_add(const char *path, const char *name,
+                                       struct fault *fault);
 /* The file's text with the expert of a block behind those that it has, every other byte as it was.
  * FAULT_CONFIG: the file has no object `experts`, has that expert, or is no JSON. */
 NODISCARD enum fault_err probe_add(const char *path, struct str block, struct buf *out,

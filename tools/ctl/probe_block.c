@@ -205,3 +205,18 @@ enum fault_err probe_add(const char *path, struct str block, struct buf *out,
     buf_release(&file);
     return err;
 }
+
+enum fault_err probe_may_add(const char *path, const char *name, struct fault *fault)
+{
+    struct buf block, out;
+
+    buf_init(&block, CONFIG_MAX_FILE);
+    buf_init(&out, 2 * (size_t)CONFIG_MAX_FILE);
+    buf_put(&block, "{\"experts\":{");
+    buf_put_json(&block, str_of(name));
+    buf_put(&block, ":{}}}");
+    enum fault_err err = probe_add(path, buf_str(&block), &out, fault);
+    buf_release(&block);
+    buf_release(&out);
+    return err;
+}

@@ -145,7 +145,8 @@ static enum fault_err write_prompt(struct turns *turns, struct jread_value promp
         return fault_set(fault, FAULT_INPUT, "'prompt' is %s, not a text",
                          jread_type_name(prompt.type));
     if (blank(prompt, arena))
-        return fault_set(fault, FAULT_INPUT, "there is nothing to ask: 'prompt' is empty");
+        return fault_set(fault, FAULT_INPUT,
+                         "there is nothing to ask: 'prompt' is empty");
     buf_init(&out, SIZE_MAX / 2);
     buf_put(&out, "[{\"role\":\"user\",\"content\":");
     buf_put_str(&out, prompt.raw);

@@ -212,6 +212,7 @@ static enum step step_admit(struct exchange *x)
                    &x->error) != API_OK ||
         !ruling_admit(x))
         return STEP_RESPOND;
+    x->order.known = x->snapshot->known;
     settle_steer(x);
     purse_init(&x->purse, x->order.ceiling_pico, x->account);
     x->ordered = true;

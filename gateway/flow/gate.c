@@ -140,14 +140,14 @@ static int64_t tokens_wanted(const struct exchange *x)
 
 /* -- money ------------------------------------------------------------------------------- */
 
-/* The least that any allowed expert could cost in the worst case. */
+/* The least that anybody who may answer could cost in the worst case. */
 static int64_t least_worst(const struct exchange *x)
 {
     int64_t least = MONEY_NONE;
 
     for (size_t i = 0; i < exchange_config(x)->n_experts; i++) {
         int64_t worst =
-            order_allows(&x->order, i) ? order_least_worst(&x->order, i) : MONEY_NONE;
+            order_may_choose(&x->order, i) ? order_least_worst(&x->order, i) : MONEY_NONE;
 
         least = worst < least ? worst : least;
     }

@@ -148,12 +148,20 @@ enum config_prompt_bound order_bound(const struct order *order, size_t expert)
                : CONFIG_BOUND_BYTES;
 }
 
+bool order_may_choose(const struct order *order, size_t expert)
+{
+    return order_allows(order, expert) &&
+           (order->policy == NULL || (order->known >> expert & 1) != 0 ||
+            (order->known & order->allowed) == 0 ||
+            expert == order->policy->default_expert);
+}
+
 bool order_possible(const struct order *order, int64_t remaining_pico)
 {
     if (!order->capped)
         return true;
     for (size_t i = 0; i < order->config->n_experts; i++)
-        if (order_allows(order, i) && order_least_worst(order, i) <= remaining_pico &&
+        if (order_may_choose(order, i) && order_least_worst(order, i) <= remaining_pico &&
             order_least_worst(order, i) != MONEY_NONE)
             return true;
     return false;
@@ -168,7 +176,7 @@ int64_t order_answer_pico(const struct order *order)
     for (size_t i = 0; i < order->config->n_experts; i++) {
         int64_t worst;
 
-        if (!order_allows(order, i))
+        if (!order_may_choose(order, i))
             continue;
         worst = order_least_worst(order, i);
         kept = (strict ? worst > kept : worst < kept) ? worst : kept;

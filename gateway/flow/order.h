@@ -39,8 +39,9 @@
 struct order {
     const struct config *config;
     const struct chat_request *chat;
-    const struct config_policy *policy;   /* NULL: direct */
-    uint64_t allowed;                     /* bit i: experts[i] may answer */
+    const struct config_policy *policy; /* NULL: direct */
+    uint64_t allowed;                   /* bit i: experts[i] may answer */
+    uint64_t known; /* bit i: the bundle has rows of experts[i]; order_may_choose */
     uint8_t excluded[CONFIG_MAX_EXPERTS]; /* enum excluded: why experts[i] may not */
     uint64_t reachable; /* bit i: the embedding of experts[i] may be bought */
     size_t preferred;   /* the policy's default where allowed, or the direct expert */
@@ -84,6 +85,11 @@ NODISCARD enum api_err order_make(struct order *order, const struct config *conf
 /* Of those who still may answer, these may not, and why; who went before keeps his reason.
  * For who narrows an order; order_prefer afterwards, when somebody is left. */
 void order_exclude(struct order *order, uint64_t experts, enum excluded why);
+/* Is allowed, and for the policy to choose: whoever has no rows in the bundle is not, not even after
+ * failures, as long as there are others, unless the operator made it the default. So nothing is
+ * bought or kept in the hope of its answer either. order->known is for the caller to set, before
+ * the order's money is looked at; without it everybody may be chosen. */
+bool order_may_choose(const struct order *order, size_t expert);
 /* Who is preferred must be allowed: if not, the first who is. */
 void order_prefer(struct order *order);
 

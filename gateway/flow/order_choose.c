@@ -271,6 +271,7 @@ enum api_err order_make(struct order *order, const struct config *config,
     enum api_err err;
 
     *order = (struct order){ .steering = 1,
+                             .known = UINT64_MAX,
                              .rules.found = { .allowed = UINT64_MAX, .pin = -1 },
                              .config = config,
                              .chat = chat,

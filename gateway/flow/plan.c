@@ -33,16 +33,6 @@ static void plan_add(struct decision *decision, size_t expert,
     plan->n++;
 }
 
-/* Whoever has no rows is not for a policy to choose, not even after failures, as long as it
- * may choose others, unless the operator made it the default. */
-static bool may_stand_in(const struct decision *decision, size_t expert)
-{
-    const uint64_t known = decision->snapshot->known;
-
-    return (known >> expert & 1) != 0 || (known & decision->order->allowed) == 0 ||
-           expert == decision->order->policy->default_expert;
-}
-
 /* Those of whom nothing is known of this prompt stand at the end, the cheapest first. */
 static void plan_add_rest(struct decision *decision)
 {
@@ -55,8 +45,7 @@ static void plan_add_rest(struct decision *decision)
         for (size_t i = 0; i < order->config->n_experts; i++) {
             int64_t price;
 
-            if (!order_allows(order, i) || planned(&decision->plan, i) ||
-                !may_stand_in(decision, i))
+            if (!order_may_choose(order, i) || planned(&decision->plan, i))
                 continue;
             price = order_expected(order, i, NAN);
             if (cheapest == CONFIG_MAX_EXPERTS || price < least) {

@@ -105,6 +105,7 @@ static enum fault_err make_order(struct routing *routing, const char *operand,
                    &error) != API_OK)
         return fault_set(fault, FAULT_INPUT, "the gateway would refuse this: %s",
                          error.message);
+    routing->order.known = routing->snapshot->known;
     purse_init(&routing->purse, routing->order.ceiling_pico, NULL);
     return FAULT_OK;
 }

@@ -448,6 +448,27 @@ static void under_a_keys_budget_the_rules_of_a_ceiling_hold(void **state)
     end(&f);
 }
 
+static void nothing_is_kept_for_an_expert_without_rows(void **state)
+{
+    struct key_allow allow = { .experts = ONLY(CHEAP) | ONLY(DEAR), UINT64_MAX, true };
+    struct fixture f;
+    int64_t least;
+
+    (void)state;
+    assert_int_equal(make_for(&f, "{\"model\":\"auto\"," MESSAGES "}", &allow, 0),
+                     API_OK);
+    least = order_answer_pico(&f.order);
+    assert_int_equal(least, order_least_worst(&f.order, CHEAP));
+    f.order.known = ONLY(DEAR); /* which is the policy's default, too */
+    assert_false(order_may_choose(&f.order, CHEAP));
+    assert_int_equal(order_answer_pico(&f.order), order_least_worst(&f.order, DEAR));
+    assert_false(order_possible(&f.order, least));
+    f.order.known = ONLY(WILD); /* who may not answer: then everybody else may */
+    assert_true(order_may_choose(&f.order, CHEAP) && !order_may_choose(&f.order, WILD));
+    assert_true(order_possible(&f.order, least));
+    end(&f);
+}
+
 static void a_count_is_wanted_only_where_it_can_matter(void **state)
 {
     struct order_terms terms;
@@ -562,6 +583,7 @@ int main(void)
         cmocka_unit_test(a_key_narrows_every_way_to_an_expert),
         cmocka_unit_test(a_policy_that_a_key_may_not_name_is_like_none),
         cmocka_unit_test(under_a_keys_budget_the_rules_of_a_ceiling_hold),
+        cmocka_unit_test(nothing_is_kept_for_an_expert_without_rows),
         cmocka_unit_test(a_count_is_wanted_only_where_it_can_matter),
         cmocka_unit_test(whoever_may_not_answer_has_the_first_reason_that_met_him),
         cmocka_unit_test(terms_never_exceed_what_remains_and_grow_with_it),
